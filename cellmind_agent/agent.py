@@ -1,0 +1,336 @@
+"""The composition root: builds the parts, ties them together, runs them until told to stop. Decides nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+from cellmind_agent.answers.asking import Asking
+from cellmind_agent.answers.serving import Serving
+from cellmind_agent.cell.checks import Circumstances, run_checks
+from cellmind_agent.cell.logs import LogReader
+from cellmind_agent.cell.membership import Membership
+from cellmind_agent.config import AgentConfig
+from cellmind_agent.device.vitals import Situation, local_versions, read_vitals, really_differ
+from cellmind_agent.network.discovery import Discovery
+from cellmind_agent.network.interfaces import choose_interfaces, read_interfaces
+from cellmind_agent.network.link import Link
+from cellmind_agent.network.peers import Greeting, Peers
+from cellmind_agent.network.reception import Handler, Reception
+from cellmind_agent.network.transfer import Transfer
+from cellmind_agent.network.wire import Listener, key_to_text
+from cellmind_agent.protocol import messages as m
+from cellmind_agent.protocol.address import Address, parse_address
+from cellmind_agent.protocol.announce import Announcement, cell_tag
+from cellmind_agent.protocol.codec import Envelope, decode
+from cellmind_agent.protocol.errors import CellmindError, NotAllowedError
+from cellmind_agent.protocol.home import ControlFile, control_path
+from cellmind_agent.protocol.ids import DeviceId, short
+from cellmind_agent.protocol.limits import VITALS_SECONDS
+from cellmind_agent.protocol.plain import to_plain
+from cellmind_agent.runs.conductor import Conductor
+from cellmind_agent.runs.member import MemberDesk
+from cellmind_agent.storage.blobs import BlobStore
+from cellmind_agent.storage.files import HomeLock, private_folder, read_json, write_json
+from cellmind_agent.storage.journal import Journal
+from cellmind_agent.trust.identity import load_identity, new_curve_keys
+from cellmind_agent.trust.permissions import Caller, may_ask
+from cellmind_agent.trust.ringfile import load_keyring
+
+_log = logging.getLogger(__name__)
+_GARBAGE_SECONDS = 3600.0
+
+
+class Agent:
+    """One device's agent. Make it inside a running loop."""
+
+    def __init__(self, config: AgentConfig) -> None:
+        """Raises HomeLockedError, CellmindError (a damaged home)."""
+        self._config, home = config, private_folder(config.home)
+        self._lock = HomeLock(home)
+        self._identity = load_identity(home)
+        self._people = new_curve_keys()
+        keyring = load_keyring(home, self._identity, config.name, time.time())
+        store = BlobStore(root=home / "blobs", quota_bytes=config.quota_bytes)
+        store.prepare()
+        journal = Journal(home)
+        device = self._identity.device
+        self.device = device
+        self._store, self._journal = store, journal
+        self._peers = Peers(home, self._identity.curve, Greeting(hello=self._hello, welcomed=self._welcomed))
+        self._membership = Membership(home, self._identity, config.name, keyring, self._peers)
+        self._membership.changed = self._keyring_changed
+        self._membership.listening_on = self._dial_addresses
+        self._transfer = Transfer(store, self._peers)
+        self._desk = MemberDesk(device, self._peers, self._transfer, store, journal, self._measured)
+        self._conductor = Conductor(device, self._peers, self._desk, journal)
+        self._serving = Serving(device, config.name, store, journal, self._transfer)
+        asking = Asking(device, self._peers, self._serving, lambda: self._vitals)
+        self._listener = Listener(self._identity.curve, self._admits)
+        parts = (
+            self._membership,
+            self._transfer,
+            self._desk,
+            self._conductor,
+            self._serving,
+            asking,
+            LogReader(home),
+            self,
+        )
+        handlers = {kind: handler for part in parts for kind, handler in part.handlers().items()}
+        self._reception = Reception(self._listener, self._recognise, handlers)
+        self._discovery = Discovery(config.interfaces, self._peers.sighted)
+        self._speed = self._load_speed()
+        self._vitals = read_vitals(home, self._situation())
+        self._vitals_changed = asyncio.Condition()
+        self._rebind_due_at: float | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def handlers(self) -> dict[type, Handler]:
+        return {
+            m.Hello: self._serve_hello,
+            m.Ping: self._serve_ping,
+            m.Goodbye: self._serve_goodbye,
+            m.WatchVitals: self._serve_vitals,
+            m.ListPeers: self._serve_peers,
+            m.ConnectAddress: self._serve_connect,
+            m.RunChecks: self._serve_checks,
+            m.Relay: self._serve_relay,
+        }
+
+    async def run(self, stop: asyncio.Event, ready: asyncio.Event) -> None:
+        """1. Prove the gate, open the port. 2. Let our people in. 3. Look for the others. 4. Serve until `stop`."""
+        config = self._config
+        try:
+            await self._listener.open(config.listen.host, config.listen.port)
+            self._write_control_file()
+            self._peers.set_members(self._membership.others())
+            for address in config.peers:
+                self._peers.try_everywhere(address)
+            _log.info("%s (%s) serves on port %d", config.name, short(self.device), self._listener.port)
+            async with asyncio.TaskGroup() as group:
+                tasks = [
+                    group.create_task(self._reception.serve(), name="reception"),
+                    group.create_task(self._keep_vitals(), name="vitals"),
+                    group.create_task(self._keep_house(), name="house"),
+                ]
+                if config.uses_mdns:
+                    tasks.append(
+                        group.create_task(self._discovery.serve(self._announcement(), self._listener.port), name="mdns")
+                    )
+                ready.set()
+                await stop.wait()
+                await self._conductor.close()
+                await self._serving.close()
+                await self._peers.say_goodbye("stopping")
+                for task in tasks:
+                    task.cancel()
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            await self._peers.close()
+            await self._listener.close()
+            control_path(config.home).unlink(missing_ok=True)
+            self._lock.release()
+
+    # -- who is who ------------------------------------------------------------------------------------------------
+
+    def _admits(self, key: bytes) -> bool:
+        """May this key open a connection at all?"""
+        known = key == self._people.public or self._membership.keyring.by_curve_key(key) is not None
+        return known or self._membership.admits_strangers()
+
+    def _recognise(self, key: bytes, host: str) -> Caller:
+        """Asked for every message: a device that was removed a moment ago is a stranger now (I5)."""
+        if key == self._people.public:
+            return Caller(standing="local", curve_key=key, device=self.device, host=host)
+        member = self._membership.keyring.by_curve_key(key)
+        if member is None or member.device == self.device:
+            return Caller(standing="stranger", curve_key=key, device=None, host=host)
+        return Caller(standing="member", curve_key=key, device=member.device, host=host)
+
+    async def _keyring_changed(self, out: frozenset[DeviceId]) -> None:
+        """`out` are the devices that are no longer in; nobody new may be cut off for it."""
+        self._peers.set_members(self._membership.others())
+        if out:
+            await self._reception.drop(lambda key: self._recognise(key, "").standing == "stranger")
+            self._rebind_due_at = asyncio.get_running_loop().time() + 0.3  # the answer to `forget` must get out first
+        if self._config.uses_mdns:
+            self._do(self._discovery.announce(self._announcement()))
+
+    def _announcement(self) -> Announcement:
+        return Announcement(
+            device=self.device,
+            curve_key=key_to_text(self._identity.curve.public),
+            cell_tag=cell_tag(self._membership.keyring.cell),
+            nameplate=self._membership.open_nameplate(),
+        )
+
+    def _dial_addresses(self) -> tuple[Address, ...]:
+        """Where this agent can be dialled, each with its key."""
+        host, key = self._config.listen.host, self._identity.curve.public
+        if host in ("0.0.0.0", "::"):
+            hosts = [i.address for i in choose_interfaces(read_interfaces(), self._config.interfaces)]
+        else:
+            hosts = [host]
+        return tuple(Address(host=host, port=self._listener.port, key=key) for host in hosts or ["127.0.0.1"])
+
+    # -- acquaintance ----------------------------------------------------------------------------------------------
+
+    def _hello(self) -> m.Hello:
+        keyring = self._membership.keyring
+        return m.Hello(
+            device=self.device,
+            name=self._config.name,
+            port=self._listener.port,
+            keyring_length=len(keyring.entries),
+            keyring_head=keyring.head,
+            versions=local_versions(),
+        )
+
+    def _welcomed(self, device: DeviceId, link: Link, welcome: m.Welcome) -> None:
+        self._peers.told(welcome.addresses)
+        self._do(self._membership.compare(link, welcome))
+
+    async def _serve_hello(self, request: m.Hello, caller: Caller) -> m.Welcome:
+        if caller.device is not None and request.device == caller.device and 0 < request.port < 65536:
+            self._peers.heard_from(caller.device, Address(host=caller.host, port=request.port))
+        hello = self._hello()
+        return m.Welcome(
+            device=hello.device,
+            name=hello.name,
+            port=hello.port,
+            keyring_length=hello.keyring_length,
+            keyring_head=hello.keyring_head,
+            versions=hello.versions,
+            addresses=self._peers.addresses(),
+        )
+
+    async def _serve_ping(self, request: m.Ping, caller: Caller) -> m.Done:
+        if caller.device is not None:
+            self._peers.heard_from(caller.device, None)
+        return m.Done()
+
+    async def _serve_goodbye(self, request: m.Goodbye, caller: Caller) -> m.Done:
+        if caller.device is not None:
+            self._peers.said_goodbye(caller.device, request.why)
+        return m.Done()
+
+    # -- vitals ----------------------------------------------------------------------------------------------------
+
+    def _situation(self) -> Situation:
+        return Situation(name=self._config.name, run=self._desk.run, tokens_per_second=self._speed)
+
+    async def _keep_vitals(self) -> None:
+        while True:
+            fresh = read_vitals(self._config.home, self._situation())
+            if really_differ(self._vitals, fresh):
+                async with self._vitals_changed:
+                    self._vitals = fresh
+                    self._vitals_changed.notify_all()
+            await asyncio.sleep(VITALS_SECONDS if self._desk.run is None else 1.0)
+
+    async def _serve_vitals(self, request: m.WatchVitals, caller: Caller) -> AsyncIterator[m.VitalsChanged]:
+        while True:
+            sent = self._vitals
+            yield m.VitalsChanged(vitals=sent)
+            async with self._vitals_changed:
+                await self._vitals_changed.wait_for(lambda sent=sent: self._vitals is not sent)  # type: ignore[misc]
+
+    def _measured(self, tokens_per_second: float) -> None:
+        self._speed = m.Figure(value=tokens_per_second, source="run")
+        with contextlib.suppress(CellmindError, OSError):  # a figure lost to a full disk is measured again
+            write_json(self._config.home / "speed.json", to_plain(self._speed))
+
+    def _load_speed(self) -> m.Figure | None:
+        plain = read_json(self._config.home / "speed.json")
+        try:
+            return m.Figure(value=float(plain["value"]), source=str(plain["source"]))
+        except (TypeError, KeyError, ValueError):
+            return None
+
+    # -- our own people --------------------------------------------------------------------------------------------
+
+    def _views(self) -> tuple[m.PeerView, ...]:
+        me = self._membership.me
+        myself = m.PeerView(
+            id=self.device,
+            name=self._config.name,
+            role=me.role,
+            paired=True,
+            state="online",
+            is_self=True,
+            addresses=tuple(str(address) for address in self._dial_addresses()),
+            seen_seconds=0.0,
+            how="local",
+            vitals=replace(self._vitals, run=self._desk.run, tokens_per_second=self._speed),
+        )
+        return (myself, *self._peers.views())
+
+    async def _serve_peers(self, request: m.ListPeers, caller: Caller) -> m.PeerList:
+        return m.PeerList(peers=self._views())
+
+    async def _serve_connect(self, request: m.ConnectAddress, caller: Caller) -> m.AddressConnected:
+        device, name = await self._peers.connect(parse_address(request.address))
+        return m.AddressConnected(device=device, name=name)
+
+    async def _serve_checks(self, request: m.RunChecks, caller: Caller) -> m.ChecksRun:
+        about = Circumstances(
+            home=self._config.home,
+            port=self._listener.port,
+            uses_mdns=self._config.uses_mdns,
+            interfaces=self._config.interfaces,
+            versions=local_versions(),
+            peers=self._views(),
+        )
+        return m.ChecksRun(checks=await asyncio.to_thread(run_checks, about))
+
+    async def _serve_relay(self, request: m.Relay, caller: Caller) -> AsyncIterator[object]:
+        """The command line speaks to its own agent alone; what is meant for another device goes over that link."""
+        envelope: Envelope = decode(request.body)
+        as_member = Caller(standing="member", curve_key=b"", device=self.device, host="")
+        if not may_ask(as_member, type(envelope.message)):
+            raise NotAllowedError(f"{type(envelope.message).__name__} is not for another device")
+        async for answer in self._peers.link(request.device).stream(envelope.message):
+            yield answer
+
+    # -- house -----------------------------------------------------------------------------------------------------
+
+    async def _keep_house(self) -> None:
+        collected_at = 0.0
+        while True:
+            now = asyncio.get_running_loop().time()
+            is_busy = self._conductor.is_busy or self._desk.run is not None
+            if self._rebind_due_at is not None and now >= self._rebind_due_at and not is_busy:
+                self._rebind_due_at = None
+                await self._listener.rebind()
+            if now - collected_at > _GARBAGE_SECONDS and not is_busy:
+                collected_at = now
+                wanted = self._journal.wanted_blobs()
+                await asyncio.to_thread(self._store.collect, wanted, time.time() - _GARBAGE_SECONDS)
+            await self._serving.let_idle_go()
+            await asyncio.sleep(0.25 if self._rebind_due_at is not None else 1.0)
+
+    def _write_control_file(self) -> None:
+        host = self._config.listen.host
+        local = "127.0.0.1" if host in ("0.0.0.0", "::") else host
+        control = ControlFile(
+            address=str(Address(host=local, port=self._listener.port)),
+            server_key=key_to_text(self._identity.curve.public),
+            client_public_key=key_to_text(self._people.public),
+            client_secret_key=key_to_text(self._people.secret),
+            device=self.device,
+            name=self._config.name,
+            pid=os.getpid(),
+        )
+        write_json(control_path(self._config.home), to_plain(control))
+
+    def _do(self, work: object) -> None:
+        task: asyncio.Task[None] = asyncio.create_task(work)  # type: ignore[arg-type]
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

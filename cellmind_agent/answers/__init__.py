@@ -1,0 +1,1 @@
+"""Answers: which device answers a prompt, and the warm process that does."""

@@ -1,0 +1,122 @@
+"""Where a prompt goes: to the fastest online device that holds the model, and on to the next if that one dies.
+
+The next holder gets the prompt and what has been said so far, and goes on from there: sampling draws its randomness
+from the seed and the position alone, so nothing else needs to be handed over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import AsyncIterator, Callable
+
+from cellmind_agent.answers.serving import Serving, missing_everywhere, newest
+from cellmind_agent.network.peers import Peers
+from cellmind_agent.network.reception import Handler
+from cellmind_agent.protocol import messages as m
+from cellmind_agent.protocol.errors import (
+    CellmindError,
+    JobFailedError,
+    LinkLostError,
+    NotAllowedError,
+    TimedOutError,
+    UnreachableError,
+)
+from cellmind_agent.protocol.ids import DeviceId
+from cellmind_agent.trust.permissions import Caller
+
+_log = logging.getLogger(__name__)
+_LIST_SECONDS = 3.0
+_Holders = list[tuple[DeviceId, list[m.ModelView]]]
+
+
+class Asking:
+    """The asking side, on the device whose person asks."""
+
+    def __init__(
+        self, device: DeviceId, peers: Peers, serving: Serving, own_vitals: Callable[[], m.Vitals | None]
+    ) -> None:
+        self._device, self._peers, self._serving, self._own_vitals = device, peers, serving, own_vitals
+        self._myself = Caller(standing="local", curve_key=b"", device=device, host="")
+
+    def handlers(self) -> dict[type, Handler]:
+        return {m.Ask: self._ask}
+
+    async def _ask(
+        self, request: m.Ask, caller: Caller
+    ) -> AsyncIterator[m.AnswerStarted | m.AnswerPiece | m.AnswerEnded]:
+        holders = await self._holders()
+        model = newest([model for _, models in holders for model in models], request.model)
+        able = [device for device, models in holders if any(held.state_hash == model.state_hash for held in models)]
+        seed = secrets.randbits(31) if request.seed is None else request.seed
+        said, num_tokens = "", 0
+        for device in sorted(able, key=self._standing):
+            answer = m.Answer(
+                model=model,
+                prompt=request.prompt,
+                so_far=said,
+                max_tokens=request.max_tokens - num_tokens,
+                temperature=request.temperature,
+                top_k=request.top_k,
+                top_p=request.top_p,
+                seed=seed,
+            )
+            before = num_tokens
+            try:
+                async for event in self._stream(device, answer):
+                    if isinstance(event, m.AnswerPiece):
+                        said, num_tokens = said + event.text, before + event.num_tokens
+                    yield event
+                return
+            except (LinkLostError, UnreachableError, JobFailedError, TimedOutError, NotAllowedError) as error:
+                _log.warning("%s did not answer to the end: %s", self._peers.name(device), error)
+        raise missing_everywhere(model.model)
+
+    async def _stream(
+        self, device: DeviceId, answer: m.Answer
+    ) -> AsyncIterator[m.AnswerStarted | m.AnswerPiece | m.AnswerEnded]:
+        if device == self._device:
+            async for event in self._serving.answer(answer, self._myself):
+                yield event
+            return
+        stream = self._peers.link(device).stream(answer)
+        while True:
+            waiting = asyncio.ensure_future(anext(stream, None))
+            try:
+                while not waiting.done():
+                    await asyncio.wait({waiting}, timeout=1.0)
+                    if self._peers.state(device) != "online":
+                        raise LinkLostError(f"{self._peers.name(device)} fell silent")
+            finally:
+                if not waiting.done():
+                    waiting.cancel()
+                    await asyncio.gather(waiting, return_exceptions=True)
+            event = waiting.result()
+            if event is None:
+                return
+            yield event
+
+    async def _holders(self) -> _Holders:
+        """Every online device, this one first, with the models that it holds."""
+        online = self._peers.online()
+        calls = [self._peers.link(device).request(m.ListModels(), m.ModelList, _LIST_SECONDS) for device in online]
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+        mine = await self._serving.handlers()[m.ListModels](m.ListModels(), self._myself)
+        found: _Holders = [(self._device, list(mine.models))]
+        for device, answer in zip(online, answers, strict=True):
+            if isinstance(answer, m.ModelList):
+                found.append((device, list(answer.models)))
+            elif not isinstance(answer, CellmindError):
+                _log.error("listing the models of %s: %r", self._peers.name(device), answer)
+        return found
+
+    def _standing(self, device: DeviceId) -> tuple[bool, bool, float, bool]:
+        """Smaller is better: not busy training, an accelerator, measured speed, and here rather than elsewhere."""
+        vitals = next((view.vitals for view in self._peers.views() if view.id == device), None)
+        if device == self._device:
+            vitals = self._own_vitals()
+        if vitals is None:
+            return True, True, 0.0, True
+        speed = vitals.tokens_per_second.value if vitals.tokens_per_second else 0.0
+        return vitals.run is not None, vitals.accelerator is None, -round(speed, -2), device != self._device

@@ -1,0 +1,166 @@
+"""This device's own answers: one warm process holds one model; it is let go when nobody asks for a while."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+from cellmind_agent.network.reception import Handler
+from cellmind_agent.network.transfer import Transfer
+from cellmind_agent.protocol import messages as m
+from cellmind_agent.protocol.errors import DegradedError, JobFailedError, ProtocolError, UnknownNameError
+from cellmind_agent.protocol.ids import DeviceId, RunId
+from cellmind_agent.protocol.limits import MAX_PROMPT_CHARACTERS, PREPARE_SECONDS, SERVE_IDLE_SECONDS
+from cellmind_agent.runs.process import ChildProcess, start_child
+from cellmind_agent.storage.blobs import BlobStore
+from cellmind_agent.storage.files import private_folder
+from cellmind_agent.storage.journal import Journal
+from cellmind_agent.trust.permissions import Caller
+
+_log = logging.getLogger(__name__)
+_NEEDED = ("model.safetensors", "state.json")
+
+
+class Serving:
+    """Answers with the models that this device holds, one prompt after the other."""
+
+    def __init__(self, device: DeviceId, name: str, store: BlobStore, journal: Journal, transfer: Transfer) -> None:
+        self._device, self._name = device, name
+        self._store, self._journal, self._transfer = store, journal, transfer
+        self._child: ChildProcess | None = None
+        self._loaded: str | None = None
+        self._pieces: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._turn = asyncio.Lock()
+        self._used_at = time.monotonic()
+
+    def handlers(self) -> dict[type, Handler]:
+        return {
+            m.Answer: self.answer,
+            m.ListModels: self._list,
+            m.KeepModel: self._keep,
+            m.RemoveModel: self._remove,
+        }
+
+    async def close(self) -> None:
+        if self._child:
+            await self._child.stop()
+            self._child = self._loaded = None
+
+    async def let_idle_go(self) -> None:
+        """Called now and then: a process that nobody has asked for a while gives its memory back."""
+        if self._child and not self._turn.locked() and time.monotonic() - self._used_at > SERVE_IDLE_SECONDS:
+            async with self._turn:
+                await self.close()
+
+    async def answer(self, request: m.Answer, caller: Caller) -> AsyncIterator[Any]:
+        """Stream of AnswerStarted, AnswerPiece..., AnswerEnded."""
+        if len(request.prompt) + len(request.so_far) > MAX_PROMPT_CHARACTERS:
+            raise ProtocolError(f"a prompt of over {MAX_PROMPT_CHARACTERS} characters", "ask something shorter")
+        async with self._turn:
+            self._used_at = time.monotonic()
+            child = await self._load(request.model)
+            yield m.AnswerStarted(
+                device=self._device, name=self._name, model=request.model.model, step=request.model.step
+            )
+            self._pieces = asyncio.Queue()
+            orders = {
+                "prompt": request.prompt,
+                "so_far": request.so_far,
+                "max_tokens": request.max_tokens,
+                "temperature": request.temperature,
+                "top_k": request.top_k,
+                "top_p": request.top_p,
+                "seed": request.seed,
+            }
+            call = asyncio.create_task(child.call("answer", orders, PREPARE_SECONDS))
+            try:
+                async for piece in self._follow(call):
+                    yield piece
+                ended = call.result()
+                yield m.AnswerEnded(num_tokens=ended["num_tokens"], seconds=ended["seconds"], reason=ended["reason"])
+            finally:
+                self._used_at = time.monotonic()
+                if not call.done():  # the asker left: the process must not go on for nobody
+                    call.cancel()
+                    await self.close()
+
+    async def _follow(self, call: asyncio.Task[Any]) -> AsyncIterator[m.AnswerPiece]:
+        while True:
+            piece = asyncio.create_task(self._pieces.get())
+            try:
+                await asyncio.wait({piece, call}, return_when=asyncio.FIRST_COMPLETED)
+                if piece.done():
+                    fields = piece.result()
+                    yield m.AnswerPiece(text=fields["text"], num_tokens=fields["num_tokens"])
+                elif call.done():
+                    return
+            finally:
+                piece.cancel()
+
+    async def _load(self, model: m.ModelView) -> ChildProcess:
+        """The warm process with this model in it."""
+        if self._child and self._child.is_running and self._loaded == model.state_hash:
+            return self._child
+        await self.close()
+        missing = [name for name in _NEEDED if name not in model.files]
+        if missing:
+            raise ProtocolError(f"a model without {', '.join(missing)}")
+        paths = {name: str(self._store.path(model.files[name])) for name in _NEEDED}
+        folder = private_folder(self._store.root.parent / "work")
+
+        async def serve(method: str, params: dict[str, Any]) -> Any:
+            raise ProtocolError(f"the answering process asked for {method!r:.60}")
+
+        self._child = await start_child("serve", folder, serve, self._hear)
+        try:
+            orders = {**paths, "tokenizer": str(self._store.path(model.tokenizer))}
+            await self._child.call("load", orders, PREPARE_SECONDS)
+        except JobFailedError:
+            await self.close()
+            raise
+        self._loaded = model.state_hash
+        return self._child
+
+    def _hear(self, name: str, fields: dict[str, Any]) -> None:
+        if name == "piece":
+            self._pieces.put_nowait(fields)
+
+    # -- models ----------------------------------------------------------------------------------------------------
+
+    async def _list(self, request: m.ListModels, caller: Caller) -> m.ModelList:
+        whole = [
+            model
+            for model in self._journal.models()
+            if all(self._store.has(ref) for ref in (model.tokenizer, *model.files.values()))
+        ]
+        return m.ModelList(models=tuple(whole))
+
+    async def _keep(self, request: m.KeepModel, caller: Caller) -> m.Done:
+        model = request.model
+        await self._transfer.fetch([model.tokenizer, *model.files.values()], preferred=caller.device)
+        self._store.remove(self._journal.save_model(model))
+        return m.Done()
+
+    async def _remove(self, request: m.RemoveModel, caller: Caller) -> m.Done:
+        before = self._journal.wanted_blobs()
+        self._journal.remove_model(request.model)
+        self._store.remove(before - self._journal.wanted_blobs())
+        return m.Done()
+
+
+def newest(models: list[m.ModelView], wanted: RunId | None) -> m.ModelView:
+    """The newest checkpoint, of the wanted model if one is wanted. Raises UnknownNameError."""
+    fitting = [model for model in models if wanted is None or model.model.startswith(wanted)]
+    if not fitting:
+        what = f"no model is called {wanted!r:.60}" if wanted else "there is no model yet"
+        raise UnknownNameError(what, "cellmindctl models" if wanted else "train one first: cellmindctl train")
+    if wanted and len({model.model for model in fitting}) > 1 and wanted not in {model.model for model in fitting}:
+        raise UnknownNameError(f"several models begin with {wanted!r:.60}", "cellmindctl models")
+    return max(fitting, key=lambda model: (model.created, model.step))
+
+
+def missing_everywhere(name: str) -> DegradedError:
+    return DegradedError(f"every device that holds {name} went away", "cellmindctl peers")

@@ -1,0 +1,1 @@
+"""This machine: its figures, its accelerator."""

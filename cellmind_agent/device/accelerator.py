@@ -1,0 +1,34 @@
+"""The accelerator, found without torch: NVIDIA's own tool, or the Apple chip's name."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import subprocess
+import sys
+
+from cellmind_agent.protocol.messages import Accelerator
+
+_QUERY = ("--query-gpu=uuid,name,memory.total", "--format=csv,noheader,nounits")
+
+
+def find_accelerator() -> Accelerator | None:
+    """The first GPU that torch could use, or None."""
+    if sys.platform == "darwin" and platform.machine() == "arm64":
+        return Accelerator(kind="mps", name="Apple GPU", uuid="mps", memory_bytes=0)
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return None
+    try:
+        found = subprocess.run([tool, *_QUERY], capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return parse_nvidia(found.stdout)
+
+
+def parse_nvidia(text: str) -> Accelerator | None:
+    """The first line of `uuid, name, MiB`, or None where it is something else."""
+    fields = [field.strip() for field in text.partition("\n")[0].split(",")]
+    if len(fields) != 3 or not fields[0].startswith("GPU-") or not fields[2].isdigit():
+        return None
+    return Accelerator(kind="cuda", name=fields[1], uuid=fields[0], memory_bytes=int(fields[2]) << 20)

@@ -1,0 +1,140 @@
+"""`cellmind-agent`: read the options, start, say READY=1, stop on SIGTERM. Exit codes as everywhere."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import platform
+import signal
+import socket
+import sys
+from pathlib import Path
+
+from cellmind_agent import __version__
+from cellmind_agent.agent import Agent
+from cellmind_agent.cell.logs import set_up_logging
+from cellmind_agent.config import AgentConfig
+from cellmind_agent.protocol.address import parse_address
+from cellmind_agent.protocol.errors import CellmindError
+from cellmind_agent.protocol.home import default_home
+from cellmind_agent.protocol.ids import short
+from cellmind_agent.protocol.limits import DEFAULT_PORT
+from cellmind_agent.storage.files import private_folder
+from cellmind_agent.trust.identity import load_identity
+from cellmind_agent.trust.keyring import clean_name
+
+_log = logging.getLogger(__name__)
+_STOP_SECONDS = 10.0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    code = 0
+    try:
+        config = _config(options)
+        set_up_logging(private_folder(config.home), options.log_level, options.log_format)
+        asyncio.run(_serve(config))
+    except* CellmindError as errors:
+        error = _first(errors)
+        print(f"error: {error.message}\nhint: {error.hint}", file=sys.stderr)
+        _log.debug("stopped by an error", exc_info=error)
+        code = error.exit_code
+    except* KeyboardInterrupt:
+        code = 130
+    return code
+
+
+async def _serve(config: AgentConfig) -> None:
+    loop, stop, ready = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        try:
+            loop.add_signal_handler(number, stop.set)
+        except NotImplementedError:  # Windows: Ctrl-C arrives as KeyboardInterrupt
+            break
+    agent = Agent(config)
+    serving = asyncio.create_task(agent.run(stop, ready))
+    starting = asyncio.create_task(ready.wait())
+    await asyncio.wait({serving, starting}, return_when=asyncio.FIRST_COMPLETED)
+    starting.cancel()
+    if ready.is_set():
+        _tell_service_manager("READY=1")
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if not serving.done():
+        _tell_service_manager("STOPPING=1")
+        await asyncio.wait({serving}, timeout=_STOP_SECONDS)
+        serving.cancel()
+    await asyncio.gather(serving)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="cellmind-agent", description="The long-lived agent of one device.")
+    parser.add_argument(
+        "--home", type=Path, metavar="DIR", help="identity, keyring, blobs, runs, logs (or CELLMIND_HOME)"
+    )
+    parser.add_argument("--name", help="what people call this device (default: its host name)")
+    parser.add_argument(
+        "--listen", default=f"0.0.0.0:{DEFAULT_PORT}", metavar="ADDR:PORT", help="port 0 takes a free one"
+    )
+    parser.add_argument(
+        "--interface", action="append", default=[], metavar="NAME", help="speak mDNS here only (repeatable)"
+    )
+    parser.add_argument(
+        "--peer", action="append", default=[], metavar="HOST:PORT", help="where a member may be (repeatable)"
+    )
+    parser.add_argument("--no-mdns", action="store_true", help="do not announce or browse")
+    parser.add_argument("--quota", type=int, metavar="MB", help="what blobs may take on disk (default: all but 256 MB)")
+    parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
+    parser.add_argument("--log-format", default="text", choices=["text", "json", "journal"])
+    parser.add_argument("--version", action="version", version=f"cellmind {__version__}")
+    return parser
+
+
+def _config(options: argparse.Namespace) -> AgentConfig:
+    """Raises UsageError."""
+    home = (options.home or default_home(os.environ, sys.platform)).absolute()
+    return AgentConfig(
+        home=home,
+        name=clean_name(options.name or _default_name(home)),
+        listen=parse_address(options.listen),
+        interfaces=tuple(options.interface),
+        peers=tuple(parse_address(text) for text in options.peer),
+        uses_mdns=not options.no_mdns,
+        quota_bytes=None if options.quota is None else options.quota << 20,
+    )
+
+
+def _default_name(home: Path) -> str:
+    """The host name; every Termux phone is called localhost, so such a one goes by its id."""
+    name = socket.gethostname().partition(".")[0]
+    if name and name != "localhost":
+        return name
+    return f"{platform.system().lower() or 'device'}-{short(load_identity(private_folder(home)).device)}"
+
+
+def _tell_service_manager(state: str) -> None:
+    """systemd's notification protocol (sd_notify): one datagram."""
+    path = os.environ.get("NOTIFY_SOCKET")
+    if not path:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+        try:
+            notify.connect("\0" + path[1:] if path.startswith("@") else path)
+            notify.sendall(state.encode())
+        except OSError as error:
+            _log.warning("cannot reach the service manager: %s", error)
+
+
+def _first(errors: BaseExceptionGroup[CellmindError]) -> CellmindError:
+    error: BaseException = errors
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, CellmindError)
+    return error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Between devices: sockets, links, discovery, who is there."""

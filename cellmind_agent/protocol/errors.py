@@ -1,0 +1,169 @@
+"""Everything that can go wrong, as one tree. Knows exit codes and wire codes; knows no I/O.
+
+CellmindError                     1 failed
+├── UsageError                    2 usage
+│   └── BadIdError
+├── UnreachableError              3 no agent reachable
+│   ├── NoAgentsFoundError
+│   └── LinkLostError
+├── NotAllowedError               4 not paired or not allowed
+│   ├── NotPairedError
+│   └── JoinRefusedError
+├── UnknownNameError              5 no such device, run or model
+├── DegradedError                 6 finished but degraded
+├── TimedOutError                 7 timed out
+├── ProtocolError
+│   └── VersionMismatchError
+├── StorageFullError
+├── BlobDamagedError
+├── HomeLockedError
+├── JobFailedError
+├── MemberLostError
+└── BusyError
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class CellmindError(Exception):
+    """Something failed. The message says what happened; the hint, what to do next."""
+
+    code: ClassVar[str] = "failed"
+    exit_code: ClassVar[int] = 1
+    default_hint: ClassVar[str] = "see the agent's log: cellmindctl logs"
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = self.default_hint if hint is None else hint
+
+
+class UsageError(CellmindError):
+    """The command or its configuration cannot mean anything."""
+
+    code, exit_code, default_hint = "usage", 2, "cellmindctl --help"
+
+
+class BadIdError(UsageError):
+    """A name is not spelt as such names are."""
+
+    code, default_hint = "bad_id", "cellmindctl peers --wide"
+
+
+class UnreachableError(CellmindError):
+    """Nobody answered at the address."""
+
+    code, exit_code, default_hint = "unreachable", 3, "cellmindctl doctor"
+
+
+class NoAgentsFoundError(UnreachableError):
+    """No agent runs here."""
+
+    code, default_hint = "no_agent", "start one: cellmind-agent"
+
+
+class LinkLostError(UnreachableError):
+    """The other side went away in the middle."""
+
+    code, default_hint = "link_lost", "cellmindctl peers"
+
+
+class NotAllowedError(CellmindError):
+    """The other side knows us, and says no."""
+
+    code, exit_code, default_hint = "not_allowed", 4, "ask an owner of the cell; see: cellmindctl peers --wide"
+
+
+class NotPairedError(NotAllowedError):
+    """The device is not in the keyring."""
+
+    code, default_hint = "not_paired", "on an owner's device: cellmindctl invite; here: cellmindctl join"
+
+
+class JoinRefusedError(NotAllowedError):
+    """The code was wrong, used up or out of date."""
+
+    code, default_hint = "join_refused", "ask for a new code: cellmindctl invite"
+
+
+class UnknownNameError(CellmindError):
+    """No such device, run, blob or model."""
+
+    code, exit_code, default_hint = "unknown_name", 5, "cellmindctl peers; cellmindctl runs; cellmindctl models"
+
+
+class DegradedError(CellmindError):
+    """It ended, but not everywhere as asked."""
+
+    code, exit_code, default_hint = "degraded", 6, "cellmindctl peers, then try again"
+
+
+class TimedOutError(CellmindError):
+    """No answer in time."""
+
+    code, exit_code, default_hint = "timed_out", 7, "try again, or give more time: cellmindctl --timeout SECONDS"
+
+
+class ProtocolError(CellmindError):
+    """The bytes make no sense as a message."""
+
+    code, default_hint = "protocol", "update CellMind on both devices: pip install --upgrade cellmind"
+
+
+class VersionMismatchError(ProtocolError):
+    """The other side speaks another version of the protocol."""
+
+    code = "version"
+
+
+class StorageFullError(CellmindError):
+    """The disk, or the share of it that we may use, is full."""
+
+    code, default_hint = "storage_full", "free some space, or remove an old model: cellmindctl models rm NAME"
+
+
+class BlobDamagedError(CellmindError):
+    """The bytes that came are not the bytes that were named."""
+
+    code, default_hint = "blob_damaged", "try again; another device will be asked"
+
+
+class HomeLockedError(CellmindError):
+    """Another agent runs on this home."""
+
+    code, default_hint = "home_locked", "stop the other one first, or give this one its own: cellmind-agent --home DIR"
+
+
+class JobFailedError(CellmindError):
+    """A child process ended badly."""
+
+    code = "job_failed"
+
+
+class MemberLostError(CellmindError):
+    """A device that took part in the run has left it."""
+
+    code, default_hint = "member_lost", "cellmindctl resume RUN goes on from the last checkpoint"
+
+
+class BusyError(CellmindError):
+    """The device is doing just that already."""
+
+    code, default_hint = "busy", "cellmindctl runs; cellmindctl stop RUN"
+
+
+def _tree(root: type[CellmindError]) -> dict[str, type[CellmindError]]:
+    found = {root.code: root}
+    for child in root.__subclasses__():
+        found.update(_tree(child))
+    return found
+
+
+ERROR_BY_CODE = _tree(CellmindError)
+
+
+def error_from_wire(code: str, message: str, hint: str) -> CellmindError:
+    """The exception that a wire code stands for; an unknown code (a newer peer's) becomes the root."""
+    return ERROR_BY_CODE.get(code, CellmindError)(message, hint)

@@ -1,0 +1,51 @@
+"""Every cap, port and time-out, each with its reason. Nothing else may hold such a number."""
+
+from __future__ import annotations
+
+from typing import Final
+
+PROTOCOL_VERSION: Final = 1
+DEFAULT_PORT: Final = 7420
+SERVICE_TYPE: Final = "_cellmind._tcp.local."
+
+# -- what one peer may make us hold -----------------------------------------------------------------------------
+CHUNK_BYTES: Final = 256 * 1024  # a blob's chunk: small enough that control messages slip between two on slow Wi-Fi
+MAX_FRAME_BYTES: Final = 1024 * 1024  # libzmq's MAXMSGSIZE; without it a stranger makes us hold 300 MB
+MAX_FRAMES: Final = 3  # MAXMSGSIZE is per frame, so the count needs a cap too
+MAX_KEYRING_ENTRIES: Final = 1000  # a class of 30 devices, each replaced 30 times
+MAX_REQUESTS_PER_CALLER: Final = 256  # rendezvous waits of a large roster stay below it; a flood does not
+MAX_STORE_BYTES: Final = 1024 * 1024  # gloo's rendezvous needs about 200 bytes a rank and key
+MAX_PROMPT_CHARACTERS: Final = 100_000
+MAX_NAME_CHARACTERS: Final = 40
+MAX_LOG_LINE_CHARACTERS: Final = 2000
+MAX_CHILD_LINE_BYTES: Final = (
+    8 * 1024 * 1024
+)  # a trainer's line holds one store value at most; our own child, so lenient
+HIGH_WATER_MARK: Final = 1000
+
+# -- time, in seconds ---------------------------------------------------------------------------------------------
+HANDSHAKE_SECONDS: Final = 2.5  # libzmq's HANDSHAKE_IVL: a silent stranger is dropped after it
+DIAL_SECONDS: Final = 2.5  # one address, one try
+REQUEST_SECONDS: Final = 10.0
+SEND_SECONDS: Final = 10.0  # a receiver that takes nothing for so long is cut off
+HEARTBEAT_SECONDS: Final = 2.0
+SILENCE_SECONDS: Final = 6.0  # three heartbeats: then the device is asleep, and a run that needs it fails
+GONE_SECONDS: Final = 15 * 60.0  # asleep for longer: gone
+REDIAL_FIRST_SECONDS: Final = 0.5
+REDIAL_LAST_SECONDS: Final = 30.0
+VITALS_SECONDS: Final = 5.0  # how often figures are read; a change is pushed, the same figure is not
+INVITATION_SECONDS: Final = 600.0
+INVITATION_TRIES: Final = 3
+RENDEZVOUS_SECONDS: Final = 60.0  # a phone loads torch in half a minute
+PREPARE_SECONDS: Final = 900.0  # fetching all blobs over slow Wi-Fi, then importing torch
+ROUND_SECONDS: Final = 10.0  # a round is about so long: what a lost member costs, and how often weights are compared
+ROUND_PATIENCE_SECONDS: Final = 600.0  # a round that takes longer than this is stuck
+CHECKPOINT_SECONDS: Final = 30.0
+STOP_ASK_SECONDS: Final = 3.0  # ask, then terminate, then kill
+STOP_TERMINATE_SECONDS: Final = 2.0
+SERVE_IDLE_SECONDS: Final = 600.0  # a warm answering process is let go after it
+INTERFACE_POLL_SECONDS: Final = 10.0
+
+# -- disk ----------------------------------------------------------------------------------------------------------
+FREE_SPACE_FLOOR_BYTES: Final = 256 * 1024 * 1024  # we stop before the person's own programs fail
+CHECKPOINTS_KEPT: Final = 2  # the newest may be torn by a power cut that lies about fsync

@@ -1,0 +1,1 @@
+"""Runs: leading one, taking part in one, and the child processes that do the arithmetic."""

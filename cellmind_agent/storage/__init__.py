@@ -1,0 +1,1 @@
+"""What lies on disk: atomic files, content-addressed blobs, the journal of runs and models."""

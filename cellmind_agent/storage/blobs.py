@@ -1,0 +1,162 @@
+"""Content-addressed blobs on disk. A blob appears whole and verified, or not at all (I8).
+
+    blobs/<first two digits>/<sha256>      whole, read-only
+    blobs/partial/<sha256>                 the beginning of one that is still coming
+
+Bytes are appended in order, hashed when whole, renamed when right. A partial file survives a restart and is resumed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from cellmind_agent.protocol.blobs import BlobRef
+from cellmind_agent.protocol.errors import BlobDamagedError, ProtocolError, StorageFullError, UnknownNameError
+from cellmind_agent.protocol.ids import BlobId, parse_blob_id, short
+from cellmind_agent.protocol.limits import CHUNK_BYTES, FREE_SPACE_FLOOR_BYTES
+from cellmind_agent.storage.files import private_folder, sync_folder, translated_disk_errors
+
+_READ = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlobStore:
+    """`quota_bytes` is what all blobs together may take; None is the whole disk but for the floor."""
+
+    root: Path
+    quota_bytes: int | None = None
+    floor_bytes: int = FREE_SPACE_FLOOR_BYTES
+
+    def prepare(self) -> None:
+        private_folder(self.root)
+        private_folder(self.root / "partial")
+
+    def path(self, ref: BlobRef) -> Path:
+        """The file of a whole blob. Raises UnknownNameError."""
+        path = self._whole(ref.id)
+        if not path.exists():
+            raise UnknownNameError(f"blob {short(ref.id)} is not here", "cellmindctl sync")
+        return path
+
+    def present(self, ref: BlobRef) -> int:
+        """Bytes of the blob that are here, from its beginning; its size when it is whole."""
+        if self._whole(ref.id).exists():
+            return ref.size
+        with contextlib.suppress(FileNotFoundError):
+            return self._partial(ref.id).stat().st_size
+        return 0
+
+    def has(self, ref: BlobRef) -> bool:
+        return self._whole(ref.id).exists()
+
+    def read(self, ref: BlobRef, offset: int, length: int) -> bytes:
+        """Raises UnknownNameError, ProtocolError (a range outside the blob or over a chunk)."""
+        if not 0 <= length <= CHUNK_BYTES or not 0 <= offset <= ref.size:
+            raise ProtocolError(f"{length} bytes from {offset} of a blob of {ref.size}")
+        with open(self.path(ref), "rb") as file:
+            file.seek(offset)
+            return file.read(length)
+
+    def append(self, ref: BlobRef, offset: int, data: bytes) -> int:
+        """Add the next bytes of a blob; the bytes that are here now. What is here already is not written again.
+
+        Raises ProtocolError (a gap, or more bytes than named), StorageFullError, BlobDamagedError (whole, but not the
+        bytes that were named: they are thrown away).
+        """
+        here = self.present(ref)
+        if here == ref.size and self.has(ref):
+            return here
+        if offset > here or offset + len(data) > ref.size:
+            raise ProtocolError(f"{len(data)} bytes at {offset} of a blob of {ref.size}, {here} of which are here")
+        fresh = data[here - offset :]
+        self.check_space(len(fresh) if here else ref.size)
+        with translated_disk_errors(), open(self._partial(ref.id), "ab") as file:
+            file.write(fresh)
+            if here + len(fresh) == ref.size:
+                file.flush()
+                os.fsync(file.fileno())
+        if here + len(fresh) == ref.size:
+            self._publish(ref, self._partial(ref.id))
+        return here + len(fresh)
+
+    def adopt(self, path: Path) -> BlobRef:
+        """Take a file of ours (a checkpoint's) in as a blob: linked where the file system can, else copied."""
+        ref = ref_of_file(path)
+        if not self.has(ref):
+            partial = self._partial(ref.id)
+            partial.unlink(missing_ok=True)
+            try:
+                os.link(path, partial)
+            except OSError:
+                self.check_space(ref.size)
+                with translated_disk_errors():
+                    shutil.copyfile(path, partial)
+            self._place(ref.id, partial)
+        return ref
+
+    def check_space(self, extra_bytes: int) -> None:
+        """Raises StorageFullError before the disk is full, or our share of it is."""
+        free = shutil.disk_usage(self.root).free
+        if free - extra_bytes < self.floor_bytes:
+            raise StorageFullError(
+                f"{extra_bytes >> 20} MB more would leave less than {self.floor_bytes >> 20} MB free"
+            )
+        if self.quota_bytes is not None and self.used_bytes() + extra_bytes > self.quota_bytes:
+            raise StorageFullError(
+                f"{extra_bytes >> 20} MB more is over the {self.quota_bytes >> 20} MB that blobs may take"
+            )
+
+    def used_bytes(self) -> int:
+        return sum(path.stat().st_size for path in self.root.glob("*/*") if path.is_file())
+
+    def collect(self, wanted: Iterable[BlobId], changed_before: float) -> int:
+        """Remove the blobs, whole and unfinished, that nothing refers to and that were last changed before this time
+        (seconds since 1970; a blob that was just pushed has nothing that refers to it yet). The bytes freed."""
+        keep, freed = set(wanted), 0
+        for path in self.root.glob("*/*"):
+            status = path.stat()
+            if path.name not in keep and status.st_ctime < changed_before:
+                freed += status.st_size
+                path.unlink()
+        return freed
+
+    def remove(self, blobs: Iterable[BlobId]) -> None:
+        for blob in blobs:
+            self._whole(blob).unlink(missing_ok=True)
+
+    def _publish(self, ref: BlobRef, partial: Path) -> None:
+        if ref_of_file(partial) != ref:
+            partial.unlink()
+            raise BlobDamagedError(f"what came as blob {short(ref.id)} is something else")
+        self._place(ref.id, partial)
+
+    def _place(self, blob: BlobId, partial: Path) -> None:
+        whole = self._whole(blob)
+        private_folder(whole.parent)
+        partial.chmod(0o400)
+        os.replace(partial, whole)
+        sync_folder(whole.parent)
+
+    def _whole(self, blob: BlobId) -> Path:
+        parse_blob_id(blob)
+        return self.root / blob[:2] / blob
+
+    def _partial(self, blob: BlobId) -> Path:
+        parse_blob_id(blob)
+        return self.root / "partial" / blob
+
+
+def ref_of_file(path: Path) -> BlobRef:
+    """The reference of a file's present contents."""
+    digest, size = hashlib.sha256(), 0
+    with open(path, "rb") as file:
+        while data := file.read(_READ):
+            digest.update(data)
+            size += len(data)
+    return BlobRef(id=BlobId(digest.hexdigest()), size=size)

@@ -1,0 +1,95 @@
+"""Small files, written whole or not at all (I8). Knows no contents."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from cellmind_agent.protocol.errors import CellmindError, HomeLockedError, StorageFullError
+
+if os.name == "posix":
+    import fcntl
+
+
+def private_folder(path: Path) -> Path:
+    """`path` as a folder that only its owner may enter (0700), made if need be. Raises CellmindError."""
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.chmod(0o700)
+    except OSError as error:
+        raise CellmindError(f"cannot use {path}: {error.strerror}", "choose another folder: --home DIR") from error
+    return path
+
+
+def write_file(path: Path, data: bytes, mode: int = 0o600) -> None:
+    """Write to a temporary name, fsync, rename. Raises StorageFullError; then the old file is still whole."""
+    with translated_disk_errors():
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(temporary, mode)
+            os.replace(temporary, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
+        sync_folder(path.parent)
+
+
+def write_json(path: Path, plain: Any) -> None:
+    write_file(path, json.dumps(plain, ensure_ascii=False, indent=1, sort_keys=True).encode())
+
+
+def read_json(path: Path) -> Any:
+    """The file's contents, or None where there is no such file or it is not JSON (nothing of ours is written so)."""
+    try:
+        return json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def sync_folder(path: Path) -> None:
+    """Make a rename in `path` survive a power cut, where the platform can."""
+    with contextlib.suppress(OSError):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+@contextlib.contextmanager
+def translated_disk_errors() -> Iterator[None]:
+    """A full disk, or a quota, as StorageFullError."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise StorageFullError(f"the disk is full: {error.filename or error.strerror}") from error
+        raise
+
+
+class HomeLock:
+    """Held as long as the agent runs; the operating system lets it go when the process ends, however it ends."""
+
+    def __init__(self, home: Path) -> None:
+        """Raises HomeLockedError when another agent holds it."""
+        self._file = open(home / "lock", "a+b")  # noqa: SIM115 - held for the life of the agent
+        if os.name == "posix":
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                self._file.close()
+                raise HomeLockedError(f"another agent already runs on {home}") from error
+
+    def release(self) -> None:
+        self._file.close()

@@ -1,0 +1,101 @@
+"""What a home remembers of runs and models. Small JSON files; each is written whole.
+
+runs/<run>/run.json            the spec, and how it stands
+runs/<run>/events.jsonl        the leader's log of the run's events
+runs/<run>/checkpoints/        written by the trainer (two kept)
+models/<run>/<step>.json       a checkpoint that this device holds: names of blobs (two kept)
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from cellmind_agent.protocol.errors import ProtocolError, UnknownNameError
+from cellmind_agent.protocol.ids import BlobId, RunId, parse_run_id
+from cellmind_agent.protocol.limits import CHECKPOINTS_KEPT
+from cellmind_agent.protocol.messages import ModelView, RunSpec, RunView
+from cellmind_agent.protocol.plain import from_plain, to_plain
+from cellmind_agent.storage.files import private_folder, read_json, translated_disk_errors, write_json
+
+
+class Journal:
+    """The runs and models of one home."""
+
+    def __init__(self, home: Path) -> None:
+        self._runs = private_folder(home / "runs")
+        self._models = private_folder(home / "models")
+
+    def run_folder(self, run: RunId) -> Path:
+        return private_folder(self._runs / parse_run_id(run))
+
+    def save_run(self, spec: RunSpec, view: RunView) -> None:
+        write_json(self.run_folder(spec.run) / "run.json", {"spec": to_plain(spec), "view": to_plain(view)})
+
+    def load_run(self, run: RunId) -> tuple[RunSpec, RunView]:
+        """Raises UnknownNameError."""
+        plain = read_json(self._runs / parse_run_id(run) / "run.json")
+        try:
+            return from_plain(RunSpec, plain["spec"]), from_plain(RunView, plain["view"])
+        except (TypeError, KeyError, ProtocolError) as error:
+            raise UnknownNameError(f"no run is called {run!r} here", "cellmindctl runs") from error
+
+    def runs(self) -> list[tuple[RunSpec, RunView]]:
+        """Every run that this device knows, oldest first."""
+        found = []
+        for path in self._runs.glob("*/run.json"):
+            try:
+                found.append(self.load_run(RunId(path.parent.name)))
+            except UnknownNameError:
+                continue
+        return sorted(found, key=lambda run: run[1].created)
+
+    def append_event(self, run: RunId, name: str, event: Any) -> None:
+        line = json.dumps({"event": name, **to_plain(event)}, ensure_ascii=False)
+        with translated_disk_errors(), open(self.run_folder(run) / "events.jsonl", "a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+    def save_model(self, model: ModelView) -> set[BlobId]:
+        """Remember a checkpoint whose blobs are here; older ones of the same run beyond two are forgotten.
+        The blobs that nothing refers to any more for that reason."""
+        folder = private_folder(self._models / parse_run_id(model.model))
+        before = self.wanted_blobs()
+        write_json(folder / f"{model.step:09d}.json", to_plain(model))
+        for old in sorted(folder.glob("*.json"))[:-CHECKPOINTS_KEPT]:
+            old.unlink()
+        return before - self.wanted_blobs()
+
+    def models(self) -> list[ModelView]:
+        """Every checkpoint that this device holds, oldest first."""
+        return sorted(self._all_models(), key=lambda model: (model.created, model.step))
+
+    def remove_model(self, run: RunId) -> None:
+        """Raises UnknownNameError."""
+        folder = self._models / parse_run_id(run)
+        if not folder.exists():
+            raise UnknownNameError(f"no model is called {run!r} here", "cellmindctl models")
+        shutil.rmtree(folder)
+        shutil.rmtree(self._runs / parse_run_id(run) / "checkpoints", ignore_errors=True)
+
+    def wanted_blobs(self) -> set[BlobId]:
+        """Every blob that a model, or the bundle of a run that still has one, refers to."""
+        wanted: set[BlobId] = set()
+        alive = set()
+        for model in self._all_models():
+            alive.add(model.model)
+            wanted |= {model.tokenizer.id, *(ref.id for ref in model.files.values())}
+        for spec, view in self.runs():
+            if spec.run in alive or view.state in ("preparing", "training"):
+                wanted |= {ref.id for ref in (spec.config, spec.tokenizer, spec.manifest, *spec.shards)}
+        return wanted
+
+    def _all_models(self) -> Iterator[ModelView]:
+        for path in self._models.glob("*/*.json"):
+            plain = read_json(path)
+            try:
+                yield from_plain(ModelView, plain)
+            except ProtocolError:
+                continue

@@ -1,0 +1,180 @@
+"""Joining by a short one-time code: SPAKE2, then proof by both sides, bound to both sides' long-term keys. No sockets.
+
+    joiner                                   inviter
+      nonce, pake_a  ------ BeginJoin ------>  charge a try, before any work
+      <------------------- JoinBegun ---------  session, pake_b
+      mac_a, box_a   ------ ProveJoin ------>  the joiner proves first: a wrong guess learns nothing
+      <------------------ JoinAccepted -------  mac_b, box_b: the keyring with the joiner in it
+
+SPAKE2: RFC 9382. Without a PAKE, a recorded exchange of a short code falls to offline guessing in seconds.
+The transcript binds nonce, both PAKE messages and both CURVE keys (the joiner's as CURVE itself proved it).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import spake2
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from cellmind_agent.protocol import messages as m
+from cellmind_agent.protocol.errors import JoinRefusedError, ProtocolError
+from cellmind_agent.protocol.ids import device_id
+from cellmind_agent.protocol.limits import INVITATION_TRIES
+from cellmind_agent.protocol.messages import Role
+from cellmind_agent.trust.identity import Identity
+from cellmind_agent.trust.keyring import Member, clean_name
+from cellmind_agent.trust.words import WORDS
+
+_ONCE = b"\0" * 12  # each key encrypts one message
+REFUSAL = "the code is wrong, used up or out of date"
+
+
+def new_code() -> str:
+    """Such as `41-amber-falcon-river`: a nameplate by which the inviter is found, then 24 secret bits."""
+    return "-".join([str(secrets.randbelow(99) + 1), *(secrets.choice(WORDS) for _ in range(3))])
+
+
+def clean_code(text: str) -> str:
+    """The code as typed by a person: any case, spaces or dashes. Raises JoinRefusedError when it cannot be one."""
+    parts = text.lower().replace("-", " ").split()
+    if len(parts) != 4 or not parts[0].isdigit() or any(not part.isalpha() or not part.isascii() for part in parts[1:]):
+        raise JoinRefusedError(
+            "that is not a join code", "it looks like 41-amber-falcon-river; get one: cellmindctl invite"
+        )
+    return "-".join(parts)
+
+
+def nameplate(code: str) -> str:
+    return code.partition("-")[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Session:
+    key: bytes
+    transcript: bytes
+    curve_key: bytes
+
+
+class Invitation:
+    """The inviter's side: one code, three tries, one use."""
+
+    def __init__(self, identity: Identity, role: Role, code: str, expires: float) -> None:
+        """`expires` is on the clock whose readings `begin` and `prove` are given."""
+        self.code, self.role, self.expires = code, role, expires
+        self.tries_left = INVITATION_TRIES
+        self.is_used = False
+        self._identity = identity
+        self._sessions: dict[bytes, _Session] = {}
+
+    def is_open(self, now: float) -> bool:
+        return not self.is_used and now < self.expires and (self.tries_left > 0 or bool(self._sessions))
+
+    def begin(self, request: m.BeginJoin, joiner_curve_key: bytes, now: float) -> m.JoinBegun:
+        """Raises JoinRefusedError."""
+        if self.is_used or now >= self.expires or self.tries_left <= 0:
+            raise JoinRefusedError(REFUSAL)
+        self.tries_left -= 1
+        if len(request.nonce) != 16 or len(request.pake) != 33:
+            raise JoinRefusedError(REFUSAL)
+        exchange = spake2.SPAKE2_B(self.code.encode(), idA=joiner_curve_key, idB=self._identity.curve.public)
+        mine = exchange.start()
+        try:
+            shared = exchange.finish(request.pake)
+        except Exception as error:  # the library raises its own kinds for points off the curve
+            raise JoinRefusedError(REFUSAL) from error
+        transcript = _transcript(request.nonce, request.pake, mine, joiner_curve_key, self._identity.curve.public)
+        session = secrets.token_bytes(16)
+        self._sessions[session] = _Session(key=shared, transcript=transcript, curve_key=joiner_curve_key)
+        return m.JoinBegun(session=session, pake=mine)
+
+    def prove(
+        self, request: m.ProveJoin, joiner_curve_key: bytes, now: float
+    ) -> tuple[Member, Callable[[Any], m.JoinAccepted]]:
+        """The proved joiner, and what seals the answer for it. Raises JoinRefusedError."""
+        session = self._sessions.pop(request.session, None)
+        if session is None or self.is_used or now >= self.expires or session.curve_key != joiner_curve_key:
+            raise JoinRefusedError(REFUSAL)
+        plain = _open("joiner", session.key, session.transcript, request.mac, request.box)
+        try:
+            signing_key = bytes.fromhex(plain["signing_key"])
+            member = Member(
+                device=device_id(signing_key, joiner_curve_key),
+                name=clean_name(str(plain["name"])),
+                role=self.role,
+                signing_key=signing_key,
+                curve_key=joiner_curve_key,
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise JoinRefusedError(REFUSAL) from error
+        self.is_used = True
+        self._sessions.clear()
+
+        def accept(answer: Any) -> m.JoinAccepted:
+            mac, box = _seal("inviter", session.key, session.transcript, answer)
+            return m.JoinAccepted(mac=mac, box=box)
+
+        return member, accept
+
+
+class Joiner:
+    """The joiner's side."""
+
+    def __init__(self, identity: Identity, name: str, code: str, inviter_curve_key: bytes) -> None:
+        self._identity, self._name, self._inviter = identity, name, inviter_curve_key
+        self._nonce = secrets.token_bytes(16)
+        self._exchange = spake2.SPAKE2_A(clean_code(code).encode(), idA=identity.curve.public, idB=inviter_curve_key)
+        self._mine: bytes = self._exchange.start()
+        self._key = self._transcript = b""
+
+    def begin(self) -> m.BeginJoin:
+        return m.BeginJoin(nonce=self._nonce, pake=self._mine)
+
+    def prove(self, begun: m.JoinBegun) -> m.ProveJoin:
+        """Raises JoinRefusedError."""
+        try:
+            self._key = self._exchange.finish(begun.pake)
+        except Exception as error:  # see Invitation.begin
+            raise JoinRefusedError(REFUSAL) from error
+        self._transcript = _transcript(self._nonce, self._mine, begun.pake, self._identity.curve.public, self._inviter)
+        plain = {"signing_key": self._identity.signing_public.hex(), "name": self._name}
+        mac, box = _seal("joiner", self._key, self._transcript, plain)
+        return m.ProveJoin(session=begun.session, mac=mac, box=box)
+
+    def finish(self, accepted: m.JoinAccepted) -> Any:
+        """What the inviter sent, once it has proved that it knows the code too. Raises JoinRefusedError."""
+        return _open("inviter", self._key, self._transcript, accepted.mac, accepted.box)
+
+
+def _transcript(nonce: bytes, pake_a: bytes, pake_b: bytes, joiner_key: bytes, inviter_key: bytes) -> bytes:
+    parts = (b"cellmind-join-1", nonce, pake_a, pake_b, joiner_key, inviter_key)
+    return hashlib.sha256(b"".join(len(part).to_bytes(2, "big") + part for part in parts)).digest()
+
+
+def _derive(key: bytes, transcript: bytes, use: str) -> bytes:
+    return HKDF(algorithm=SHA256(), length=32, salt=transcript, info=use.encode()).derive(key)
+
+
+def _seal(side: str, key: bytes, transcript: bytes, plain: Any) -> tuple[bytes, bytes]:
+    data = json.dumps(plain).encode()
+    box = ChaCha20Poly1305(_derive(key, transcript, f"{side} box")).encrypt(_ONCE, data, transcript)
+    return hmac.digest(_derive(key, transcript, f"{side} proof"), transcript + box, "sha256"), box
+
+
+def _open(side: str, key: bytes, transcript: bytes, mac: bytes, box: bytes) -> Any:
+    expected = hmac.digest(_derive(key, transcript, f"{side} proof"), transcript + box, "sha256")
+    if not hmac.compare_digest(mac, expected):
+        raise JoinRefusedError(REFUSAL)
+    try:
+        return json.loads(ChaCha20Poly1305(_derive(key, transcript, f"{side} box")).decrypt(_ONCE, box, transcript))
+    except (InvalidTag, ValueError) as error:
+        raise ProtocolError("a join message that was sealed wrongly") from error

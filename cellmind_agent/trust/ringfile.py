@@ -1,0 +1,36 @@
+"""The keyring on disk: loaded, verified, replaced whole. Decides nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cellmind_agent.protocol.errors import CellmindError, ProtocolError
+from cellmind_agent.storage.files import read_json, write_json
+from cellmind_agent.trust.identity import Identity
+from cellmind_agent.trust.keyring import Keyring, found_cell, verify
+
+
+def load_keyring(home: Path, identity: Identity, name: str, time: float) -> Keyring:
+    """The home's keyring; a cell of one is founded where there is none. Raises CellmindError on a damaged file."""
+    path = home / "keyring.json"
+    if not path.exists():
+        keyring = found_cell(identity, name, time)
+        save_keyring(home, keyring)
+        return keyring
+    plain = read_json(path)
+    try:
+        entries = tuple(entry.encode() for entry in plain["entries"])
+        return verify(entries, frozenset(bytes.fromhex(stone) for stone in plain["tombstones"]))
+    except (ProtocolError, TypeError, KeyError, ValueError, AttributeError) as error:
+        hint = f"remove {path} and join the cell again: cellmindctl join"
+        raise CellmindError(f"{path} is damaged: {error}", hint) from error
+
+
+def save_keyring(home: Path, keyring: Keyring) -> None:
+    write_json(
+        home / "keyring.json",
+        {
+            "entries": [entry.decode() for entry in keyring.entries],
+            "tombstones": sorted(stone.hex() for stone in keyring.tombstones),
+        },
+    )

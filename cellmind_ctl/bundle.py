@@ -1,0 +1,271 @@
+"""From a configuration and text to what a run needs: configuration, tokenizer and token shards, as blobs. No torch.
+
+    raw files -> cleaned documents -> tokenizer (trained if there is none) -> packed shards -> blobs at the leader
+
+What was prepared from the same files is kept in the home and used again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from cellmind_agent.protocol import messages as m
+from cellmind_agent.protocol.blobs import BlobRef, chunks
+from cellmind_agent.protocol.errors import CellmindError, UsageError
+from cellmind_agent.protocol.ids import BlobId, DeviceId
+from cellmind_ctl.client import Client
+from cellmind_ctl.session import Session
+from cellmind_ctl.words import t
+from model.config import Config, TokenizerConfig, load_config, to_json
+from tokenizer.clean.readers import is_prepared
+from tokenizer.encoding import Encoder
+from tokenizer.errors import TextError
+from tokenizer.prepare import documents, prepare
+from tokenizer.shards import Manifest, read_manifest, write_shards
+from tokenizer.training import TokenizerSettings, train_tokenizer, write_tokenizer
+
+_PUSH_SECONDS = 60.0
+CONFIG_NAME = "cellmind.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Project:
+    """What a person named: a configuration and where its relative paths begin."""
+
+    config: Config
+    folder: Path
+    data: tuple[Path, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """A model that training takes up: `model.checkpoint` of the configuration."""
+
+    weights: Path
+    state: Path
+    step: int
+    tokenizer: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bundle:
+    """Everything that members need, as files of this device."""
+
+    config: bytes
+    tokenizer: bytes
+    manifest: Manifest
+    manifest_bytes: bytes
+    shards: tuple[Path, ...]
+    start: Start | None
+
+
+def open_project(config_path: Path | None, data: Sequence[Path], session: Session) -> Project:
+    """Raises ConfigError, UsageError. Touches no network and writes nothing."""
+    if config_path is None and Path(CONFIG_NAME).exists():
+        config_path = Path(CONFIG_NAME)
+    config = load_config(config_path) if config_path else Config()
+    folder = config_path.absolute().parent if config_path else Path.cwd()
+    if config.ignored:
+        session.tell("note: " + t("not needed any more and ignored: {keys}", keys=", ".join(config.ignored)))
+    if not data:
+        if not config.training.dataset.path:
+            raise UsageError("there is nothing to train on", "cellmindctl train --data chat.csv")
+        data = [find_path(folder, config.training.dataset.path)]
+    return Project(config=config, folder=folder, data=tuple(data))
+
+
+def make_bundle(project: Project, session: Session) -> Bundle:
+    """Prepare what is not prepared yet. Raises TextError, CellmindError."""
+    config = project.config
+    kept = session.home.absolute() / "prepared" / _key(project)
+    # 1. Documents: prepared JSONL as it is, anything else cleaned first.
+    files = list(project.data)
+    if not all(is_prepared(path) for path in files):
+        files = [kept / "data" / "train.jsonl"]
+        if not files[0].exists():
+            prepare(project.data, kept / "data")
+    # 2. The tokenizer: the configured one, or one trained on this text.
+    tokenizer = _tokenizer(project, files, kept, session)
+    encoder = Encoder(tokenizer)
+    # 3. Shards, packed for this sequence length.
+    seq_len = config.training.dataset.seq_len
+    folder = kept / f"shards-{seq_len}-{encoder.digest[:12]}"
+    path = folder / "manifest.json"
+    manifest = (
+        read_manifest(path) if path.exists() else write_shards(lambda: documents(files), encoder, seq_len, folder)
+    )
+    names = [file.name for file in (*manifest.train.files, *manifest.held_out.files)]
+    # 4. The configuration as it really is, and the model to take up, if there is one.
+    config = replace(config, tokenizer=TokenizerConfig(model_path="", vocab_size=encoder.vocab_size))
+    start = _start(project)
+    if start and start.tokenizer != encoder.digest:
+        raise CellmindError(
+            f"the tokenizer does not match the checkpoint {start.weights}",
+            "use the tokenizer that it was trained with (tokenizer.model_path), or another model.checkpoint",
+        )
+    return Bundle(
+        config=to_json(config).encode(),
+        tokenizer=tokenizer,
+        manifest=manifest,
+        manifest_bytes=path.read_bytes(),
+        shards=tuple(folder / name for name in names),
+        start=start,
+    )
+
+
+def refs(bundle: Bundle) -> dict[str, BlobRef]:
+    """The references of the three small blobs."""
+    small = {"config": bundle.config, "tokenizer": bundle.tokenizer, "manifest": bundle.manifest_bytes}
+    return {name: _ref(data) for name, data in small.items()}
+
+
+def shard_refs(bundle: Bundle) -> tuple[BlobRef, ...]:
+    files = (*bundle.manifest.train.files, *bundle.manifest.held_out.files)
+    return tuple(BlobRef(id=BlobId(file.sha256), size=file.size) for file in files)
+
+
+def push(bundle: Bundle, client: Client, leader: DeviceId, session: Session) -> int:
+    """Put the blobs that the leader lacks there; the bytes that were sent."""
+    sources: list[tuple[BlobRef, bytes | Path]] = [
+        (_ref(data), data) for data in (bundle.config, bundle.tokenizer, bundle.manifest_bytes)
+    ]
+    sources += list(zip(shard_refs(bundle), bundle.shards, strict=True))
+    if bundle.start:
+        sources += [(_ref_of(path), path) for path in (bundle.start.weights, bundle.start.state)]
+    asked = m.FindBlobs(refs=tuple(ref for ref, _ in sources))
+    present = client.request(asked, m.BlobsFound, device=leader).present
+    missing = sum(ref.size - have for (ref, _), have in zip(sources, present, strict=True))
+    if missing > 1_000_000:
+        session.tell(t("pushing {megabytes} MB", megabytes=f"{missing / 1e6:.1f}"))
+    for (ref, source), have in zip(sources, present, strict=True):
+        _push_one(client, leader, ref, source, have)
+    return missing
+
+
+def start_view(bundle: Bundle, run: str) -> m.ModelView | None:
+    """The model to take up, as a checkpoint at step 0 that has weights and no optimiser."""
+    if bundle.start is None:
+        return None
+    from cellmind_agent.protocol.ids import parse_run_id
+
+    return m.ModelView(
+        model=parse_run_id(run),
+        step=0,
+        tokens=0,
+        state_hash="",
+        files={"model.safetensors": _ref_of(bundle.start.weights), "state.json": _ref_of(bundle.start.state)},
+        tokenizer=_ref(bundle.tokenizer),
+        created=0.0,
+    )
+
+
+def checkpoint_paths(project: Project) -> tuple[Path, Path] | None:
+    """Where `model.checkpoint` keeps weights and state: `latest.pt` of old files means `latest.safetensors`."""
+    name = project.config.model.checkpoint
+    if not name:
+        return None
+    path = find_path(project.folder, name)
+    return path.with_suffix(".safetensors"), path.with_suffix(".json")
+
+
+def find_path(folder: Path, name: str) -> Path:
+    """A path of the configuration: from the working folder, or else from the configuration's own."""
+    here = Path(name)
+    return here if here.is_absolute() or here.exists() else folder / name
+
+
+def _start(project: Project) -> Start | None:
+    """Raises CellmindError for a pickle, or a state that is damaged."""
+    paths = checkpoint_paths(project)
+    if paths is None:
+        return None
+    weights, state = paths
+    old = find_path(project.folder, project.config.model.checkpoint)
+    if old.suffix != weights.suffix and old.exists() and not weights.exists():
+        raise CellmindError(
+            f"{old} is a pickle, and pickles can run any code: it is not loaded",
+            f"convert it to {weights.name} where you trust it, or name another model.checkpoint",
+        )
+    if not weights.exists():
+        return None
+    try:
+        plain = json.loads(state.read_bytes())
+        return Start(weights=weights, state=state, step=int(plain["step"]), tokenizer=str(plain["tokenizer"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CellmindError(
+            f"{weights} has no readable state beside it ({state.name})", "name another model.checkpoint"
+        ) from error
+
+
+def _tokenizer(project: Project, files: Sequence[Path], kept: Path, session: Session) -> bytes:
+    wish = project.config.tokenizer
+    if wish.model_path:
+        path = find_path(project.folder, wish.model_path)
+        if path.exists():
+            return path.read_bytes()
+    kept_model = kept / f"tokenizer-{wish.vocab_size}.model"
+    if kept_model.exists():
+        return kept_model.read_bytes()
+    session.tell(t("training a tokenizer on the text"))
+    model = train_tokenizer(documents(files), TokenizerSettings(vocab_size=wish.vocab_size))
+    have = Encoder(model).vocab_size
+    if have < wish.vocab_size:
+        session.tell(
+            "warning: "
+            + t("the text allows {have} pieces, not the {asked} asked for", have=have, asked=wish.vocab_size)
+        )
+    write_tokenizer(model, kept, kept_model.stem)
+    if wish.model_path:
+        path = find_path(project.folder, wish.model_path)
+        write_tokenizer(model, path.parent, path.stem)
+        session.tell(t("written: {path}", path=path))
+    return model
+
+
+def _key(project: Project) -> str:
+    """Names what was prepared by the files' names, sizes and times of change."""
+    digest = hashlib.sha256(b"prepared-1")
+    for path in project.data:
+        try:
+            status = path.stat()
+        except FileNotFoundError as error:
+            raise TextError(
+                f"{path} does not exist", "cellmindctl data prepare makes it; or: train --data FILE"
+            ) from error
+        digest.update(f"{path.absolute()}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
+    return digest.hexdigest()[:16]
+
+
+def _push_one(client: Client, leader: DeviceId, ref: BlobRef, source: bytes | Path, have: int) -> None:
+    if have == ref.size and ref.size:
+        return
+    if ref.size == 0:
+        client.request(m.WriteBlob(ref=ref, offset=0, data=b""), m.BlobsFound, device=leader)
+    for offset, data in _pieces(ref, source, have):
+        client.request(
+            m.WriteBlob(ref=ref, offset=offset, data=data), m.BlobsFound, device=leader, seconds=_PUSH_SECONDS
+        )
+
+
+def _pieces(ref: BlobRef, source: bytes | Path, start: int) -> Iterator[tuple[int, bytes]]:
+    if isinstance(source, bytes):
+        for chunk in chunks(ref.size, start):
+            yield chunk.offset, source[chunk.offset : chunk.offset + chunk.length]
+        return
+    with open(source, "rb") as file:
+        file.seek(start)
+        for chunk in chunks(ref.size, start):
+            yield chunk.offset, file.read(chunk.length)
+
+
+def _ref(data: bytes) -> BlobRef:
+    return BlobRef(id=BlobId(hashlib.sha256(data).hexdigest()), size=len(data))
+
+
+def _ref_of(path: Path) -> BlobRef:
+    with open(path, "rb") as file:
+        return BlobRef(id=BlobId(hashlib.file_digest(file, "sha256").hexdigest()), size=path.stat().st_size)

@@ -1,0 +1,1 @@
+"""One file a command; each is a story of numbered steps."""

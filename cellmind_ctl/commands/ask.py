@@ -1,0 +1,102 @@
+"""`cellmindctl ask`: ask the model."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from cellmind_agent.protocol import messages as m
+from cellmind_agent.protocol.errors import UsageError
+from cellmind_agent.protocol.ids import parse_run_id
+from cellmind_ctl.session import Session, command
+from cellmind_ctl.words import t
+
+
+@command("ask")
+@click.argument("prompt", required=False)
+@click.option("--prompt-file", type=click.Path(dir_okay=False, path_type=Path), help="Read the prompt from a file.")
+@click.option("-m", "--model", metavar="MODEL", help="A run's name (default: the newest model).")
+@click.option("-n", "--max-tokens", type=click.IntRange(1, 100_000), default=200, show_default=True)
+@click.option("-t", "--temperature", type=click.FloatRange(0, 10), default=0.8, show_default=True)
+@click.option("--top-k", type=click.IntRange(min=0), default=0, help="Only the K likeliest pieces (0: all).")
+@click.option("--top-p", type=click.FloatRange(0, 1, min_open=True), default=0.95, show_default=True)
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="The same seed gives the same answer.")
+@click.option("--no-stream", is_flag=True, help="Print the answer when it is whole.")
+@click.option("--verbose", is_flag=True, help="Say which device answered, and how fast.")
+def command_(
+    session: Session,
+    prompt: str | None,
+    prompt_file: Path | None,
+    model: str | None,
+    max_tokens: int,
+    temperature: float,
+    top_k: int,
+    top_p: float,
+    seed: int | None,
+    no_stream: bool,
+    verbose: bool,
+) -> None:
+    """Ask PROMPT (`-` reads it from standard input) of the best device that holds the model."""
+    # 1. The prompt, from wherever it comes.
+    request = m.Ask(
+        prompt=_read_prompt(prompt, prompt_file),
+        model=parse_run_id(model) if model else None,
+        max_tokens=max_tokens,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        seed=seed,
+    )
+    # 2. The answer as it comes; the agent goes on with another device if one dies.
+    pieces: list[str] = []
+    for event in session.client.stream(request):
+        if isinstance(event, m.AnswerPiece):
+            pieces.append(event.text)
+        _show(session, event, no_stream, verbose)
+    # 3. Its end.
+    if not session.is_json:
+        print("".join(pieces) if no_stream else "", flush=True)
+
+
+def _show(session: Session, event: object, no_stream: bool, verbose: bool) -> None:
+    match event:
+        case m.AnswerStarted():
+            if session.is_json:
+                fields = {"device": event.device, "name": event.name, "model": event.model, "step": event.step}
+                session.emit_event("started", fields)
+            elif verbose:
+                words = "answered by {name} ({model}, step {step})"
+                session.tell(t(words, name=event.name, model=event.model, step=event.step))
+        case m.AnswerPiece():
+            if session.is_json:
+                session.emit_event("piece", {"text": event.text})
+            elif not no_stream:
+                print(event.text, end="", flush=True)
+        case m.AnswerEnded():
+            if session.is_json:
+                fields = {"tokens": event.num_tokens, "seconds": event.seconds, "reason": event.reason}
+                session.emit_event("ended", fields)
+            elif verbose:
+                session.tell(
+                    "\n" + t("{tokens} tokens in {seconds} s", tokens=event.num_tokens, seconds=f"{event.seconds:.1f}")
+                )
+
+
+def _read_prompt(prompt: str | None, path: Path | None) -> str:
+    """Raises UsageError."""
+    if (prompt is None) == (path is None):
+        raise UsageError("give one prompt", 'cellmindctl ask "안녕", or --prompt-file FILE, or - for standard input')
+    try:
+        if path is not None:
+            text = path.read_text(encoding="utf-8-sig")
+        else:
+            text = sys.stdin.read() if prompt == "-" else prompt or ""
+    except FileNotFoundError as error:
+        raise UsageError(f"{path} does not exist", "cellmindctl ask --prompt-file prompt.txt") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not UTF-8 text", "cellmindctl ask --prompt-file prompt.txt") from error
+    if not text.strip():
+        raise UsageError("the prompt is empty", 'cellmindctl ask "안녕"')
+    return text

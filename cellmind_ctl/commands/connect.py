@@ -1,0 +1,22 @@
+"""`cellmindctl connect`: an address where multicast does not reach."""
+
+from __future__ import annotations
+
+import click
+
+from cellmind_agent.protocol import messages as m
+from cellmind_agent.protocol.address import parse_address
+from cellmind_ctl.session import Session, command
+from cellmind_ctl.words import t
+
+
+@command("connect")
+@click.argument("address", metavar="HOST:PORT")
+def command_(session: Session, address: str) -> None:
+    """Remember where a member of the cell is, once it has proved to be there."""
+    parsed = parse_address(address)
+    connected = session.client.request(m.ConnectAddress(address=str(parsed)), m.AddressConnected)
+    if session.is_json:
+        session.emit("connect", {"id": connected.device, "name": connected.name, "address": str(parsed)})
+    else:
+        print(t("{name} answers at {address}; remembered", name=connected.name, address=parsed))

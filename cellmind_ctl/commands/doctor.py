@@ -1,0 +1,38 @@
+"""`cellmindctl doctor`: checks, each with an id, a verdict and one fix."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from cellmind_agent.protocol import messages as m
+from cellmind_agent.protocol.errors import NoAgentsFoundError
+from cellmind_agent.protocol.messages import Check
+from cellmind_agent.protocol.plain import to_plain
+from cellmind_ctl.session import Session, command
+
+
+@command("doctor")
+@click.option("--report", type=click.Path(dir_okay=False, path_type=Path), help="Write the checks to a file as JSON.")
+def command_(session: Session, report: Path | None) -> int:
+    """Check this device and its cell. Exits with 1 if a check found an error."""
+    # 1. The agent knows most; that there is none is a finding too.
+    try:
+        checks = session.client.request(m.RunChecks(), m.ChecksRun).checks
+    except NoAgentsFoundError as error:
+        checks = (Check(id="agent", verdict="error", detail=error.message, fix=error.hint),)
+    # 2. Show them, and keep them if wanted.
+    plain = [to_plain(check) for check in checks]
+    if report:
+        report.write_text(json.dumps(plain, indent=1, ensure_ascii=False) + "\n")
+    if session.is_json:
+        session.emit("doctor", plain)
+    else:
+        for check in checks:
+            print(f"{check.verdict:<8} {check.id}: {check.detail}")
+            if check.fix:
+                print(f"{'':<8} fix: {check.fix}")
+    # 3. The worst verdict decides the exit code.
+    return 1 if any(check.verdict == "error" for check in checks) else 0

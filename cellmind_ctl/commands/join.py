@@ -1,0 +1,42 @@
+"""`cellmindctl join`: join the cell that invited this device."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from cellmind_agent.protocol import messages as m
+from cellmind_agent.protocol.errors import UsageError
+from cellmind_ctl.session import Session, command
+from cellmind_ctl.words import t
+
+_JOIN_SECONDS = 30.0
+
+
+@command("join")
+@click.argument("code", required=False)
+@click.option("--at", metavar="HOST:PORT[/KEY]", help="Where the inviter is, if mDNS does not find it.")
+def command_(session: Session, code: str | None, at: str | None) -> None:
+    """Join a cell with a code from `cellmindctl invite`."""
+    # 1. The code: argument, environment, standard input or prompt.
+    code = code or os.environ.get("CELLMIND_JOIN_CODE") or _read_code()
+    # 2. The agent finds the inviter and proves that it knows the code; so does the inviter.
+    joined = session.client.request(
+        m.JoinCell(code=code, at=at), m.CellJoined, seconds=max(session.timeout, _JOIN_SECONDS)
+    )
+    # 3. Say whose cell it is.
+    if session.is_json:
+        session.emit("join", {"inviter": joined.inviter, "members": list(joined.members)})
+    else:
+        print(t("joined the cell of {inviter}: {members}", inviter=joined.inviter, members=", ".join(joined.members)))
+
+
+def _read_code() -> str:
+    if sys.stdin.isatty():
+        return str(click.prompt("join code", err=True))
+    code = sys.stdin.readline().strip()
+    if not code:
+        raise UsageError("no join code was given", "cellmindctl join 41-amber-falcon-river")
+    return code

@@ -1,0 +1,27 @@
+"""`cellmindctl logs`: a device's log, over the agent's own link."""
+
+from __future__ import annotations
+
+import click
+
+from cellmind_agent.protocol import messages as m
+from cellmind_ctl.discover import device_named
+from cellmind_ctl.figures import parse_duration
+from cellmind_ctl.session import Session, command
+
+
+@command("logs")
+@click.argument("device", required=False)
+@click.option("-f", "--follow", is_flag=True, help="Keep printing, until Ctrl-C.")
+@click.option("--since", metavar="10m", help="Only what is newer.")
+@click.option("--tail", type=click.IntRange(0, 10000), default=100, show_default=True, help="The last N lines.")
+def command_(session: Session, device: str | None, follow: bool, since: str | None, tail: int) -> None:
+    """Print the log of DEVICE (default: this one)."""
+    target = device_named(session.client, device).id if device else None
+    request = m.ReadLog(tail=tail, since_seconds=parse_duration(since) if since else None, follow=follow)
+    for event in session.client.stream(request, target):
+        for line in event.lines:
+            if session.is_json:
+                session.emit_event("line", {"line": line})
+            else:
+                print(line, flush=follow)

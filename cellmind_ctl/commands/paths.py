@@ -1,0 +1,27 @@
+"""`cellmindctl paths`: where things lie on this device."""
+
+from __future__ import annotations
+
+from cellmind_agent.protocol.home import control_path, log_path
+from cellmind_ctl.session import Session, command
+
+
+@command("paths")
+def command_(session: Session) -> None:
+    """Where things lie on this device."""
+    home = session.home.absolute()
+    paths = {
+        "home": home,
+        "keyring": home / "keyring.json",
+        "control": control_path(home),
+        "blobs": home / "blobs",
+        "models": home / "models",
+        "runs": home / "runs",
+        "prepared": home / "prepared",
+        "log": log_path(home),
+    }
+    if session.is_json:
+        session.emit("paths", {name: str(path) for name, path in paths.items()})
+        return
+    for name, path in paths.items():
+        print(f"{name:<9} {path}")

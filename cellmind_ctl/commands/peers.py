@@ -1,0 +1,131 @@
+"""`cellmindctl peers`: who is there."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import click
+
+from cellmind_agent.protocol.ids import short
+from cellmind_agent.protocol.messages import Figure, PeerView
+from cellmind_agent.protocol.plain import to_plain
+from cellmind_ctl import figures
+from cellmind_ctl.discover import list_peers
+from cellmind_ctl.session import Session, command
+
+_WATCH_SECONDS = 1.0
+_HEADERS = ("name", "state", "cpu", "ram free", "accel", "tok/s", "battery", "address", "seen")
+_WIDE = (
+    "name",
+    "id",
+    "role",
+    "state",
+    "cpu",
+    "ram free",
+    "accel",
+    "tok/s",
+    "battery",
+    "os",
+    "torch",
+    "run",
+    "how",
+    "address",
+    "seen",
+)
+_RIGHT = ("cpu", "ram free", "tok/s")
+
+
+@command("peers")
+@click.option("--watch", is_flag=True, help="Keep showing, until Ctrl-C.")
+@click.option("--wide", is_flag=True, help="Ids, roles, versions too.")
+def command_(session: Session, watch: bool, wide: bool) -> None:
+    """Devices of the cell, and unpaired ones nearby."""
+    # 1. Ask the agent, which knows all of them already.
+    peers = list_peers(session.client)
+    # 2. Show them: once, or again and again.
+    if session.is_json:
+        session.emit("peers", [peer_json(peer) for peer in peers])
+        while watch:
+            time.sleep(_WATCH_SECONDS)
+            session.emit("peers", [peer_json(peer) for peer in list_peers(session.client)])
+        return
+    from cellmind_ctl.render import LiveView, print_table
+
+    headers = _WIDE if wide else _HEADERS
+    if not watch:
+        print_table(session.color, headers, [_row(peer, wide) for peer in peers], _RIGHT)
+        return
+    with LiveView(session.color) as view:
+        while True:
+            view.show("", headers, [_row(peer, wide) for peer in list_peers(session.client)], _RIGHT)
+            time.sleep(_WATCH_SECONDS)
+
+
+def peer_json(peer: PeerView) -> dict[str, Any]:
+    """The contract's fields; what is unknown is null."""
+    vitals = peer.vitals
+    seen = None if peer.seen_seconds is None else figures.rfc3339(time.time() - peer.seen_seconds)
+    return {
+        "id": peer.id,
+        "name": peer.name,
+        "role": peer.role,
+        "paired": peer.paired,
+        "state": peer.state,
+        "is_self": peer.is_self,
+        "addresses": list(peer.addresses),
+        "found_by": peer.how,
+        "os": vitals.os if vitals else None,
+        "arch": vitals.arch if vitals else None,
+        "versions": to_plain(vitals.versions) if vitals else None,
+        "cpu_percent": _value(vitals.cpu_percent) if vitals else None,
+        "cpu_count": vitals.cpu_count if vitals else None,
+        "load": _value(vitals.load) if vitals else None,
+        "ram_total_bytes": _bytes(vitals.ram_total_bytes) if vitals else None,
+        "ram_available_bytes": _bytes(vitals.ram_available_bytes) if vitals else None,
+        "disk_free_bytes": _bytes(vitals.disk_free_bytes) if vitals else None,
+        "temperature_celsius": _value(vitals.temperature_celsius) if vitals else None,
+        "accelerator": to_plain(vitals.accelerator) if vitals else None,
+        "battery": to_plain(vitals.battery) if vitals else None,
+        "tokens_per_second": _value(vitals.tokens_per_second) if vitals else None,
+        "run": vitals.run if vitals else None,
+        "last_seen": seen,
+    }
+
+
+def _row(peer: PeerView, wide: bool) -> list[str]:
+    vitals = peer.vitals
+    state: str = peer.state if peer.paired else "unpaired"
+    if vitals and vitals.run and peer.state == "online":
+        state = "training"
+    name = f"{peer.name} (this)" if peer.is_self else peer.name
+    battery = figures.UNKNOWN
+    if vitals and vitals.battery:
+        battery = figures.percent(vitals.battery.percent) + ("+" if vitals.battery.plugged else "")
+    accelerator = vitals.accelerator.name if vitals and vitals.accelerator else figures.UNKNOWN
+    cells = {
+        "name": name,
+        "id": short(peer.id),
+        "role": peer.role or figures.UNKNOWN,
+        "state": state,
+        "cpu": figures.percent(_value(vitals.cpu_percent)) if vitals else figures.UNKNOWN,
+        "ram free": figures.size(_value(vitals.ram_available_bytes)) if vitals else figures.UNKNOWN,
+        "accel": accelerator if wide else accelerator.replace("NVIDIA ", "")[:10],
+        "tok/s": figures.number(_value(vitals.tokens_per_second)) if vitals else figures.UNKNOWN,
+        "battery": battery,
+        "os": vitals.os if vitals else figures.UNKNOWN,
+        "torch": (vitals.versions.torch if vitals else None) or figures.UNKNOWN,
+        "run": (vitals.run if vitals else None) or figures.UNKNOWN,
+        "how": peer.how or figures.UNKNOWN,
+        "address": peer.addresses[0] if peer.addresses else figures.UNKNOWN,
+        "seen": figures.ago(peer.seen_seconds) if peer.paired else figures.UNKNOWN,
+    }
+    return [cells[header] for header in (_WIDE if wide else _HEADERS)]
+
+
+def _value(figure: Figure | None) -> float | None:
+    return figure.value if figure else None
+
+
+def _bytes(figure: Figure | None) -> int | None:
+    return int(figure.value) if figure else None

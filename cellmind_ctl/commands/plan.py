@@ -1,0 +1,36 @@
+"""`cellmindctl plan`: all of `train` up to the start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from cellmind_agent.planning.roster import BackendWish, ModeWish
+from cellmind_ctl.bundle import make_bundle, open_project
+from cellmind_ctl.planning import make_plan, plan_json, show_plan
+from cellmind_ctl.session import Session, command
+
+
+@command("plan")
+@click.argument("config", required=False, type=click.Path(path_type=Path))
+@click.option("--data", multiple=True, type=click.Path(path_type=Path), help="Text to train on (repeatable).")
+@click.option("--devices", metavar="NAME,...", help="Only these devices.")
+@click.option("--mode", type=click.Choice(["auto", "ddp", "local"]), default="auto")
+@click.option("--backend", type=click.Choice(["auto", "gloo", "nccl", "portable"]), default="auto")
+def command_(
+    session: Session,
+    config: Path | None,
+    data: tuple[Path, ...],
+    devices: str | None,
+    mode: ModeWish,
+    backend: BackendWish,
+) -> None:
+    """Show roster, shares, mode, backend and data of a run, and start nothing."""
+    project = open_project(config, data, session)
+    bundle = make_bundle(project, session)
+    made = make_plan(session.client, project.config, devices.split(",") if devices else (), mode, backend)
+    if session.is_json:
+        session.emit("plan", plan_json(made, project.config, bundle))
+    else:
+        show_plan(made, project.config, bundle, session)

@@ -1,0 +1,22 @@
+"""`cellmindctl stop`: stop a run."""
+
+from __future__ import annotations
+
+import click
+
+from cellmind_agent.protocol import messages as m
+from cellmind_ctl.discover import list_runs, run_named
+from cellmind_ctl.session import Session, command
+from cellmind_ctl.words import t
+
+
+@command("stop")
+@click.argument("run", required=False)
+def command_(session: Session, run: str | None) -> None:
+    """Stop RUN (default: the one that is running) at the end of its round."""
+    view = run_named(list_runs(session.client), run)
+    session.client.request(m.StopRun(run=view.run), m.Done, device=view.leader)
+    if session.is_json:
+        session.emit("stop", {"run": view.run})
+    else:
+        print(t("{run} is stopping; its last checkpoint stays", run=view.run))

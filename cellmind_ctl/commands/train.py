@@ -1,0 +1,120 @@
+"""`cellmindctl train`: the main job."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from cellmind_agent.planning.roster import BackendWish, ModeWish, RunPlan
+from cellmind_agent.protocol import messages as m
+from cellmind_agent.protocol.ids import parse_run_id
+from cellmind_ctl.bundle import (
+    Bundle,
+    Project,
+    checkpoint_paths,
+    make_bundle,
+    open_project,
+    push,
+    refs,
+    shard_refs,
+    start_view,
+)
+from cellmind_ctl.keeping import keep_checkpoint
+from cellmind_ctl.planning import make_plan, plan_json, show_plan
+from cellmind_ctl.session import Session, command
+from cellmind_ctl.watching import follow, summary
+from cellmind_ctl.words import t
+
+
+@command("train")
+@click.argument("config", required=False, type=click.Path(path_type=Path))
+@click.option("--data", multiple=True, type=click.Path(path_type=Path), help="Text to train on (repeatable).")
+@click.option("--devices", metavar="NAME,...", help="Only these devices.")
+@click.option("--mode", type=click.Choice(["auto", "ddp", "local"]), default="auto")
+@click.option("--backend", type=click.Choice(["auto", "gloo", "nccl", "portable"]), default="auto")
+@click.option("--detach", is_flag=True, help="Start, and do not watch.")
+@click.option("--yes", is_flag=True, help="Do not ask before starting.")
+def command_(
+    session: Session,
+    config: Path | None,
+    data: tuple[Path, ...],
+    devices: str | None,
+    mode: ModeWish,
+    backend: BackendWish,
+    detach: bool,
+    yes: bool,
+) -> int:
+    """Train together, on the text that CONFIG or --data names."""
+    # 1. The configuration and the data, before the network is touched.
+    project = open_project(config, data, session)
+    bundle = make_bundle(project, session)
+    # 2. Who is there, who leads, who does how much.
+    made = make_plan(session.client, project.config, devices.split(",") if devices else (), mode, backend)
+    if session.is_json:
+        session.emit_event("plan", plan_json(made, project.config, bundle))
+    else:
+        _explain(made, project, bundle, session)
+        if not yes and sys.stdin.isatty() and not _is_wanted():
+            session.tell(t("nothing started"))
+            return 0
+    # 3. What the leader lacks goes there; the members fetch from it.
+    leader = made.roster[0].device
+    sent = push(bundle, session.client, leader, session)
+    if session.is_json:
+        session.emit_event("pushed", {"bytes": sent})
+    # 4. From here on it is the leader's; we only watch.
+    spec = _spec(made, project, bundle)
+    session.client.request(m.StartRun(spec=spec), m.Done, device=leader)
+    if detach:
+        _say_detached(session, spec.run)
+        return 0
+    finished = follow(session, spec.run, leader)
+    # 5. The answer, and the model where the configuration wants it.
+    if finished and not session.is_json:
+        print(summary(finished))
+    paths = checkpoint_paths(project)
+    if finished and paths:
+        keep_checkpoint(session, spec.run, leader, *paths)
+    return 0
+
+
+def _explain(made: RunPlan, project: Project, bundle: Bundle, session: Session) -> None:
+    show_plan(made, project.config, bundle, session)
+    if bundle.start:
+        session.tell(t("starts from {path} (step {step})", path=bundle.start.weights, step=bundle.start.step))
+
+
+def _is_wanted() -> bool:
+    return input(t("start? [Y/n] ")).strip().lower() in ("", "y", "yes", "ㅛ", "네", "예")
+
+
+def _spec(made: RunPlan, project: Project, bundle: Bundle) -> m.RunSpec:
+    run = parse_run_id(f"run-{time.strftime('%m%d')}-{secrets.token_hex(3)}")
+    training, small = project.config.training, refs(bundle)
+    return m.RunSpec(
+        run=run,
+        roster=made.roster,
+        backend=made.backend,
+        backend_reason=made.backend_reason,
+        config=small["config"],
+        tokenizer=small["tokenizer"],
+        manifest=small["manifest"],
+        shards=shard_refs(bundle),
+        num_samples=bundle.manifest.train.rows,
+        batch_samples=training.batch_size,
+        epochs=training.epochs,
+        max_steps=training.max_steps,
+        resume_from=start_view(bundle, run),
+        created=time.time(),
+    )
+
+
+def _say_detached(session: Session, run: str) -> None:
+    if session.is_json:
+        session.emit_event("detached", {"run": run})
+    else:
+        print(run)

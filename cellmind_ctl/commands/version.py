@@ -1,0 +1,32 @@
+"""`cellmindctl version`: what is installed here."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+
+from cellmind_agent import __version__
+from cellmind_agent.protocol.limits import PROTOCOL_VERSION
+from cellmind_ctl.session import Session, command
+
+_LIBRARIES = ("torch", "sentencepiece", "pyzmq", "zeroconf", "msgpack", "safetensors")
+
+
+@command("version")
+def command_(session: Session) -> None:
+    """Versions of CellMind, its protocol, and what it stands on."""
+    found: dict[str, str | int | None] = {
+        "cellmind": __version__,
+        "protocol": PROTOCOL_VERSION,
+        "python": platform.python_version(),
+    }
+    for name in _LIBRARIES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = None
+    if session.is_json:
+        session.emit("version", found)
+        return
+    for name, version in found.items():
+        print(f"{name:<14} {version or '-'}")

@@ -1,0 +1,19 @@
+"""`cellmindctl watch`: follow a run."""
+
+from __future__ import annotations
+
+import click
+
+from cellmind_ctl.discover import list_runs, run_named
+from cellmind_ctl.session import Session, command
+from cellmind_ctl.watching import follow, summary
+
+
+@command("watch")
+@click.argument("run", required=False)
+def command_(session: Session, run: str | None) -> None:
+    """Follow RUN (default: the one that is running). Ctrl-C leaves; a second one stops it."""
+    view = run_named(list_runs(session.client), run)
+    finished = follow(session, view.run, view.leader)
+    if finished and not session.is_json:
+        print(summary(finished))

@@ -1,0 +1,81 @@
+"""Which agent to speak to, and which device, run or model a word means."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from cellmind_agent.planning.roster import find_device
+from cellmind_agent.protocol import messages as m
+from cellmind_agent.protocol.errors import CellmindError, NoAgentsFoundError, ProtocolError, UnknownNameError
+from cellmind_agent.protocol.home import ControlFile, control_path
+from cellmind_agent.protocol.ids import DeviceId, RunId
+from cellmind_agent.protocol.messages import PeerView, RunView
+from cellmind_agent.protocol.plain import from_plain
+from cellmind_ctl.client import Client
+
+
+def find_agent(home: Path, at: str | None, timeout: float) -> Client:
+    """The line to the agent of `home`, and through it to the member that listens `at`. Raises NoAgentsFoundError."""
+    try:
+        control = from_plain(ControlFile, json.loads(control_path(home).read_text()))
+    except FileNotFoundError as error:
+        raise NoAgentsFoundError(f"no agent runs on {home}", f"start one: cellmind-agent --home {home}") from error
+    except PermissionError as error:
+        raise NoAgentsFoundError(
+            f"{home} belongs to another user", "choose your own: cellmindctl --home DIR"
+        ) from error
+    except (ValueError, ProtocolError) as error:
+        raise NoAgentsFoundError(f"{control_path(home)} is damaged", "start the agent again") from error
+    client = Client(control, timeout)
+    if at and at != control.address:
+        client.device = client.request(m.ConnectAddress(address=at), m.AddressConnected).device
+    return client
+
+
+def list_peers(client: Client) -> tuple[PeerView, ...]:
+    return client.request(m.ListPeers(), m.PeerList).peers
+
+
+def device_named(client: Client, name: str) -> PeerView:
+    """Raises UnknownNameError."""
+    return find_device(list_peers(client), name)
+
+
+def online_devices(client: Client) -> list[PeerView]:
+    """Members that can be asked now, this one first."""
+    return [peer for peer in list_peers(client) if peer.paired and peer.state == "online"]
+
+
+def list_runs(client: Client) -> list[RunView]:
+    """Every run that any device that is online knows, newest first; of each the freshest account."""
+    found: dict[RunId, RunView] = {}
+    for peer in online_devices(client):
+        try:
+            views = client.request(m.ListRuns(), m.RunList, device=peer.id).runs
+        except CellmindError:
+            continue
+        for view in views:
+            known = found.get(view.run)
+            if known is None or _freshness(view, peer.id) > _freshness(known, known.leader):
+                found[view.run] = view
+    return sorted(found.values(), key=lambda view: view.created, reverse=True)
+
+
+def run_named(runs: Sequence[RunView], name: str | None) -> RunView:
+    """The run of this name (or its beginning); without a name, the one that is running, or else the newest."""
+    if name is None:
+        running = [run for run in runs if run.state in ("preparing", "training")]
+        if not runs:
+            raise UnknownNameError("there is no run yet", "cellmindctl train")
+        return (running or list(runs))[0]
+    fitting = [run for run in runs if run.run == name] or [run for run in runs if run.run.startswith(name)]
+    if len(fitting) != 1:
+        what = f"no run is called {name!r}" if not fitting else f"{len(fitting)} runs begin with {name!r}"
+        raise UnknownNameError(what, "cellmindctl runs")
+    return fitting[0]
+
+
+def _freshness(view: RunView, teller: DeviceId) -> tuple[bool, int, bool]:
+    return view.state in ("preparing", "training"), view.step, teller == view.leader

@@ -1,0 +1,71 @@
+"""The plan of a run, for `plan` and `train`: made from what the agents report, shown to people and scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from cellmind_agent.planning.roster import BackendWish, ModeWish, RunPlan, plan
+from cellmind_agent.protocol.plain import to_plain
+from cellmind_ctl.bundle import Bundle
+from cellmind_ctl.client import Client
+from cellmind_ctl.discover import list_peers
+from cellmind_ctl.figures import UNKNOWN, number
+from cellmind_ctl.session import Session
+from model.config import Config
+
+
+def make_plan(client: Client, config: Config, devices: Sequence[str], mode: ModeWish, backend: BackendWish) -> RunPlan:
+    """Raises UnknownNameError, UsageError."""
+    wish: BackendWish = config.distributed.backend if backend == "auto" else backend
+    return plan(list_peers(client), config.training.batch_size, devices, wish, mode)
+
+
+def plan_json(made: RunPlan, config: Config, bundle: Bundle | None) -> dict[str, Any]:
+    return {
+        **to_plain(made),
+        "batch_size": config.training.batch_size,
+        "epochs": config.training.epochs,
+        "data": data_json(bundle) if bundle else None,
+    }
+
+
+def data_json(bundle: Bundle) -> dict[str, Any]:
+    manifest = bundle.manifest
+    return {
+        "documents": manifest.train.documents,
+        "held_out_documents": manifest.held_out.documents,
+        "tokens": manifest.train.tokens,
+        "rows": manifest.train.rows,
+        "seq_len": manifest.seq_len,
+        "vocab_size": manifest.vocab_size,
+        "padding_tokens": manifest.padding,
+        "padding_tokens_if_padded": manifest.padding_if_padded,
+    }
+
+
+def show_plan(made: RunPlan, config: Config, bundle: Bundle | None, session: Session) -> None:
+    """To people, on stderr: the answer of `train` is the run."""
+    seats = [
+        [str(rank), member.name, f"{share}/{config.training.batch_size}", number(member.tokens_per_second)]
+        for rank, (member, share) in enumerate(zip(made.roster, made.shares, strict=True))
+    ]
+    from cellmind_ctl.render import console, table
+
+    screen = console(session.color, to_stderr=True)
+    screen.print(table(["rank", "name", "share", "tok/s"], seats, right=("rank", "share", "tok/s")))
+    session.tell(f"mode     {made.mode} ({made.mode_reason})")
+    session.tell(f"backend  {made.backend} ({made.backend_reason})")
+    if bundle:
+        facts = data_json(bundle)
+        documents = f"{facts['documents']:,} documents and {facts['held_out_documents']:,} held out"
+        rows = f"{facts['rows']:,} rows of {facts['seq_len']}"
+        session.tell(f"data     {documents}, {facts['tokens']:,} tokens in {rows}, vocabulary {facts['vocab_size']:,}")
+        wasted = facts["padding_tokens_if_padded"]
+        session.tell(
+            f"packing  {facts['padding_tokens']:,} padding tokens; padding documents would have taken {wasted:,}"
+        )
+    for out in made.left_out:
+        session.tell(f"without  {out.name}: {out.why}")
+    if not made.left_out and len(made.roster) == 1:
+        session.tell(f"without  {UNKNOWN}: this cell has one device that is online")

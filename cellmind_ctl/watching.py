@@ -1,0 +1,108 @@
+"""Following a run, for `train`, `resume` and `watch`: JSON lines or a live view; Ctrl-C leaves, twice stops."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cellmind_agent.protocol import messages as m
+from cellmind_agent.protocol.errors import CellmindError, LinkLostError, MemberLostError
+from cellmind_agent.protocol.ids import DeviceId, RunId
+from cellmind_agent.protocol.plain import to_plain
+from cellmind_ctl.figures import UNKNOWN, duration, number, percent
+from cellmind_ctl.render import LiveView
+from cellmind_ctl.session import Session
+from cellmind_ctl.words import t
+
+_EVENTS = {
+    m.RoundStarted: "round_started",
+    m.Progressed: "progress",
+    m.RoundCommitted: "round_committed",
+    m.CheckpointSaved: "checkpoint",
+    m.MemberLost: "member_lost",
+    m.RunFinished: "finished",
+    m.RunFailed: "failed",
+}
+_HEADERS = ("name", "tok/s", "share", "idle")
+
+
+def follow(session: Session, run: RunId, leader: DeviceId) -> m.RunFinished | None:
+    """Show the run until it ends (its last event) or the person leaves (None). Raises MemberLostError when it fails."""
+    try:
+        return _follow(session, run, leader)
+    except KeyboardInterrupt:
+        words = "the run goes on; come back with: cellmindctl watch {run} (Ctrl-C again stops it)"
+        session.tell("\n" + t(words, run=run))
+    try:
+        return _follow(session, run, leader, is_quiet=True, seconds=2.0)
+    except KeyboardInterrupt:
+        session.tell("\n" + t("stopping {run}", run=run))
+        session.client.request(m.StopRun(run=run), m.Done, device=leader)
+        return _follow(session, run, leader)
+
+
+def _follow(
+    session: Session, run: RunId, leader: DeviceId, is_quiet: bool = False, seconds: float | None = None
+) -> m.RunFinished | None:
+    with LiveView(session.color) as view:
+        try:
+            for event in session.client.stream(m.WatchRun(run=run), leader, seconds):
+                if not is_quiet:
+                    _show(session, view, event)
+                if isinstance(event, m.RunFinished):
+                    return event
+                if isinstance(event, m.RunFailed):
+                    raise MemberLostError(f"{run} failed: {event.why}", event.hint)
+        except LinkLostError as error:
+            hint = f"cellmindctl resume {run} goes on from the last checkpoint"
+            raise MemberLostError(f"{run} failed: its leader went away ({error.message})", hint) from error
+        except CellmindError:
+            if not is_quiet:
+                raise
+    return None
+
+
+def _show(session: Session, view: LiveView, event: Any) -> None:
+    if session.is_json:
+        session.emit_event(_EVENTS[type(event)], event_json(event))
+    elif isinstance(event, m.Progressed | m.RoundCommitted):
+        rows = [
+            [member.name, number(member.tokens_per_second), str(member.share), percent(100 * member.idle_fraction)]
+            for member in event.members
+        ]
+        view.show(_title(event), _HEADERS, rows, right=_HEADERS[1:])
+        if isinstance(event, m.RoundCommitted):
+            view.line(_committed(event))
+    elif isinstance(event, m.CheckpointSaved):
+        view.line(f"checkpoint at step {event.step} on {', '.join(event.members)}")
+
+
+def _title(event: m.Progressed | m.RoundCommitted) -> str:
+    eta = event.eta_seconds if isinstance(event, m.Progressed) else None
+    return (
+        f"step {event.step}/{event.total_steps}  loss {number(event.loss, 3)}  "
+        f"{number(event.tokens_per_second)} tok/s  ETA {duration(eta)}"
+    )
+
+
+def _committed(event: m.RoundCommitted) -> str:
+    held_out = UNKNOWN
+    if event.val_loss is not None:
+        held_out = f"{event.val_loss:.3f} ({number(event.val_bits_per_byte, 2)} bits/byte)"
+    return (
+        f"round {event.round}  step {event.step}/{event.total_steps}  loss {number(event.loss, 3)}  "
+        f"held-out {held_out}  {number(event.tokens_per_second)} tok/s  state {event.state_hash[:12]}"
+    )
+
+
+def event_json(event: Any) -> dict[str, Any]:
+    plain: dict[str, Any] = to_plain(event)
+    return plain
+
+
+def summary(event: m.RunFinished) -> str:
+    if event.stopped:
+        words = "stopped {run} at step {step}; go on with: cellmindctl resume {run}"
+        return t(words, run=event.run, step=event.step)
+    words = "finished {run}: step {step}, held-out loss {loss}, {seconds} s"
+    loss, seconds = number(event.val_loss, 3), f"{event.seconds:.0f}"
+    return t(words, run=event.run, step=event.step, loss=loss, seconds=seconds)

@@ -1,0 +1,60 @@
+"""What people read, in English and Korean. Keys, ids and codes are never translated."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+KOREAN: Mapping[str, str] = {
+    "join code: {code}": "참가 코드: {code}",
+    "on the other device: cellmindctl join {code}": "다른 기기에서: cellmindctl join {code}",
+    "where multicast does not reach: cellmindctl join {code} --at {address}": (
+        "멀티캐스트가 닿지 않는 곳에서는: cellmindctl join {code} --at {address}"
+    ),
+    "valid for {minutes} minutes and three tries; waiting (Ctrl-C ends it)": (
+        "{minutes}분 동안, 세 번까지 유효합니다. 기다리는 중 (Ctrl-C로 끝냄)"
+    ),
+    "{name} joined as {role}": "{name} 기기가 {role}(으)로 참가했습니다",
+    "joined the cell of {inviter}: {members}": "{inviter}의 셀에 참가했습니다: {members}",
+    "{name} is forgotten; told: {told}": "{name} 기기를 제거했습니다. 알린 기기: {told}",
+    "{name} answers at {address}; remembered": "{name} 기기가 {address}에서 응답합니다. 기억했습니다",
+    "nobody else was online": "온라인인 다른 기기가 없음",
+    "start? [Y/n] ": "시작할까요? [Y/n] ",
+    "nothing started": "시작하지 않았습니다",
+    "pushing {megabytes} MB": "{megabytes} MB 전송 중",
+    "the run goes on; come back with: cellmindctl watch {run} (Ctrl-C again stops it)": (
+        "학습은 계속됩니다. 다시 보기: cellmindctl watch {run} (Ctrl-C를 한 번 더 누르면 멈춥니다)"
+    ),
+    "stopping {run}": "{run} 멈추는 중",
+    "{run} is stopping; its last checkpoint stays": "{run} 학습을 멈춥니다. 마지막 체크포인트는 남습니다",
+    "finished {run}: step {step}, held-out loss {loss}, {seconds} s": (
+        "{run} 완료: {step}단계, 검증 손실 {loss}, {seconds}초"
+    ),
+    "stopped {run} at step {step}; go on with: cellmindctl resume {run}": (
+        "{run} 학습이 {step}단계에서 멈췄습니다. 이어 하기: cellmindctl resume {run}"
+    ),
+    "answered by {name} ({model}, step {step})": "{name} 기기가 답했습니다 ({model}, {step}단계)",
+    "{tokens} tokens in {seconds} s": "{seconds}초에 {tokens} 토큰",
+    "training a tokenizer on the text": "토크나이저 학습 중",
+    "the text allows {have} pieces, not the {asked} asked for": (
+        "텍스트가 허용하는 조각은 {asked}개가 아니라 {have}개입니다"
+    ),
+    "not needed any more and ignored: {keys}": "더 이상 필요 없어 무시한 설정: {keys}",
+    "starts from {path} (step {step})": "{path}에서 시작합니다 ({step}단계)",
+    "written: {path}": "저장했습니다: {path}",
+}
+
+
+def language() -> str:
+    """`ko` or `en`, by CELLMIND_LANG, then the locale."""
+    for name in ("CELLMIND_LANG", "LC_ALL", "LC_MESSAGES", "LANG"):
+        value = os.environ.get(name)
+        if value:
+            return "ko" if value.lower().startswith("ko") else "en"
+    return "en"
+
+
+def t(text: str, **values: object) -> str:
+    """`text` in the person's language, with its values."""
+    chosen = KOREAN.get(text, text) if language() == "ko" else text
+    return chosen.format(**values) if values else chosen

@@ -1,0 +1,142 @@
+"""Checkpoints: safetensors and one JSON state, written whole or not at all, two kept. Never a pickle.
+
+    step-000000120/
+      model.safetensors        weights
+      optimizer.safetensors    AdamW's two moments for each weight, and its step count
+      state.json               everything else that is needed to go on exactly
+
+Randomness needs no saving: it follows from the seed, the step and the rank. So the files are the same on every member.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+KEPT = 2
+_MOMENTS = ("exp_avg", "exp_avg_sq", "step")
+
+
+class CheckpointError(Exception):
+    """A checkpoint cannot be read, or does not fit. `hint` says what to do."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.message, self.hint = message, hint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """All that a run needs besides tensors. `config` is the whole configuration, as JSON values."""
+
+    run: str
+    step: int
+    tokens: int
+    config: dict[str, Any]
+    vocab_size: int
+    tokenizer: str
+    state_hash: str
+    val_loss: float | None = None
+
+
+def state_hash(model: nn.Module) -> str:
+    """SHA-256 over all weights in the order of their names."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def save_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, state: State) -> Path:
+    """Write `folder/step-N` whole or not at all; older ones beyond two are removed. Raises OSError (a full disk)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    name = f"step-{state.step:09d}"
+    temporary = folder / f".{name}.{os.getpid()}"
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        temporary.mkdir()
+        _write(temporary / "model.safetensors", save(_plain(model.state_dict()), {"format": "pt"}))
+        _write(temporary / "optimizer.safetensors", save(_moments(model, optimizer), {"format": "pt"}))
+        _write(temporary / "state.json", json.dumps(asdict(state), indent=1, sort_keys=True).encode())
+        shutil.rmtree(folder / name, ignore_errors=True)
+        os.replace(temporary, folder / name)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    for old in sorted(folder.glob("step-*"))[:-KEPT]:
+        shutil.rmtree(old)
+    return folder / name
+
+
+def read_state(path: Path) -> State:
+    """Raises CheckpointError."""
+    try:
+        return State(**json.loads(path.read_bytes()))
+    except (OSError, ValueError, TypeError) as error:
+        raise CheckpointError(
+            f"{path} is no checkpoint state", "use an older checkpoint: cellmindctl models"
+        ) from error
+
+
+def load_weights(path: Path, model: nn.Module) -> None:
+    """Raises CheckpointError: not safetensors, or of another shape."""
+    tensors = _read(path)
+    wanted = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    found = {name: tensor.shape for name, tensor in tensors.items()}
+    if wanted != found:
+        odd = sorted(set(wanted.items()) ^ set(found.items()))
+        raise CheckpointError(
+            f"the checkpoint does not fit the configuration ({odd[0][0]} is {tuple(found.get(odd[0][0], ()))} there)",
+            "use the configuration and tokenizer that it was trained with",
+        )
+    model.load_state_dict(tensors)
+
+
+def load_optimizer(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Raises CheckpointError."""
+    tensors = _read(path)
+    try:
+        for name, parameter in model.named_parameters():
+            held = {moment: tensors[f"{name}.{moment}"] for moment in _MOMENTS}
+            place = parameter.device
+            optimizer.state[parameter] = {moment: tensor.to(place) for moment, tensor in held.items()}
+    except KeyError as error:
+        raise CheckpointError(f"{path} lacks {error}", "train anew from its weights") from error
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path} is no safetensors file: {error}", "pickles are never loaded") from error
+
+
+def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+
+
+def _moments(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    found = {
+        f"{name}.{moment}": optimizer.state[parameter][moment]
+        for name, parameter in model.named_parameters()
+        for moment in _MOMENTS
+    }
+    return _plain(found)
+
+
+def _write(path: Path, data: bytes) -> None:
+    with open(path, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())

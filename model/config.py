@@ -1,0 +1,235 @@
+"""The project's configuration: JSON with comments, checked when it is built. Imports no torch.
+
+An unknown key is an error with a guess at what was meant; a key that an older guide needed and nothing needs any more
+is reported once and ignored.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import re
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+C = TypeVar("C")
+_NOT_NEEDED = ("init_method", "world_size", "worker_ips", "usernames")
+_TOKEN = re.compile(r'"(?:\\.|[^"\\])*"|//[^\n]*|/\*.*?\*/|,(?=\s*(?:(?://[^\n]*|/\*.*?\*/)\s*)*[}\]])', re.DOTALL)
+
+
+class ConfigError(Exception):
+    """The configuration cannot mean anything. `hint` says what to write instead."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.message, self.hint = message, hint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DistributedConfig:
+    backend: Literal["auto", "gloo", "nccl", "portable"] = "auto"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelConfig:
+    """The network's shape, in the guide's words. `checkpoint` is where a trained model is kept and taken up again."""
+
+    d_model: int = 512
+    nhead: int = 8
+    num_layers: int = 6
+    dropout: float = 0.0
+    tie_embeddings: bool = True
+    checkpoint: str = ""
+
+    def __post_init__(self) -> None:
+        _positive(self, "model", "d_model", "nhead", "num_layers")
+        if self.d_model % self.nhead:
+            near = max(self.nhead, round(self.d_model / self.nhead) * self.nhead)
+            hint = f"for example d_model {near}, or nhead {_divisor(self.d_model, self.nhead)}"
+            raise ConfigError(f"model.d_model {self.d_model} is not divisible by model.nhead {self.nhead}", hint)
+        if self.d_model // self.nhead % 2:
+            hint = "rotary positions turn pairs: choose d_model / nhead even"
+            raise ConfigError(f"model.d_model / model.nhead is {self.d_model // self.nhead}, an odd number", hint)
+        if not 0 <= self.dropout < 1:
+            raise ConfigError(f"model.dropout {self.dropout} is not in [0, 1)", "write 0.1, or 0 for none")
+
+    @property
+    def head_width(self) -> int:
+        return self.d_model // self.nhead
+
+    @property
+    def feed_forward_width(self) -> int:
+        """SwiGLU has three matrices where a plain one has two: 8/3 of d_model, up to a multiple of 32."""
+        return -(-8 * self.d_model // 3 // 32) * 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenizerConfig:
+    model_path: str = ""
+    vocab_size: int = 8000
+
+    def __post_init__(self) -> None:
+        _positive(self, "tokenizer", "vocab_size")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetConfig:
+    path: str = ""
+    seq_len: int = 256
+
+    def __post_init__(self) -> None:
+        _positive(self, "training.dataset", "seq_len")
+        if self.seq_len < 8:
+            raise ConfigError(f"training.dataset.seq_len {self.seq_len} is too short", "write 256")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingConfig:
+    batch_size: int = 32
+    epochs: int = 3
+    lr: float = 3e-4
+    weight_decay: float = 0.1
+    warmup_steps: int = 20
+    max_steps: int | None = None
+    seed: int = 1
+    dataset: DatasetConfig = field(default_factory=DatasetConfig)
+
+    def __post_init__(self) -> None:
+        _positive(self, "training", "batch_size", "epochs", "lr")
+        if self.max_steps is not None:
+            _positive(self, "training", "max_steps")
+        if self.weight_decay < 0 or self.warmup_steps < 0:
+            raise ConfigError("training.weight_decay and training.warmup_steps cannot be negative", "leave them out")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """A whole project's configuration. `ignored` names the keys that were read and are not needed any more."""
+
+    distributed: DistributedConfig = field(default_factory=DistributedConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    ignored: tuple[str, ...] = ()
+
+
+def load_config(path: Path) -> Config:
+    """Raises ConfigError: no such file, not JSON, an unknown key, a wrong type, an impossible combination."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"{path} does not exist", "name a configuration file, or leave it out for the defaults"
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read as text", "check the name") from error
+    return parse_config(text, str(path))
+
+
+def parse_config(text: str, name: str = "the configuration") -> Config:
+    """Raises ConfigError."""
+    try:
+        plain = json.loads(strip_comments(text))
+    except ValueError as error:
+        raise ConfigError(f"{name} is not JSON: {error}", "check the commas and quotes around that place") from error
+    if not isinstance(plain, dict):
+        raise ConfigError(f"{name} is no JSON object", 'begin with { "model": { ... } }')
+    distributed = plain.get("distributed")
+    ignored: tuple[str, ...] = ()
+    if isinstance(distributed, dict):
+        ignored = tuple(f"distributed.{key}" for key in _NOT_NEEDED if key in distributed)
+        plain["distributed"] = {key: value for key, value in distributed.items() if key not in _NOT_NEEDED}
+    if "ignored" in plain:
+        raise ConfigError("unknown key ignored", "remove it")
+    return dataclasses.replace(_build(Config, plain, ""), ignored=ignored)
+
+
+def strip_comments(text: str) -> str:
+    """JSON with comments and trailing commas as JSON; every character keeps its place, so error positions fit."""
+
+    def blank(match: re.Match[str]) -> str:
+        token = match[0]
+        return token if token.startswith('"') else re.sub(r"[^\n]", " ", token)
+
+    return _TOKEN.sub(blank, text)
+
+
+def to_json(config: Config) -> str:
+    """A configuration that `load_config` reads back equal, but for what was ignored."""
+    plain = dataclasses.asdict(config)
+    del plain["ignored"]
+    return json.dumps(plain, indent=1, sort_keys=True, ensure_ascii=False)
+
+
+def _build(kind: type[C], plain: Any, where: str) -> C:
+    if not isinstance(plain, dict):
+        raise ConfigError(
+            f"{where} is {_kind_of(plain)}, an object was expected", f'"{where.rpartition(".")[2]}": {{ ... }}'
+        )
+    hints = typing.get_type_hints(kind)
+    known = [f.name for f in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    values = {}
+    for key, value in plain.items():
+        place = f"{where}.{key}" if where else key
+        if key not in known:
+            close = difflib.get_close_matches(key, known, n=1)
+            hint = (
+                f"did you mean {close[0]}?" if close else f"known here: {', '.join(k for k in known if k != 'ignored')}"
+            )
+            raise ConfigError(f"unknown key {place}", hint)
+        values[key] = _value(hints[key], value, place)
+    return kind(**values)
+
+
+def _value(kind: Any, value: Any, place: str) -> Any:
+    if dataclasses.is_dataclass(kind):
+        return _build(typing.cast("type[Any]", kind), value, place)
+    origin, choices = typing.get_origin(kind), typing.get_args(kind)
+    if origin is Literal:
+        if value in choices:
+            return value
+        close = difflib.get_close_matches(str(value), choices, n=1)
+        raise ConfigError(
+            f"{place} is {value!r}", f"did you mean {close[0]}?" if close else f"one of: {', '.join(choices)}"
+        )
+    if origin in (types.UnionType, typing.Union):
+        return None if value is None else _value(next(c for c in choices if c is not type(None)), value, place)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if type(value) is not kind:
+        raise ConfigError(
+            f"{place} is {_kind_of(value)}, {_NAMES[kind]} was expected",
+            f"write {place} without quotes" if isinstance(value, str) else "see: cellmindctl config show",
+        )
+    return value
+
+
+_NAMES: Mapping[type, str] = {int: "a whole number", float: "a number", str: "a string", bool: "true or false"}
+
+
+def _kind_of(value: Any) -> str:
+    return _NAMES.get(
+        type(value), "a list" if isinstance(value, list) else "an object" if isinstance(value, dict) else "null"
+    )
+
+
+def _positive(owner: Any, section: str, *names: str) -> None:
+    for name in names:
+        value = getattr(owner, name)
+        if not value > 0 or value != value or value == float("inf"):
+            raise ConfigError(
+                f"{section}.{name} is {value}, it must be more than 0", f"leave it out for {_default(owner, name)}"
+            )
+
+
+def _default(owner: Any, name: str) -> Any:
+    return next(f.default for f in dataclasses.fields(owner) if f.name == name)
+
+
+def _divisor(number: int, near: int) -> int:
+    return min((n for n in range(1, number + 1) if number % n == 0), key=lambda n: (abs(n - near), n))

@@ -1,0 +1,215 @@
+"""Devices find, trust and forget each other: real agents, real processes, the real command line."""
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.agents import Cell, Device, pair, states, wait_for
+
+
+def test_invite_join_and_see_each_other(cell: Cell) -> None:
+    _, two, three = cell.of("one", "두 번째", "three")
+    roles = {peer["name"]: peer["role"] for peer in three.ctl("peers", "--json").data}
+    assert roles == {"one": "owner", "두 번째": "member", "three": "member"}
+    assert all(peer["paired"] for peer in two.ctl("peers", "--json").data)
+
+
+def test_vitals_arrive_with_their_figures(cell: Cell) -> None:
+    one, _ = cell.of("one", "two")
+    peer = next(p for p in one.ctl("peers", "--json").data if p["name"] == "two")
+    assert peer["cpu_count"] >= 1
+    assert peer["ram_total_bytes"] > peer["ram_available_bytes"] > 0
+    assert peer["versions"]["python"].startswith("3.")
+    assert peer["tokens_per_second"] is None
+    assert peer["state"] == "online"
+
+
+def test_a_wrong_code_is_refused_and_three_void_the_invitation(cell: Cell) -> None:
+    one, two = cell.device("one"), cell.device("two")
+    inviting = one.start_ctl("invite", "--json")
+    assert inviting.stdout
+    opened = json.loads(inviting.stdout.readline())["data"]
+    wrong = opened["code"].split("-")[0] + "-acorn-acorn-acorn"
+    for _ in range(3):
+        refused = two.ctl("join", wrong, "--at", opened["addresses"][0], "--json")
+        assert (refused.code, refused.error["code"]) == (4, "join_refused")
+    late = two.ctl("join", opened["code"], "--at", opened["addresses"][0], "--json")
+    assert (late.code, late.error["code"]) == (4, "join_refused")
+    out, _ = inviting.communicate(timeout=15)
+    assert inviting.returncode == 4
+    assert "void" in json.loads(out)["error"]["message"]
+    assert states(two) == {"two": "online"}
+
+
+def test_an_expired_code_is_refused(cell: Cell) -> None:
+    one, two = cell.device("one"), cell.device("two")
+    inviting = one.start_ctl("invite", "--json", "--expires", "1s")
+    assert inviting.stdout
+    opened = json.loads(inviting.stdout.readline())["data"]
+    inviting.communicate(timeout=15)
+    assert inviting.returncode == 4
+    refused = two.ctl("join", opened["code"], "--at", opened["addresses"][0], "--json")
+    assert (refused.code, refused.error["code"]) == (4, "join_refused")
+
+
+def test_a_used_code_is_refused(cell: Cell) -> None:
+    one, two, three = cell.device("one"), cell.device("two"), cell.device("three")
+    inviting = one.start_ctl("invite", "--json")
+    assert inviting.stdout
+    opened = json.loads(inviting.stdout.readline())["data"]
+    assert two.ctl("join", opened["code"], "--at", opened["addresses"][0]).code == 0
+    inviting.communicate(timeout=15)
+    refused = three.ctl("join", opened["code"], "--at", opened["addresses"][0], "--json")
+    assert (refused.code, refused.error["code"]) == (4, "join_refused")
+
+
+def test_the_code_is_read_from_standard_input(cell: Cell) -> None:
+    one, two = cell.device("one"), cell.device("two")
+    inviting = one.start_ctl("invite", "--json")
+    assert inviting.stdout
+    opened = json.loads(inviting.stdout.readline())["data"]
+    spoken = opened["code"].replace("-", " ").upper() + "\n"
+    assert two.ctl("join", "--at", opened["addresses"][0], stdin=spoken).code == 0
+    inviting.communicate(timeout=15)
+
+
+def test_a_member_may_not_invite_or_forget(cell: Cell) -> None:
+    _, two = cell.of("one", "two")
+    assert two.ctl("invite", "--json").code == 4
+    refused = two.ctl("forget", "one", "--json")
+    assert (refused.code, refused.error["code"]) == (4, "not_allowed")
+
+
+def test_an_owner_by_invitation_may_invite(cell: Cell) -> None:
+    one, two, three = cell.device("one"), cell.device("two"), cell.device("three")
+    pair(one, two, "--role", "owner")
+    pair(two, three)
+    wait_for(lambda: states(one) == {"one": "online", "two": "online", "three": "online"}, 15, "one to see three")
+
+
+def test_a_forgotten_device_is_out_everywhere_at_once(cell: Cell) -> None:
+    one, two, three = cell.of("one", "two", "three")
+    forgotten = one.ctl("forget", "two", "--json")
+    assert forgotten.code == 0
+    assert forgotten.data["told"] == ["three"]
+    assert states(one) == {"one": "online", "three": "online"}
+    assert "two" not in states(three)
+    wait_for(lambda: states(two) == {"two": "online"}, 10, "two to be alone")
+    wait_for(lambda: states(three) == {"one": "online", "three": "online"}, 10, "three to be linked again")
+
+
+def test_a_device_that_slept_through_its_removal_stays_out(cell: Cell) -> None:
+    """I5: it comes back with its old keyring, and nobody lets it in."""
+    one, two, three = cell.of("one", "two", "three")
+    two.kill()
+    assert one.ctl("forget", "two").code == 0
+    two.start()
+    wait_for(lambda: states(two) == {"two": "online", "one": "gone", "three": "gone"}, 15, "two to find nobody")
+    assert "two" not in states(one)
+    assert "two" not in states(three)
+
+
+def test_a_forgotten_device_can_be_invited_again(cell: Cell) -> None:
+    one, two = cell.of("one", "two")
+    assert one.ctl("forget", "two").code == 0
+    wait_for(lambda: states(two) == {"two": "online"}, 10, "two to be alone")
+    pair(one, two)
+    wait_for(lambda: states(one) == {"one": "online", "two": "online"}, 15, "one to see two")
+
+
+def test_an_agent_killed_and_restarted_is_the_same_device(cell: Cell) -> None:
+    one, two = cell.of("one", "two")
+    device = two.control["device"]
+    two.kill()
+    wait_for(lambda: states(one)["two"] != "online", 15, "one to miss two")
+    two.start()
+    assert two.control["device"] == device
+    wait_for(lambda: states(one)["two"] == "online", 15, "one to see two")
+    wait_for(lambda: states(two)["one"] == "online", 15, "two to see one")
+
+
+def test_a_goodbye_is_believed_at_once(cell: Cell) -> None:
+    one, two = cell.of("one", "two")
+    assert two.stop() == 0
+    wait_for(lambda: states(one)["two"] == "gone", 2, "one to hear the goodbye")
+
+
+def test_a_second_agent_on_the_same_home_refuses(cell: Cell) -> None:
+    one = cell.device("one")
+    options = ["--home", str(one.home), "--no-mdns", "--listen", "127.0.0.1:0"]
+    command = [sys.executable, "-m", "cellmind_agent.main", *options]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    assert one.ctl("peers").code == 0
+    assert done.returncode == 1
+    assert "error: another agent already runs" in done.stderr
+    assert "hint: " in done.stderr
+
+
+def test_secrets_are_for_their_owner_alone(cell: Cell) -> None:
+    one = cell.device("one")
+    assert stat.S_IMODE(os.stat(one.home).st_mode) == 0o700
+    for name in ("identity.json", "keyring.json", "agent.json"):
+        assert stat.S_IMODE(os.stat(one.home / name).st_mode) == 0o600
+
+
+def test_connect_finds_a_member_that_moved(cell: Cell) -> None:
+    one, two = cell.of("one", "two")
+    one.kill()
+    two.kill()
+    for device in (one, two):
+        (device.home / "addresses.json").unlink()
+        device.start()
+    assert states(one)["two"] == "gone"
+    connected = one.ctl("connect", f"127.0.0.1:{two.port}", "--json")
+    assert connected.data["name"] == "two"
+    wait_for(lambda: states(one)["two"] == "online", 10, "one to see two")
+
+
+def test_connect_to_a_stranger_or_nobody_exits_3(cell: Cell) -> None:
+    one, _ = cell.of("one", "two")
+    stranger = cell.device("stranger")
+    assert one.ctl("connect", f"127.0.0.1:{stranger.port}", "--json").code == 3
+    assert one.ctl("connect", "127.0.0.1:1", "--json").code == 3
+    assert one.ctl("connect", "127.0.0.1:x", "--json").code == 2
+
+
+def test_peer_option_is_a_first_address(cell: Cell) -> None:
+    one, two = cell.of("one", "two")
+    two.kill()
+    (two.home / "addresses.json").unlink()
+    two.options = ("--no-mdns", "--peer", f"127.0.0.1:{one.port}")
+    one.kill()
+    (one.home / "addresses.json").unlink()
+    one.start()
+    two.options = ("--no-mdns", "--peer", f"127.0.0.1:{one.port}")
+    two.start()
+    wait_for(lambda: states(two)["one"] == "online", 15, "two to find one")
+    wait_for(lambda: states(one)["two"] == "online", 15, "one to learn of two")
+
+
+def test_commands_without_an_agent_exit_3(tmp_path: Path) -> None:
+    nobody = Device("nobody", tmp_path)
+    for words in (["peers"], ["ask", "안녕"], ["runs"], ["invite"], ["models"]):
+        answer = nobody.ctl(*words, "--json")
+        assert (answer.code, answer.error["code"]) == (3, "no_agent")
+        assert "cellmind-agent" in answer.error["hint"]
+
+
+def test_logs_of_another_device_come_over_its_link(cell: Cell) -> None:
+    one, _ = cell.of("one", "two")
+    lines = one.ctl("logs", "two", "--tail", "5", "--json").events
+    assert 0 < len(lines) <= 5
+    assert all(line["event"] == "line" for line in lines)
+    assert one.ctl("logs", "nobody", "--json").code == 5
+
+
+def test_doctor_finds_nothing_wrong_with_two_devices(cell: Cell) -> None:
+    one, _ = cell.of("one", "two")
+    answer = one.ctl("doctor", "--json", "--report", str(cell.folder / "report.json"))
+    assert answer.code == 0
+    verdicts = {check["id"]: check["verdict"] for check in answer.data}
+    assert verdicts["peer two"] == verdicts["home"] == verdicts["agent"] == "ok"
+    assert json.loads((cell.folder / "report.json").read_text()) == answer.data

@@ -1,0 +1,176 @@
+"""Election, shares, ledger, roster, liveness: decisions are functions of values."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cellmind_agent.planning.election import elect, standing
+from cellmind_agent.planning.ledger import Ledger
+from cellmind_agent.planning.liveness import liveness
+from cellmind_agent.planning.roster import choose_backend, find_device, plan, why_not
+from cellmind_agent.planning.shares import shares, spans
+from cellmind_agent.protocol.errors import UnknownNameError, UsageError
+from cellmind_agent.protocol.ids import DeviceId
+from cellmind_agent.protocol.messages import Accelerator, Battery, Figure, PeerView, Versions, Vitals
+
+VITALS = Vitals(
+    name="x",
+    host="one",
+    os="linux",
+    arch="x86_64",
+    versions=Versions(cellmind="0", python="3", torch="2.13"),
+    ram_total_bytes=Figure(value=8 * 2**30, source="test"),
+)
+
+
+def peer(name: str, **changes: object) -> PeerView:
+    vitals = replace(VITALS, **changes)  # type: ignore[arg-type]
+    return PeerView(
+        id=DeviceId(name * 16), name=name, role="member", paired=True, state="online", is_self=False, vitals=vitals
+    )
+
+
+def gpu(uuid: str, gigabytes: int = 80) -> Accelerator:
+    return Accelerator(kind="cuda", name="GPU", uuid=uuid, memory_bytes=gigabytes << 30)
+
+
+def test_the_order_is_accelerator_speed_memory_mains_power_id() -> None:
+    order = [
+        peer("gg", accelerator=gpu("1")),
+        peer("ff", accelerator=gpu("2", 8)),
+        peer("ee", tokens_per_second=Figure(value=900.0, source="run")),
+        peer("dd", ram_total_bytes=Figure(value=16 * 2**30, source="test")),
+        peer("bb"),
+        peer("cc"),
+        peer("aa", battery=Battery(percent=90.0, plugged=False, source="test")),
+    ]
+    assert [p.name for p in elect(reversed(order))] == ["gg", "ff", "ee", "dd", "bb", "cc", "aa"]
+
+
+@given(st.permutations(["aa", "bb", "cc", "dd"]))
+def test_every_device_elects_the_same_leader(names: list[str]) -> None:
+    assert [p.name for p in elect(peer(name) for name in names)] == ["aa", "bb", "cc", "dd"]
+
+
+@given(st.floats(1, 1e6), st.floats(1, 1e6))
+def test_standing_is_total(a: float, b: float) -> None:
+    first, second = (peer(n, tokens_per_second=Figure(value=v, source="run")) for n, v in (("aa", a), ("bb", b)))
+    assert (standing(first) < standing(second)) != (standing(second) < standing(first))
+
+
+SPEEDS = st.lists(st.none() | st.floats(0.01, 1e6), min_size=1, max_size=20)
+
+
+@given(SPEEDS, st.integers(0, 500))
+def test_every_sample_is_given_out_once(speeds: list[float | None], samples: int) -> None:
+    given_out = shares(speeds, samples)
+    assert sum(given_out) == samples
+    assert len(given_out) == len(speeds)
+    assert min(given_out) >= (1 if samples >= len(speeds) else 0)
+
+
+@given(st.lists(st.floats(1, 1000), min_size=2, max_size=8))
+def test_a_faster_member_never_gets_less(speeds: list[float]) -> None:
+    given_out = shares(speeds, 1000)
+    ordered = sorted(range(len(speeds)), key=lambda i: speeds[i])
+    for slow, fast in pairwise(ordered):
+        assert given_out[fast] >= given_out[slow] - 1
+
+
+def test_shares_follow_speed() -> None:
+    assert shares([300.0, 100.0], 32) == (24, 8) or shares([300.0, 100.0], 32) == (23, 9)
+    assert shares([None, None, None], 32) == (11, 11, 10)
+
+
+@given(st.integers(0, 1000), st.lists(st.integers(0, 50), min_size=1))
+def test_spans_touch_and_do_not_overlap(start: int, amounts: list[int]) -> None:
+    found = spans(start, amounts)
+    assert found[0][0] == start
+    assert all(a[1] == b[0] for a, b in pairwise(found))
+    assert [stop - begin for begin, stop in found] == amounts
+
+
+@given(st.integers(1, 300), st.integers(1, 64), st.integers(1, 4))
+def test_in_an_epoch_every_sample_is_counted_exactly_once(samples: int, batch: int, epochs: int) -> None:
+    """I2."""
+    ledger = Ledger(num_samples=samples, batch_samples=batch, epochs=epochs)
+    seen: dict[int, list[int]] = {}
+    for step in range(ledger.total_steps):
+        epoch, start, stop = ledger.batch(step)
+        seen.setdefault(epoch, []).extend(range(start, stop))
+    assert seen == {epoch: list(range(samples)) for epoch in range(epochs)}
+
+
+def test_a_ledger_stops_at_max_steps() -> None:
+    assert Ledger(num_samples=100, batch_samples=10, epochs=5, max_steps=7).total_steps == 7
+
+
+def test_liveness_is_decided_by_heartbeats_and_goodbyes() -> None:
+    assert liveness(1.0, False, False) == "online"
+    assert liveness(10.0, False, False) == "asleep"
+    assert liveness(3600.0, False, False) == "gone"
+    assert liveness(None, False, False) == "gone"
+    assert liveness(0.1, True, False) == "gone"
+    assert liveness(0.1, True, True) == "asleep"
+
+
+def test_the_plan_names_who_is_left_out_and_why() -> None:
+    peers = [
+        peer("aa"),
+        peer("bb", versions=Versions(cellmind="0", python="3")),
+        replace(peer("cc"), state="asleep"),
+        peer("dd", host="elsewhere"),
+        peer("ee", run="run-1"),
+    ]
+    made = plan(peers, batch_samples=8)
+    assert [member.name for member in made.roster] == ["aa"]
+    assert made.shares == (8,)
+    assert {out.name: out.why.split(":")[0] for out in made.left_out} == {
+        "bb": "has no torch",
+        "cc": "asleep",
+        "ee": "is busy with run-1",
+        "dd": "on another machine than aa",
+    }
+
+
+def test_an_unpaired_device_never_trains() -> None:
+    assert why_not(replace(peer("aa"), paired=False)) == "not paired"
+    with pytest.raises(UnknownNameError, match="no device can train"):
+        plan([replace(peer("aa"), paired=False)], batch_samples=8)
+
+
+def test_a_batch_smaller_than_the_cell_leaves_devices_out() -> None:
+    made = plan([peer("aa"), peer("bb"), peer("cc")], batch_samples=2)
+    assert [member.name for member in made.roster] == ["aa", "bb"]
+    assert [out.name for out in made.left_out] == ["cc"]
+
+
+def test_nccl_needs_a_gpu_of_its_own_on_every_member() -> None:
+    two = [peer("aa", accelerator=gpu("1")), peer("bb", accelerator=gpu("2"))]
+    shared = [peer("aa", accelerator=gpu("1")), peer("bb", accelerator=gpu("1"))]
+    assert choose_backend(two, "auto")[0] == "nccl"
+    assert choose_backend(shared, "auto") == ("gloo", "not every member has a CUDA GPU of its own")
+    assert choose_backend([peer("aa")], "auto")[0] == "gloo"
+    assert choose_backend(two, "gloo") == ("gloo", "asked for")
+    with pytest.raises(UsageError):
+        choose_backend(shared, "nccl")
+
+
+def test_wishes_that_cannot_be_met_are_usage_errors() -> None:
+    with pytest.raises(UsageError):
+        plan([peer("aa")], 8, mode="local")
+    with pytest.raises(UsageError):
+        plan([peer("aa")], 8, backend="portable")
+
+
+def test_a_device_is_found_by_name_or_beginning_of_its_id() -> None:
+    peers = [peer("aa"), peer("bb"), replace(peer("cc"), name="bb")]
+    assert find_device(peers, "aa").name == "aa"
+    assert find_device(peers, "CCCC").id == "c" * 32
+    with pytest.raises(UnknownNameError, match="2 devices"):
+        find_device(peers, "bb")
+    with pytest.raises(UnknownNameError, match="no device"):
+        find_device(peers, "zz")

@@ -1,0 +1,140 @@
+"""One example of every message. The golden file holds their bytes: a released message is never edited."""
+
+from typing import Any
+
+from cellmind_agent.protocol import messages as m
+from cellmind_agent.protocol.blobs import BlobRef
+from cellmind_agent.protocol.ids import BlobId, DeviceId, RunId
+
+DEVICE = DeviceId("a" * 32)
+RUN = RunId("run-0102-abcdef")
+REF = BlobRef(id=BlobId("ab" * 32), size=1234)
+VERSIONS = m.Versions(cellmind="0.1.0", python="3.11.7", torch="2.13.0")
+FIGURE = m.Figure(value=12.5, source="psutil")
+VITALS = m.Vitals(
+    name="노트북",
+    host="0123456789abcdef",
+    os="linux",
+    arch="x86_64",
+    versions=VERSIONS,
+    cpu_count=2,
+    cpu_percent=FIGURE,
+    ram_total_bytes=m.Figure(value=8e9, source="psutil"),
+    accelerator=m.Accelerator(kind="cuda", name="H100", uuid="GPU-1", memory_bytes=1 << 36),
+    battery=m.Battery(percent=80.0, plugged=False, source="psutil"),
+    run=RUN,
+)
+PEER = m.PeerView(
+    id=DEVICE, name="노트북", role="owner", paired=True, state="online", is_self=False,
+    addresses=("10.0.0.1:7420",), seen_seconds=1.5, how="mdns", vitals=VITALS,
+)  # fmt: skip
+MODEL = m.ModelView(
+    model=RUN, step=120, tokens=5000, state_hash="cd" * 32, files={"model.safetensors": REF}, tokenizer=REF,
+    created=1767312000.0, val_loss=3.25,
+)  # fmt: skip
+SPEC = m.RunSpec(
+    run=RUN, roster=(m.RosterMember(device=DEVICE, name="노트북", tokens_per_second=100.0),), backend="gloo",
+    backend_reason="no member has a CUDA GPU", config=REF, tokenizer=REF, manifest=REF, shards=(REF, REF),
+    num_samples=100, batch_samples=16, epochs=3, resume_from=MODEL, created=1767312000.0,
+)  # fmt: skip
+VIEW = m.RunView(
+    run=RUN, state="failed", roster=("노트북",), leader=DEVICE, step=10, total_steps=21, tokens=999,
+    created=1767312000.0, loss=4.5, error="it left",
+)  # fmt: skip
+MEMBERS = (m.MemberProgress(name="노트북", tokens=10, tokens_per_second=5.0, idle_fraction=0.25, share=4),)
+HELLO: dict[str, Any] = {
+    "device": DEVICE, "name": "노트북", "port": 7420, "keyring_length": 3, "keyring_head": bytes(32),
+    "versions": VERSIONS,
+}  # fmt: skip
+
+_ALL = [
+    m.Done(),
+    m.Refused(code="not_paired", message="no", hint="join"),
+    m.Cancel(),
+    m.Hello(**HELLO),
+    m.Welcome(**HELLO, addresses={DEVICE: "10.0.0.1:7420"}),
+    m.Ping(),
+    m.Goodbye(why="stopping"),
+    m.GetKeyring(),
+    m.Keyring(entries=(b"{}", b"[]")),
+    m.OfferKeyring(entries=(b"{}",)),
+    m.WatchVitals(),
+    m.VitalsChanged(vitals=VITALS),
+    m.BeginJoin(nonce=bytes(16), pake=bytes(33)),
+    m.JoinBegun(session=bytes(16), pake=bytes(33)),
+    m.ProveJoin(session=bytes(16), mac=bytes(32), box=b"box"),
+    m.JoinAccepted(mac=bytes(32), box=b"box"),
+    m.Relay(device=DEVICE, body=b"body"),
+    m.ListPeers(),
+    m.PeerList(peers=(PEER,)),
+    m.OpenInvitation(role="member", seconds=600.0),
+    m.InvitationOpened(code="41-amber-falcon-river", seconds=600.0, addresses=("10.0.0.1:7420/key",)),
+    m.DeviceJoined(device=DEVICE, name="노트북", role="member"),
+    m.JoinCell(code="41-amber-falcon-river", at="10.0.0.1"),
+    m.CellJoined(inviter="데스크톱", members=("데스크톱",)),
+    m.ForgetDevice(device=DEVICE),
+    m.DeviceForgotten(device=DEVICE, name="노트북", told=("폰",)),
+    m.ConnectAddress(address="10.0.0.1:7420"),
+    m.AddressConnected(device=DEVICE, name="노트북"),
+    m.RunChecks(),
+    m.ChecksRun(checks=(m.Check(id="disk", verdict="warning", detail="1 MB free", fix="free some"),)),
+    m.ReadLog(tail=10, since_seconds=60.0, follow=True),
+    m.LogLines(lines=("한 줄",)),
+    m.FindBlobs(refs=(REF,)),
+    m.BlobsFound(present=(1234,)),
+    m.ReadBlob(ref=REF, offset=0, length=1234),
+    m.BlobData(data=b"data"),
+    m.WriteBlob(ref=REF, offset=0, data=b"data"),
+    m.StartRun(spec=SPEC),
+    m.StopRun(run=RUN),
+    m.ListRuns(),
+    m.RunList(runs=(VIEW,)),
+    m.GetRun(run=RUN),
+    m.RunFound(spec=SPEC, view=VIEW),
+    m.WatchRun(run=RUN),
+    m.RoundStarted(run=RUN, round=1, step=0, num_steps=2, total_steps=21),
+    m.Progressed(
+        run=RUN, round=1, step=1, total_steps=21, tokens=10, loss=5.5, tokens_per_second=20.0, members=MEMBERS,
+        wire_bytes=100, eta_seconds=9.5,
+    ),
+    m.RoundCommitted(
+        run=RUN, round=1, step=2, total_steps=21, tokens=20, loss=5.25, tokens_per_second=20.0, members=MEMBERS,
+        wire_bytes=100, state_hash="cd" * 32, val_loss=5.5, val_bits_per_byte=2.5,
+    ),
+    m.CheckpointSaved(run=RUN, step=2, state_hash="cd" * 32, members=("노트북",)),
+    m.MemberLost(run=RUN, name="노트북", why="it left"),
+    m.RunFinished(run=RUN, step=21, tokens=999, seconds=12.5, stopped=False, val_loss=3.5),
+    m.RunFailed(run=RUN, why="it left", hint="resume"),
+    m.PrepareMember(spec=SPEC, rank=1, term=2),
+    m.MemberReady(device_kind="cpu"),
+    m.MemberProgressed(
+        step=1, loss=5.5, tokens=10, compute_tokens_per_second=20.0, idle_fraction=0.5, wire_bytes=100
+    ),
+    m.MemberFailed(why="it fell", lost_peer=True),
+    m.TrainRound(run=RUN, round=1, first_step=0, num_steps=2, shares=(8, 8), evaluate=True),
+    m.RoundTrained(state_hash="cd" * 32, tokens=20, loss=5.25, val_loss=None),
+    m.CommitRound(run=RUN, round=1, step=2, tokens=20, checkpoint=True, time=1767312000.0, val_loss=5.5),
+    m.MemberCommitted(checkpoint=MODEL),
+    m.DismissMember(run=RUN, state="failed", error="it left"),
+    m.StoreSet(run=RUN, term=1, key="0//cpu//0/1", data=b"address"),
+    m.StoreGet(run=RUN, term=1, keys=("0//cpu//0/1",), seconds=30.0),
+    m.StoreAdd(run=RUN, term=1, key="count", amount=1),
+    m.StoreCompareSet(run=RUN, term=1, key="count", expected=b"", desired=b"1"),
+    m.StoreCheck(run=RUN, term=1, keys=("count",)),
+    m.StoreDelete(run=RUN, term=1, key="count"),
+    m.StoreValue(data=b"1"),
+    m.StoreNumber(number=1),
+    m.ListModels(),
+    m.ModelList(models=(MODEL,)),
+    m.KeepModel(model=MODEL),
+    m.RemoveModel(model=RUN),
+    m.Ask(prompt="안녕", model=RUN, seed=1),
+    m.Answer(
+        model=MODEL, prompt="안녕", so_far="하", max_tokens=10, temperature=0.5, top_k=5, top_p=0.5, seed=1
+    ),
+    m.AnswerStarted(device=DEVICE, name="노트북", model=RUN, step=120),
+    m.AnswerPiece(text="하세요", num_tokens=3),
+    m.AnswerEnded(num_tokens=3, seconds=0.5, reason="end"),
+]  # fmt: skip
+
+EXAMPLES: dict[str, Any] = {type(example).__name__: example for example in _ALL}

@@ -1,0 +1,1 @@
+"""From raw text to token shards, without torch: cleaning, SentencePiece, packing."""

@@ -1,0 +1,1 @@
+"""Cleaning: readers of what people bring, rules for one message, names."""
