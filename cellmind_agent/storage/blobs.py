@@ -8,7 +8,6 @@ Bytes are appended in order, hashed when whole, renamed when right. A partial fi
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import shutil
@@ -45,12 +44,10 @@ class BlobStore:
         return path
 
     def present(self, ref: BlobRef) -> int:
-        """Bytes of the blob that are here, from its beginning; its size when it is whole."""
+        """Bytes of the blob that are here, from its beginning; its size only when it is whole and verified."""
         if self._whole(ref.id).exists():
             return ref.size
-        with contextlib.suppress(FileNotFoundError):
-            return self._partial(ref.id).stat().st_size
-        return 0
+        return max(0, min(self._partial_size(ref), ref.size - 1))
 
     def has(self, ref: BlobRef) -> bool:
         return self._whole(ref.id).exists()
@@ -69,9 +66,9 @@ class BlobStore:
         Raises ProtocolError (a gap, or more bytes than named), StorageFullError, BlobDamagedError (whole, but not the
         bytes that were named: they are thrown away).
         """
-        here = self.present(ref)
-        if here == ref.size and self.has(ref):
-            return here
+        if self.has(ref):
+            return ref.size
+        here = self._partial_size(ref)
         if offset > here or offset + len(data) > ref.size:
             raise ProtocolError(f"{len(data)} bytes at {offset} of a blob of {ref.size}, {here} of which are here")
         fresh = data[here - offset :]
@@ -129,6 +126,12 @@ class BlobStore:
     def remove(self, blobs: Iterable[BlobId]) -> None:
         for blob in blobs:
             self._whole(blob).unlink(missing_ok=True)
+
+    def _partial_size(self, ref: BlobRef) -> int:
+        try:
+            return self._partial(ref.id).stat().st_size
+        except FileNotFoundError:
+            return 0
 
     def _publish(self, ref: BlobRef, partial: Path) -> None:
         if ref_of_file(partial) != ref:

@@ -1,0 +1,340 @@
+"""The one port: only members get in, and no bytes bring it down (I9)."""
+
+import asyncio
+import os
+import socket
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import psutil
+import pytest
+
+from cellmind_agent.network.link import Link
+from cellmind_agent.network.reception import Reception
+from cellmind_agent.network.wire import Connection, Listener, new_context
+from cellmind_agent.protocol import messages as m
+from cellmind_agent.protocol.address import Address
+from cellmind_agent.protocol.codec import Envelope, encode
+from cellmind_agent.protocol.errors import (
+    CellmindError,
+    LinkLostError,
+    NotAllowedError,
+    NotPairedError,
+    TimedOutError,
+    UnreachableError,
+)
+from cellmind_agent.trust.identity import CurveKeys, new_curve_keys
+from cellmind_agent.trust.permissions import Caller
+
+
+class Server:
+    """A listener with a handful of handlers, and a set of keys that may come in."""
+
+    def __init__(self) -> None:
+        self.keys, self.member = new_curve_keys(), new_curve_keys()
+        self.admitted = {self.member.public}
+        self.members = {self.member.public}
+        self.listener = Listener(self.keys, lambda key: key in self.admitted)
+        self.cancelled = asyncio.Event()
+        handlers: dict[type, Any] = {m.Ping: self.ping, m.WatchVitals: self.stream, m.GetKeyring: self.fail}
+        self.reception = Reception(self.listener, self.recognise, handlers)
+        self.context = new_context()
+        self.links: list[Link] = []
+
+    def recognise(self, key: bytes, host: str) -> Caller:
+        standing = "member" if key in self.members else "stranger"
+        return Caller(standing=standing, curve_key=key, device=None, host=host)
+
+    async def ping(self, request: m.Ping, caller: Caller) -> m.Done:
+        return m.Done()
+
+    async def fail(self, request: m.GetKeyring, caller: Caller) -> m.Keyring:
+        raise RuntimeError("a bug")
+
+    async def stream(self, request: m.WatchVitals, caller: Caller) -> AsyncIterator[m.LogLines]:
+        try:
+            for number in range(10_000):
+                yield m.LogLines(lines=(str(number),))
+                await asyncio.sleep(0.01)
+        finally:
+            self.cancelled.set()
+
+    @property
+    def address(self) -> Address:
+        return Address(host="127.0.0.1", port=self.listener.port)
+
+    async def link(self, keys: CurveKeys | None = None, server_key: bytes | None = None) -> Link:
+        connection = Connection(self.context, keys or self.member, self.address, server_key or self.keys.public)
+        try:
+            await connection.open(5.0)
+        except BaseException:
+            connection.close()
+            raise
+        self.links.append(Link(connection))
+        return self.links[-1]
+
+
+def with_server(play: Callable[[Server], Awaitable[None]]) -> None:
+    async def run() -> None:
+        server = Server()
+        await server.listener.open("127.0.0.1", 0)
+        serving = asyncio.create_task(server.reception.serve())
+        try:
+            await play(server)
+            assert not serving.done()
+        finally:
+            for link in server.links:
+                await link.close()
+            serving.cancel()
+            await asyncio.gather(serving, return_exceptions=True)
+            await server.listener.close()
+            server.context.destroy(linger=0)
+
+    asyncio.run(run())
+
+
+def test_a_member_is_answered() -> None:
+    async def play(server: Server) -> None:
+        link = await server.link()
+        assert await link.request(m.Ping(), m.Done) == m.Done()
+
+    with_server(play)
+
+
+def test_an_unknown_key_does_not_get_in() -> None:
+    async def play(server: Server) -> None:
+        with pytest.raises(NotPairedError):
+            await server.link(new_curve_keys())
+
+    with_server(play)
+
+
+def test_an_agent_with_another_key_is_not_believed() -> None:
+    async def play(server: Server) -> None:
+        with pytest.raises(UnreachableError):
+            await server.link(server_key=new_curve_keys().public)
+
+    with_server(play)
+
+
+def test_nobody_listening_is_noticed_at_once() -> None:
+    async def play(server: Server) -> None:
+        connection = Connection(server.context, server.member, Address(host="127.0.0.1", port=1), server.keys.public)
+        with pytest.raises(UnreachableError, match="nobody listens"):
+            await connection.open(5.0)
+        connection.close()
+
+    with_server(play)
+
+
+def test_a_gate_that_lets_strangers_in_never_opens_the_port() -> None:
+    async def play() -> None:
+        listener = Listener(new_curve_keys(), lambda key: True)
+        with pytest.raises(CellmindError, match="lets strangers in"):
+            await listener.open("127.0.0.1", 0)
+        assert listener.port == 0
+        await listener.close()
+
+    asyncio.run(play())
+
+
+def test_when_the_gate_dies_nothing_is_served() -> None:
+    async def play() -> None:
+        listener = Listener(new_curve_keys(), lambda key: False)
+        await listener.open("127.0.0.1", 0)
+        assert listener._gate_task
+        listener._gate_task.cancel()
+        with pytest.raises(CellmindError, match="gate has ended"):
+            async for _ in listener.arrivals():
+                pass
+        await listener.close()
+
+    asyncio.run(play())
+
+
+def test_a_removed_key_is_refused_on_its_live_connection() -> None:
+    """I5."""
+
+    async def play(server: Server) -> None:
+        link = await server.link()
+        await link.request(m.Ping(), m.Done)
+        server.members.clear()
+        with pytest.raises(NotPairedError):
+            await link.request(m.Ping(), m.Done)
+
+    with_server(play)
+
+
+def test_rebinding_cuts_everybody_and_lets_only_members_back() -> None:
+    async def play(server: Server) -> None:
+        other = new_curve_keys()
+        server.admitted.add(other.public)
+        removed, stays = await server.link(other), await server.link()
+        server.admitted.discard(other.public)
+        await server.listener.rebind()
+        async with asyncio.timeout(5):
+            await removed.lost()
+            await stays.lost()
+        with pytest.raises(NotPairedError):
+            await server.link(other)
+        link = await server.link()
+        await link.request(m.Ping(), m.Done)
+
+    with_server(play)
+
+
+def test_leaving_a_stream_ends_it_at_the_other_side() -> None:
+    async def play(server: Server) -> None:
+        link = await server.link()
+        stream = link.stream(m.WatchVitals())
+        assert await anext(stream) == m.LogLines(lines=("0",))
+        await stream.aclose()
+        async with asyncio.timeout(5):
+            await server.cancelled.wait()
+
+    with_server(play)
+
+
+def test_a_lost_connection_fails_what_is_under_way_at_once() -> None:
+    async def play(server: Server) -> None:
+        link = await server.link()
+        stream = link.stream(m.WatchVitals())
+        await anext(stream)
+        await server.listener.rebind()
+
+        async def read_on() -> None:
+            async for _ in stream:
+                pass
+
+        with pytest.raises(LinkLostError):
+            await asyncio.wait_for(read_on(), 5)
+        with pytest.raises(LinkLostError):
+            await link.request(m.Ping(), m.Done)
+
+    with_server(play)
+
+
+def test_a_bug_in_a_handler_is_an_error_for_the_asker_and_the_agent_goes_on() -> None:
+    async def play(server: Server) -> None:
+        link = await server.link()
+        with pytest.raises(CellmindError, match="RuntimeError in the agent"):
+            await link.request(m.GetKeyring(), m.Keyring)
+        await link.request(m.Ping(), m.Done)
+
+    with_server(play)
+
+
+def test_what_is_not_for_members_is_refused() -> None:
+    async def play(server: Server) -> None:
+        link = await server.link()
+        with pytest.raises(NotAllowedError):
+            await link.request(m.RunChecks(), m.ChecksRun)
+
+    with_server(play)
+
+
+def test_garbage_from_a_member_is_dropped_and_the_agent_goes_on() -> None:
+    async def play(server: Server) -> None:
+        link = await server.link()
+        for data in (
+            b"",
+            b"\xff" * 1000,
+            os.urandom(5000),
+            encode(Envelope(kind="answer", correlation=1, message=m.Done())),
+        ):
+            await link._connection.send(data)
+        await link.request(m.Ping(), m.Done)
+
+    with_server(play)
+
+
+def test_another_protocol_version_is_answered_by_name() -> None:
+    import msgpack
+
+    async def play(server: Server) -> None:
+        link = await server.link()
+        queue: asyncio.Queue[Any] = asyncio.Queue()
+        link._waiting[77] = queue
+        await link._connection.send(msgpack.packb([99, 0, 77, "Ping", {}]))
+        async with asyncio.timeout(5):
+            refused = (await queue.get()).message
+        assert (refused.code, "protocol 99" in refused.message) == ("version", True)
+
+    with_server(play)
+
+
+def test_an_oversized_frame_costs_its_sender_the_connection_and_us_no_memory() -> None:
+    async def play(server: Server) -> None:
+        link = await server.link()
+        before = psutil.Process().memory_info().rss
+        await link._connection.send(bytes(64 << 20))
+        async with asyncio.timeout(10):
+            await link.lost()
+        assert psutil.Process().memory_info().rss - before < 100 << 20
+        await (await server.link()).request(m.Ping(), m.Done)
+
+    with_server(play)
+
+
+@pytest.mark.parametrize("bytes_sent", [b"GET / HTTP/1.1\r\n\r\n", b"\0" * 4096, bytes(range(256)) * 16])
+def test_raw_garbage_on_the_port_changes_nothing(bytes_sent: bytes) -> None:
+    async def play(server: Server) -> None:
+        with socket.create_connection(("127.0.0.1", server.listener.port)) as raw:
+            raw.sendall(bytes_sent)
+            await (await server.link()).request(m.Ping(), m.Done)
+
+    with_server(play)
+
+
+def test_an_unauthenticated_gigabyte_is_not_held() -> None:
+    """A CURVE command that announces a gigabyte, from somebody without any key."""
+
+    async def play(server: Server) -> None:
+        before = psutil.Process().memory_info().rss
+        with socket.create_connection(("127.0.0.1", server.listener.port)) as raw:
+            raw.setblocking(False)
+            loop = asyncio.get_running_loop()
+            greeting = b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"CURVE".ljust(20, b"\0") + bytes(32)
+            await loop.sock_sendall(raw, greeting)
+            await asyncio.sleep(0.2)
+            try:
+                await loop.sock_sendall(raw, b"\x06" + struct.pack(">Q", 1 << 30))
+                for _ in range(64):
+                    await loop.sock_sendall(raw, bytes(1 << 20))
+            except OSError:
+                pass
+        assert psutil.Process().memory_info().rss - before < 32 << 20
+        await (await server.link()).request(m.Ping(), m.Done)
+
+    with_server(play)
+
+
+def test_a_flood_of_requests_is_cut_and_others_are_served() -> None:
+    async def play(server: Server) -> None:
+        other = new_curve_keys()
+        server.admitted.add(other.public)
+        server.members.add(other.public)
+        flooder, quiet = await server.link(other), await server.link()
+        for number in range(2000):
+            await flooder._connection.send(
+                encode(Envelope(kind="request", correlation=number + 1, message=m.WatchVitals()))
+            )
+        assert await quiet.request(m.Ping(), m.Done, seconds=5.0) == m.Done()
+        assert len(server.reception._tasks) <= 600
+
+    with_server(play)
+
+
+def test_no_answer_in_time_is_a_time_out() -> None:
+    async def play(server: Server) -> None:
+        async def never(request: m.ListModels, caller: Caller) -> m.ModelList:
+            await asyncio.sleep(60)
+            raise AssertionError
+
+        server.reception._handlers[m.ListModels] = never
+        link = await server.link()
+        with pytest.raises(TimedOutError):
+            await link.request(m.ListModels(), m.ModelList, seconds=0.2)
+
+    with_server(play)

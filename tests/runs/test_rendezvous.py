@@ -1,0 +1,79 @@
+"""The process group's store, and a trainer's words for it."""
+
+import asyncio
+import base64
+
+import pytest
+
+from cellmind_agent.protocol import messages as m
+from cellmind_agent.protocol.errors import ProtocolError, StorageFullError, TimedOutError
+from cellmind_agent.protocol.ids import RunId
+from cellmind_agent.runs.rendezvous import Rendezvous, store_answer, store_request
+
+RUN = RunId("run-1")
+NAME = {"run": RUN, "term": 1}
+
+
+def test_a_get_waits_for_the_set() -> None:
+    async def play() -> None:
+        store = Rendezvous(RUN, 1)
+        waiting = asyncio.create_task(store.answer(m.StoreGet(**NAME, keys=("a", "b"), seconds=5.0)))
+        await store.answer(m.StoreSet(**NAME, key="a", data=b"1"))
+        await asyncio.sleep(0.05)
+        assert not waiting.done()
+        await store.answer(m.StoreSet(**NAME, key="b", data=b"2"))
+        assert await waiting == m.StoreValue(data=b"1")
+
+    asyncio.run(play())
+
+
+def test_a_get_that_nobody_sets_names_the_missing_key() -> None:
+    with pytest.raises(TimedOutError, match="nobody set missing"):
+        asyncio.run(Rendezvous(RUN, 1).answer(m.StoreGet(**NAME, keys=("missing",), seconds=0.05)))
+
+
+def test_add_compare_set_check_and_delete() -> None:
+    async def play() -> None:
+        store = Rendezvous(RUN, 1)
+        assert await store.answer(m.StoreAdd(**NAME, key="n", amount=2)) == m.StoreNumber(number=2)
+        assert await store.answer(m.StoreAdd(**NAME, key="n", amount=3)) == m.StoreNumber(number=5)
+        swap = m.StoreCompareSet(**NAME, key="c", expected=b"", desired=b"first")
+        assert await store.answer(swap) == m.StoreValue(data=b"first")
+        late = m.StoreCompareSet(**NAME, key="c", expected=b"other", desired=b"second")
+        assert await store.answer(late) == m.StoreValue(data=b"first")
+        assert await store.answer(m.StoreCheck(**NAME, keys=("n", "c"))) == m.StoreNumber(number=1)
+        assert await store.answer(m.StoreDelete(**NAME, key="n")) == m.StoreNumber(number=1)
+        assert await store.answer(m.StoreCheck(**NAME, keys=("n", "c"))) == m.StoreNumber(number=0)
+
+    asyncio.run(play())
+
+
+def test_the_store_is_bounded() -> None:
+    async def play() -> None:
+        store = Rendezvous(RUN, 1)
+        for number in range(10):
+            await store.answer(m.StoreSet(**NAME, key=str(number), data=bytes(200_000)))
+
+    with pytest.raises(StorageFullError):
+        asyncio.run(play())
+
+
+def test_adding_to_what_is_no_number_is_refused() -> None:
+    async def play() -> None:
+        store = Rendezvous(RUN, 1)
+        await store.answer(m.StoreSet(**NAME, key="a", data=b"word"))
+        await store.answer(m.StoreAdd(**NAME, key="a", amount=1))
+
+    with pytest.raises(ProtocolError):
+        asyncio.run(play())
+
+
+def test_a_trainers_words_become_messages_and_back() -> None:
+    data = base64.b64encode(b"\0\xff").decode()
+    assert store_request(RUN, 1, "store.set", {"key": "k", "data": data}) == m.StoreSet(**NAME, key="k", data=b"\0\xff")
+    assert store_answer(m.StoreValue(data=b"\0\xff")) == data
+    assert store_answer(m.StoreNumber(number=4)) == 4
+    assert store_answer(m.Done()) is None
+    for method, params in (("store.set", {"key": "k"}), ("os.system", {}), ("store.add", {"key": "k", "amount": "x"})):
+        with pytest.raises(ProtocolError):
+            store_request(RUN, 1, method, params)
