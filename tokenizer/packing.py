@@ -1,8 +1,8 @@
 """Documents of any length into rows of one length. Pure.
 
 Chat messages are about ten tokens: padding each to the batch's longest would throw most of the arithmetic away. So
-documents are packed whole, best fit first (as nanochat does), each row starting at a document's start; a longer one is
-cut, and each later part begins with the last token of the one before, so that every token is predicted exactly once.
+documents are packed whole, best fit first (as nanochat does); a longer one is cut, and each later part begins a row of
+its own with the last token of the part before: so every token is predicted exactly once, after what really precedes it.
 """
 
 from __future__ import annotations
@@ -18,12 +18,9 @@ def pack(documents: Iterable[Sequence[int]], width: int) -> Iterator[list[int]]:
         raise ValueError(f"rows of {width} tokens")
     open_rows: list[list[int]] = []
     for document in documents:
-        for part in parts(document, width):
-            best = min(
-                (row for row in open_rows if len(row) + len(part) <= width),
-                key=lambda row: width - len(row),
-                default=None,
-            )
+        for number, part in enumerate(parts(document, width)):
+            fitting = (row for row in open_rows if number == 0 and len(row) + len(part) <= width)
+            best = max(fitting, key=len, default=None)
             if best is None:
                 open_rows.append(list(part))
             else:

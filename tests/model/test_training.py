@@ -1,0 +1,241 @@
+"""Training: k unequal members equal one device; a resumed run goes on to the bit; checkpoints are whole and safe."""
+
+import errno
+import os
+import pickle
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as multiprocessing
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from model import checkpoint as checkpoint_module
+from model.checkpoint import CheckpointError, load_weights, read_state, state_hash
+from model.config import Config, DatasetConfig, ModelConfig, TrainingConfig
+from model.data import PackedData
+from model.gpt import GPT, IGNORED
+from model.groups import Group, _register_loopback_gloo
+from model.metrics import Metrics
+from model.optim import learning_rate, make_optimizer
+from model.trainer import Span, Trainer, choose_threads
+from tests.tokenizer.test_shards import ENCODER, TEXTS
+from tokenizer.shards import write_shards
+
+CPU = torch.device("cpu")
+MODEL = ModelConfig(d_model=32, nhead=4, num_layers=2, dropout=0.1)
+CONFIG = Config(model=MODEL, training=TrainingConfig(batch_size=6, lr=1e-3, dataset=DatasetConfig(seq_len=32)))
+
+
+def make_trainer(folder: Path, group: Group | None = None, config: Config = CONFIG, **extra: Any) -> Trainer:
+    folder.mkdir(parents=True, exist_ok=True)
+    manifest = write_shards(lambda: TEXTS, ENCODER, 32, folder)
+    files = [folder / file.name for file in (*manifest.train.files, *manifest.held_out.files)]
+    data = PackedData(manifest, files, config.training.seed)
+    return Trainer(config, manifest, data, group or Group(0, 1, CPU), total_steps=40, **extra)
+
+
+def steps(first: int, count: int) -> list[Span]:
+    return [Span(epoch=0, start=step, stop=step + 4) for step in range(first, first + count)]
+
+
+def test_loss_falls_and_figures_are_written(tmp_path: Path) -> None:
+    torch.set_num_threads(1)
+    metrics = Metrics(tmp_path)
+    trainer = make_trainer(tmp_path / "data", metrics=metrics)
+    before = trainer.train_round(0, [], evaluate=True)
+    after = trainer.train_round(0, steps(0, 20), evaluate=True)
+    metrics.close()
+    assert before.loss is None
+    assert before.val_loss is not None
+    assert after.val_loss is not None
+    assert after.val_loss < before.val_loss
+    assert after.val_bits_per_byte is not None
+    assert 0 < after.val_bits_per_byte < 8
+    assert after.tokens > 0
+    assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 22
+    assert list((tmp_path / "tensorboard").glob("events.out.tfevents.*"))
+
+
+def test_a_resumed_run_goes_on_to_the_bit(tmp_path: Path) -> None:
+    torch.set_num_threads(1)
+    straight = make_trainer(tmp_path / "a")
+    straight.train_round(0, steps(0, 5), evaluate=False)
+    path, _ = straight.save(tmp_path / "checkpoints", "run-1", 5, straight.tokens, None)
+    expected = straight.train_round(5, steps(5, 5), evaluate=True)
+    resumed = make_trainer(tmp_path / "b")
+    resumed.resume(path / "model.safetensors", path / "state.json", path / "optimizer.safetensors")
+    assert resumed.train_round(5, steps(5, 5), evaluate=True) == expected
+
+
+def test_twenty_steps_are_the_same_twice(tmp_path: Path) -> None:
+    torch.set_num_threads(1)
+    results = [make_trainer(tmp_path / name).train_round(0, steps(0, 20), evaluate=False) for name in "ab"]
+    assert results[0] == results[1]
+
+
+def spawn(work: Callable[..., None], size: int, *arguments: Any) -> list[Any]:
+    """Run `work(rank, size, store file, *arguments)` in processes; what each returned in `result-RANK`."""
+    folder = Path(tempfile.mkdtemp())
+    multiprocessing.spawn(work, (size, str(folder), *arguments), nprocs=size)
+    return [torch.load(folder / f"result-{rank}", weights_only=True) for rank in range(size)]
+
+
+def meet(rank: int, size: int, folder: str) -> Group:
+    torch.set_num_threads(1)
+    _register_loopback_gloo()
+    dist.init_process_group("loopback", store=dist.FileStore(f"{folder}/store", size), rank=rank, world_size=size)
+    return Group(rank, size, CPU)
+
+
+def one_step(rank: int, size: int, folder: str, amounts: list[int], rows: Any) -> None:
+    """One ddp step in float64, as the trainer takes it, on unequal parts of the same rows."""
+    group = meet(rank, size, folder)
+    torch.manual_seed(3)
+    model = GPT(replace(MODEL, dropout=0.0), 50).double()
+    wrapped = group.wrap(model)
+    start = sum(amounts[:rank])
+    mine = rows[start : start + amounts[rank]]
+    targets = mine[:, 1:].clone()
+    targets[targets == 0] = IGNORED
+    tokens_all = group.sum([int((targets != IGNORED).sum())])[0]
+    (wrapped(mine[:, :-1], targets) * (size / tokens_all)).backward()
+    torch.save({name: p.grad for name, p in model.named_parameters()}, f"{folder}/result-{rank}")
+    group.leave()
+
+
+@settings(max_examples=4, deadline=None)
+@given(amounts=st.lists(st.integers(0, 5), min_size=2, max_size=3).filter(sum), seed=st.integers(0, 99))
+def test_k_unequal_members_equal_one_device(amounts: list[int], seed: int) -> None:
+    """I4, to 1e-10 in float64: also when a member has no sample at all."""
+    torch.manual_seed(seed)
+    rows = torch.randint(0, 50, (sum(amounts), 9))
+    rows[:, 1] = 7  # every row has something to predict
+    model = GPT(replace(MODEL, dropout=0.0), 50).double()
+    torch.manual_seed(3)
+    model = GPT(replace(MODEL, dropout=0.0), 50).double()
+    targets = rows[:, 1:].clone()
+    targets[targets == 0] = IGNORED
+    (model(rows[:, :-1], targets) / int((targets != IGNORED).sum())).backward()
+    for gradients in spawn(one_step, len(amounts), amounts, rows):
+        for name, parameter in model.named_parameters():
+            assert parameter.grad is not None
+            assert torch.allclose(gradients[name], parameter.grad, atol=1e-10, rtol=0), name
+
+
+def train_as_member(rank: int, size: int, folder: str, drift: bool) -> None:
+    group = meet(rank, size, folder)
+    trainer = make_trainer(Path(folder) / f"data-{rank}", group, replace(CONFIG, model=replace(MODEL, dropout=0.0)))
+    trainer.train_round(0, [], evaluate=False)
+    if drift and rank == 1:
+        with torch.no_grad():
+            next(trainer.model.parameters()).add_(1e-3)
+    spans = [Span(epoch=0, start=[0, 3][rank], stop=[3, 4][rank])] * 3
+    result = trainer.train_round(0, spans, evaluate=True)
+    tensors = {"hash": torch.tensor(list(bytes.fromhex(result.state_hash)), dtype=torch.uint8)}
+    torch.save(
+        {**tensors, "loss": torch.tensor(result.loss), "val": torch.tensor(result.val_loss)}, f"{folder}/result-{rank}"
+    )
+    group.leave()
+
+
+def test_two_members_end_a_round_with_the_loss_and_weights_of_one_device(tmp_path: Path) -> None:
+    one, two = spawn(train_as_member, 2, False)
+    assert torch.equal(one["hash"], two["hash"])
+    torch.set_num_threads(1)
+    alone = make_trainer(tmp_path, config=replace(CONFIG, model=replace(MODEL, dropout=0.0)))
+    result = alone.train_round(0, [Span(epoch=0, start=0, stop=4)] * 3, evaluate=True)
+    assert abs(float(one["loss"]) - (result.loss or 0)) < 1e-4
+    assert abs(float(one["val"]) - (result.val_loss or 0)) < 1e-4
+
+
+def test_weights_that_drifted_apart_become_rank_zeros() -> None:
+    """I3."""
+    one, two = spawn(train_as_member, 2, True)
+    assert torch.equal(one["hash"], two["hash"])
+
+
+def test_two_checkpoints_are_kept_whole(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path / "data")
+    trainer.train_round(0, steps(0, 1), evaluate=False)
+    for step in (1, 2, 3):
+        path, digest = trainer.save(tmp_path / "kept", "run-1", step, 99, 4.5)
+    assert sorted(p.name for p in (tmp_path / "kept").iterdir()) == ["step-000000002", "step-000000003"]
+    state = read_state(path / "state.json")
+    assert (state.step, state.tokens, state.val_loss, state.state_hash) == (3, 99, 4.5, digest)
+    fresh = GPT(CONFIG.model, ENCODER.vocab_size)
+    load_weights(path / "model.safetensors", fresh)
+    assert state_hash(fresh) == digest
+
+
+def test_a_full_disk_leaves_the_older_checkpoint_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = make_trainer(tmp_path / "data")
+    trainer.train_round(0, steps(0, 1), evaluate=False)
+    trainer.save(tmp_path / "kept", "run-1", 1, 99, None)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(checkpoint_module.os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        trainer.save(tmp_path / "kept", "run-1", 2, 99, None)
+    assert os.listdir(tmp_path / "kept") == ["step-000000001"]
+
+
+def test_a_pickle_is_never_loaded(tmp_path: Path) -> None:
+    class Bomb:
+        def __reduce__(self) -> Any:
+            return os.mkdir, (str(tmp_path / "exploded"),)
+
+    path = tmp_path / "latest.pt"
+    path.write_bytes(pickle.dumps(Bomb()))
+    with pytest.raises(CheckpointError, match="no safetensors"):
+        load_weights(path, GPT(CONFIG.model, 50))
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_a_checkpoint_of_another_shape_is_refused(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path / "data")
+    trainer.train_round(0, steps(0, 1), evaluate=False)
+    path, _ = trainer.save(tmp_path / "kept", "run-1", 1, 99, None)
+    with pytest.raises(CheckpointError, match="does not fit the configuration"):
+        load_weights(path / "model.safetensors", GPT(ModelConfig(d_model=64, nhead=4, num_layers=2), 50))
+    (path / "state.json").write_text("{")
+    with pytest.raises(CheckpointError, match="no checkpoint state"):
+        read_state(path / "state.json")
+
+
+def test_a_loss_that_explodes_is_named(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path)
+    with torch.no_grad():
+        trainer.model.norm.weight.fill_(float("inf"))
+    with pytest.raises(RuntimeError, match=r"lower training\.lr"):
+        trainer.train_round(0, steps(0, 1), evaluate=False)
+
+
+def test_the_learning_rate_warms_up_and_comes_down() -> None:
+    config = TrainingConfig(lr=1.0, warmup_steps=10)
+    rates = [learning_rate(config, step, 100) for step in range(100)]
+    assert rates[0] == 0.1
+    assert max(rates) == rates[9] == 1.0
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert 0.1 <= rates[-1] < 0.11
+
+
+def test_matrices_decay_and_norms_do_not() -> None:
+    optimizer = make_optimizer(GPT(CONFIG.model, 50), CONFIG.training)
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.1, 0.0]
+    assert all(p.dim() >= 2 for p in optimizer.param_groups[0]["params"])
+
+
+def test_members_of_one_host_share_its_cores() -> None:
+    assert choose_threads(1000) == 1
+    assert choose_threads(1) >= choose_threads(2) >= 1

@@ -1,0 +1,99 @@
+"""Cleaning, as the guide has it, and names that are gone for good."""
+
+import unicodedata
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tokenizer.clean.names import name_hider, names_from_users
+from tokenizer.clean.rules import clean
+
+
+def cleaned(text: str, *names: str) -> str:
+    return clean(text, name_hider(names), Counter())
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        ("Hello WORLD", "hello world"),
+        ("a\u200bb\ufeff", "ab"),
+        ("한 줄\n\n\r\n두 줄", "한 줄\n두 줄"),
+        ("  빈 칸  ", "빈 칸"),
+        ("사진", "<PHOTO>"),
+        ("사진 3장", "<PHOTO>"),
+        ("동영상", "<MOVIE>"),
+        ("이모티콘", "<EMOJI>"),
+        ("사진 3장 보내줘", "사진 3장 보내줘"),
+        ("동영상 봤어?", "동영상 봤어?"),
+        ("여기 https://a.b/c?d=e#f 봐", "여기 <URL> 봐"),
+        ("http://한글.kr", "http://한글.kr"),
+        ("www.naver.com에서", "<URL>에서"),
+        ("좋아👍🏽👍 가족👨‍👩‍👧‍👦 태극🇰🇷 1️⃣ ❤️", "좋아<EMOJI> 가족<EMOJI> 태극<EMOJI>"),
+        ("ㅋㅋㅋㅋㅋㅋㅋㅋ", "ㅋㅋㅋㅋㅋ"),
+        ("ㅋㅋㅋㅋ", "ㅋㅋㅋㅋ"),
+        ("!!!!!!!ㅠㅠㅠㅠㅠㅠ", "!!!!!ㅠㅠㅠㅠㅠ"),
+        ("빈( )괄호()[]", "빈괄호"),
+        ("\u1112\u1161\u11ab", "한"),
+    ],
+)
+def test_rules_of_the_guide(raw: str, expected: str) -> None:
+    assert cleaned(raw) == expected
+
+
+def test_korean_letters_are_never_normalised_away() -> None:
+    assert cleaned("ㅋㅋㅋ ㅏ １２３ ①") == "ㅋㅋㅋ ㅏ １２３ ①"
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        ("길동아 밥 먹자", "<NAME>아 밥 먹자"),
+        ("홍길동이 왔다", "<NAME>이 왔다"),
+        ("길동이가 그랬어", "<NAME>이가 그랬어"),
+        ("길동씨한테 물어봐", "<NAME>씨한테 물어봐"),
+        ("우리홍길동님은", "우리<NAME>님은"),
+        ("길동무와 함께", "길동무와 함께"),
+        ("신길동에서 보자", "신길동에서 보자"),
+        ("@길동 @John!", "@<NAME> @<NAME>!"),
+        ("john은 johnson과 다르다", "<NAME>은 johnson과 다르다"),
+    ],
+)
+def test_names_are_hidden_where_they_are_words(raw: str, expected: str) -> None:
+    assert cleaned(raw, *names_from_users(["홍 길동", "John"])) == expected
+
+
+def test_the_longest_name_wins() -> None:
+    assert cleaned("홍길동 만났어", *names_from_users(["홍길동", "길동"])) == "<NAME> 만났어"
+
+
+@pytest.mark.parametrize("name", ["(.*)", "a|b", "[가-힣]", "\\d+", "*", "강XX", "^$"])
+def test_metacharacters_in_names_are_harmless(name: str) -> None:
+    hidden = cleaned(f"{name.lower()} 왔어. 아무 말 123", *names_from_users([name]))
+    assert hidden.endswith("왔어. 아무 말 123")
+
+
+def test_given_names_come_from_three_syllables_and_from_the_person() -> None:
+    assert names_from_users(["홍길동", "강XX", "a", "남궁민수"], ["철수"]) == {
+        "홍길동",
+        "길동",
+        "강xx",
+        "남궁민수",
+        "철수",
+    }
+
+
+@given(st.text(max_size=80))
+def test_cleaning_is_composed_trimmed_and_stable(text: str) -> None:
+    once = cleaned(text)
+    assert once == once.strip()
+    assert unicodedata.is_normalized("NFC", once.replace("<", "").replace(">", ""))
+    assert not any(c * 6 in once for c in set(once) if not c.isspace())
+
+
+def test_what_was_replaced_is_counted_and_not_kept() -> None:
+    counts: Counter[str] = Counter()
+    clean("길동 https://a.b 👍", name_hider({"길동"}), counts)
+    assert counts == {"<NAME>": 1, "<URL>": 1, "<EMOJI>": 1}
