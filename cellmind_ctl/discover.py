@@ -8,10 +8,17 @@ from pathlib import Path
 
 from cellmind_agent.planning.roster import find_device
 from cellmind_agent.protocol import messages as m
-from cellmind_agent.protocol.errors import CellmindError, NoAgentsFoundError, ProtocolError, UnknownNameError
+from cellmind_agent.protocol.errors import (
+    CellmindError,
+    NoAgentsFoundError,
+    ProtocolError,
+    TimedOutError,
+    UnknownNameError,
+    UnreachableError,
+)
 from cellmind_agent.protocol.home import ControlFile, control_path
 from cellmind_agent.protocol.ids import DeviceId, RunId
-from cellmind_agent.protocol.messages import PeerView, RunView
+from cellmind_agent.protocol.messages import ModelView, PeerView, RunView
 from cellmind_agent.protocol.plain import from_plain
 from cellmind_ctl.client import Client
 
@@ -46,6 +53,17 @@ def device_named(client: Client, name: str) -> PeerView:
 def online_devices(client: Client) -> list[PeerView]:
     """Members that can be asked now, this one first."""
     return [peer for peer in list_peers(client) if peer.paired and peer.state == "online"]
+
+
+def held_models(client: Client) -> list[tuple[PeerView, tuple[ModelView, ...]]]:
+    """The checkpoints of every device that answers; one that went away a moment ago is left out."""
+    found = []
+    for peer in online_devices(client):
+        try:
+            found.append((peer, client.request(m.ListModels(), m.ModelList, device=peer.id).models))
+        except (UnreachableError, TimedOutError):
+            continue
+    return found
 
 
 def list_runs(client: Client) -> list[RunView]:

@@ -84,4 +84,4 @@ class LiveView:
 
     def line(self, text: str) -> None:
         """A line that stays, above the live part."""
-        self._console.print(Text(printable(text, 400)))
+        self._console.print(Text(printable(text, 400)), soft_wrap=True)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from cellmind_agent.protocol import messages as m
-from cellmind_agent.protocol.errors import CellmindError, LinkLostError, MemberLostError
+from cellmind_agent.protocol.errors import LinkLostError, MemberLostError
 from cellmind_agent.protocol.ids import DeviceId, RunId
 from cellmind_agent.protocol.plain import to_plain
 from cellmind_ctl.figures import UNKNOWN, duration, number, percent
@@ -22,6 +23,7 @@ _EVENTS = {
     m.RunFinished: "finished",
     m.RunFailed: "failed",
 }
+_SECOND_THOUGHT_SECONDS = 3.0  # for a second Ctrl-C, before the command leaves
 _HEADERS = ("name", "tok/s", "share", "idle")
 
 
@@ -33,21 +35,19 @@ def follow(session: Session, run: RunId, leader: DeviceId) -> m.RunFinished | No
         words = "the run goes on; come back with: cellmindctl watch {run} (Ctrl-C again stops it)"
         session.tell("\n" + t(words, run=run))
     try:
-        return _follow(session, run, leader, is_quiet=True, seconds=2.0)
+        time.sleep(_SECOND_THOUGHT_SECONDS)
+        return None
     except KeyboardInterrupt:
         session.tell("\n" + t("stopping {run}", run=run))
         session.client.request(m.StopRun(run=run), m.Done, device=leader)
         return _follow(session, run, leader)
 
 
-def _follow(
-    session: Session, run: RunId, leader: DeviceId, is_quiet: bool = False, seconds: float | None = None
-) -> m.RunFinished | None:
+def _follow(session: Session, run: RunId, leader: DeviceId) -> m.RunFinished | None:
     with LiveView(session.color) as view:
         try:
-            for event in session.client.stream(m.WatchRun(run=run), leader, seconds):
-                if not is_quiet:
-                    _show(session, view, event)
+            for event in session.client.stream(m.WatchRun(run=run), leader):
+                _show(session, view, event)
                 if isinstance(event, m.RunFinished):
                     return event
                 if isinstance(event, m.RunFailed):
@@ -55,9 +55,6 @@ def _follow(
         except LinkLostError as error:
             hint = f"cellmindctl resume {run} goes on from the last checkpoint"
             raise MemberLostError(f"{run} failed: its leader went away ({error.message})", hint) from error
-        except CellmindError:
-            if not is_quiet:
-                raise
     return None
 
 

@@ -42,8 +42,8 @@ def train_tokenizer(texts: Iterable[str], settings: TokenizerSettings) -> bytes:
         raise TextError(
             f"a vocabulary of {settings.vocab_size} has no room beside {_BYTES_AND_CONTROLS} fixed pieces", hint
         )
-    if not 0 < settings.character_coverage <= 1:
-        raise TextError(f"a character coverage of {settings.character_coverage}", "--character-coverage 0.9995")
+    if not 0.98 <= settings.character_coverage <= 1:
+        raise TextError(f"a character coverage of {settings.character_coverage}", "--character-coverage 0.98 to 1.0")
     written = io.BytesIO()
     try:
         sentencepiece.SentencePieceTrainer.train(

@@ -21,6 +21,7 @@ from cellmind_agent.protocol.errors import (
     LinkLostError,
     NotAllowedError,
     TimedOutError,
+    UnknownNameError,
     UnreachableError,
 )
 from cellmind_agent.protocol.ids import DeviceId
@@ -49,6 +50,12 @@ class Asking:
         holders = await self._holders()
         model = newest([model for _, models in holders for model in models], request.model)
         able = [device for device, models in holders if any(held.state_hash == model.state_hash for held in models)]
+        if request.device is not None:
+            if request.device not in able:
+                raise UnknownNameError(
+                    f"{self._peers.name(request.device)} does not hold {model.model}", "cellmindctl sync"
+                )
+            able = [request.device]
         seed = secrets.randbits(31) if request.seed is None else request.seed
         said, num_tokens = "", 0
         for device in sorted(able, key=self._standing):

@@ -708,10 +708,11 @@ class RemoveModel:
 
 @message
 class Ask:
-    """Stream of AnswerStarted, AnswerPiece..., AnswerEnded. From this device's people it goes to the best holder."""
+    """Stream of AnswerStarted, AnswerPiece..., AnswerEnded: from `device`, or else from the best holder."""
 
     prompt: str
     model: RunId | None = None
+    device: DeviceId | None = None
     max_tokens: int = 200
     temperature: float = 0.8
     top_k: int = 0

@@ -10,6 +10,7 @@ import click
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.errors import UsageError
 from cellmind_agent.protocol.ids import parse_run_id
+from cellmind_ctl.discover import device_named
 from cellmind_ctl.session import Session, command
 from cellmind_ctl.words import t
 
@@ -18,6 +19,7 @@ from cellmind_ctl.words import t
 @click.argument("prompt", required=False)
 @click.option("--prompt-file", type=click.Path(dir_okay=False, path_type=Path), help="Read the prompt from a file.")
 @click.option("-m", "--model", metavar="MODEL", help="A run's name (default: the newest model).")
+@click.option("--device", metavar="NAME", help="Only this device may answer (default: the fastest that can).")
 @click.option("-n", "--max-tokens", type=click.IntRange(1, 100_000), default=200, show_default=True)
 @click.option("-t", "--temperature", type=click.FloatRange(0, 10), default=0.8, show_default=True)
 @click.option("--top-k", type=click.IntRange(min=0), default=0, help="Only the K likeliest pieces (0: all).")
@@ -30,6 +32,7 @@ def command_(
     prompt: str | None,
     prompt_file: Path | None,
     model: str | None,
+    device: str | None,
     max_tokens: int,
     temperature: float,
     top_k: int,
@@ -43,6 +46,7 @@ def command_(
     request = m.Ask(
         prompt=_read_prompt(prompt, prompt_file),
         model=parse_run_id(model) if model else None,
+        device=device_named(session.client, device).id if device else None,
         max_tokens=max_tokens,
         temperature=temperature,
         top_k=top_k,

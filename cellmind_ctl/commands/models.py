@@ -9,10 +9,10 @@ from typing import Any
 import click
 
 from cellmind_agent.protocol import messages as m
-from cellmind_agent.protocol.errors import CellmindError, UnknownNameError
+from cellmind_agent.protocol.errors import UnknownNameError, UnreachableError
 from cellmind_agent.protocol.messages import ModelView
 from cellmind_ctl import figures
-from cellmind_ctl.discover import online_devices
+from cellmind_ctl.discover import held_models, online_devices
 from cellmind_ctl.session import Group, Session, pass_session
 
 
@@ -74,7 +74,7 @@ def rm_(session: Session, model: str) -> None:
         try:
             session.client.request(m.RemoveModel(model=name), m.Done, device=peer.id)
             removed.append(peer.name)
-        except UnknownNameError:
+        except (UnknownNameError, UnreachableError):
             continue
     if session.is_json:
         session.emit("models.rm", {"model": name, "devices": removed})
@@ -85,12 +85,7 @@ def rm_(session: Session, model: str) -> None:
 def _find(session: Session) -> list[_Held]:
     """Every checkpoint, newest first, with the names of its holders."""
     found: dict[tuple[str, str], _Held] = {}
-    for peer in online_devices(session.client):
-        try:
-            models = session.client.request(m.ListModels(), m.ModelList, device=peer.id).models
-        except CellmindError as error:
-            session.tell(f"warning: {peer.name}: {error.message}")
-            continue
+    for peer, models in held_models(session.client):
         for model in models:
             held = found.setdefault((model.model, model.state_hash), _Held(model=model, devices=[]))
             held.devices.append(peer.name)

@@ -11,7 +11,7 @@ from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.errors import CellmindError, UnknownNameError
 from cellmind_agent.protocol.ids import DeviceId, RunId
 from cellmind_agent.protocol.plain import to_plain
-from cellmind_ctl.discover import list_peers, list_runs, online_devices, run_named
+from cellmind_ctl.discover import held_models, list_peers, list_runs, run_named
 from cellmind_ctl.session import Session, command
 from cellmind_ctl.watching import follow, summary
 
@@ -52,8 +52,7 @@ def command_(session: Session, run: str, devices: str | None, detach: bool) -> N
 def _newest_checkpoint(session: Session, run: RunId) -> tuple[DeviceId, m.ModelView]:
     """Raises UnknownNameError."""
     found: list[tuple[int, DeviceId, m.ModelView]] = []
-    for peer in online_devices(session.client):
-        models = session.client.request(m.ListModels(), m.ModelList, device=peer.id).models
+    for peer, models in held_models(session.client):
         found += [(model.step, peer.id, model) for model in models if model.model == run]
     if not found:
         raise UnknownNameError(f"no device that is online has a checkpoint of {run}", "cellmindctl train starts anew")
