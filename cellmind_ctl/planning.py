@@ -53,7 +53,8 @@ def show_plan(made: RunPlan, config: Config, bundle: Bundle | None, session: Ses
     from cellmind_ctl.render import console, table
 
     screen = console(session.color, to_stderr=True)
-    screen.print(table(["rank", "name", "share", "tok/s"], seats, right=("rank", "share", "tok/s")))
+    headers, right = ("rank", "name", "share", "tok/s"), ("rank", "share", "tok/s")
+    screen.print(table(headers, seats, right, screen.width))
     session.tell(f"mode     {made.mode} ({made.mode_reason})")
     session.tell(f"backend  {made.backend} ({made.backend_reason})")
     if bundle:

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -18,7 +18,8 @@ from cellmind_agent.protocol.ids import printable
 from cellmind_ctl.figures import UNKNOWN
 
 _NARROW = 80
-_SHRINKING = ("name", "address", "accel", "os", "torch", "why", "files")  # what is cut first when it is tight
+_CUTTABLE = ("name", "address", "accel", "os", "torch", "devices", "run")  # the rest is never cut
+_NARROWEST = 4
 
 
 def console(color: str = "auto", to_stderr: bool = False) -> Console:
@@ -34,24 +35,33 @@ def console(color: str = "auto", to_stderr: bool = False) -> Console:
     )
 
 
-def table(headers: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> Table:
-    """Upper-case headers, `-` for unknown, no lines; cells are cut, not wrapped, and Hangul is two columns wide."""
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str], columns: int) -> Table:
+    """Upper-case headers, `-` for unknown, no lines, at most `columns` wide; Hangul is two columns wide."""
+    cells = [[printable(cell) or UNKNOWN for cell in row] for row in rows]
     made = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    for place, header in enumerate(headers):
-        made.add_column(
-            header.upper(),
-            justify="right" if header in right else "left",
-            no_wrap=True,
-            overflow="ellipsis",
-            min_width=4 if header in _SHRINKING else max((cell_len(row[place]) for row in rows), default=0),
-        )
-    for row in rows:
-        made.add_row(*(Text(printable(cell) or UNKNOWN) for cell in row))
+    for header, width in zip(headers, _widths(headers, cells, columns), strict=True):
+        justify: Literal["left", "right"] = "right" if header in right else "left"
+        made.add_column(header.upper(), justify=justify, no_wrap=True, overflow="ellipsis", width=width)
+    for row in cells:
+        made.add_row(*(Text(cell) for cell in row))
     return made
 
 
+def _widths(headers: Sequence[str], rows: Sequence[Sequence[str]], columns: int) -> list[int]:
+    """As wide as the widest cell; where that is too much, the widest of the columns that may be cut gives way."""
+    widths = [max(cell_len(text) for text in (header, *column)) for header, *column in zip(headers, *rows, strict=True)]
+    cuttable = [place for place, header in enumerate(headers) if header in _CUTTABLE]
+    while sum(widths) + len(widths) > columns:
+        widest = max(cuttable, key=lambda place: widths[place], default=None)
+        if widest is None or widths[widest] <= _NARROWEST:
+            break
+        widths[widest] -= 1
+    return widths
+
+
 def print_table(color: str, headers: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> None:
-    console(color).print(table(headers, rows, right))
+    screen = console(color)
+    screen.print(table(headers, rows, right, screen.width))
 
 
 class LiveView:
@@ -78,7 +88,7 @@ class LiveView:
     ) -> None:
         """Draw this now, in place of what was there."""
         if self._live:
-            made = table(headers, rows, right)
+            made = table(headers, rows, right, self._console.width)
             made.title, made.title_justify, made.title_style = printable(title), "left", ""
             self._live.update(made, refresh=True)
 
