@@ -84,7 +84,7 @@ class Agent:
         )
         handlers = {kind: handler for part in parts for kind, handler in part.handlers().items()}
         self._reception = Reception(self._listener, self._recognise, handlers)
-        self._discovery = Discovery(config.interfaces, self._peers.sighted)
+        self._discovery = Discovery(config.interfaces, self._peers.sighted, self._peers.unsighted)
         self._speed = self._load_speed()
         self._vitals = read_vitals(home, self._situation())
         self._vitals_changed = asyncio.Condition()
@@ -94,6 +94,7 @@ class Agent:
     def handlers(self) -> dict[type, Handler]:
         return {
             m.Hello: self._serve_hello,
+            m.TellAddresses: self._serve_addresses,
             m.Ping: self._serve_ping,
             m.Goodbye: self._serve_goodbye,
             m.WatchVitals: self._serve_vitals,
@@ -196,6 +197,17 @@ class Agent:
     def _welcomed(self, device: DeviceId, link: Link, welcome: m.Welcome) -> None:
         self._peers.told(welcome.addresses)
         self._do(self._membership.compare(link, welcome))
+        self._do(self._tell_addresses())
+
+    async def _tell_addresses(self) -> None:
+        """Two devices that joined at nearly the same time learn of each other from whoever knows both."""
+        message = m.TellAddresses(addresses=self._peers.addresses())
+        links = [self._peers.link(device) for device in self._peers.online()]
+        await asyncio.gather(*(link.request(message, m.Done) for link in links), return_exceptions=True)
+
+    async def _serve_addresses(self, request: m.TellAddresses, caller: Caller) -> m.Done:
+        self._peers.told(request.addresses)
+        return m.Done()
 
     async def _serve_hello(self, request: m.Hello, caller: Caller) -> m.Welcome:
         if caller.device is not None and request.device == caller.device and 0 < request.port < 65536:

@@ -35,10 +35,13 @@ class Sighting:
 
 
 class Discovery:
-    """One per process. `heard` is called for each sighting, in the loop."""
+    """One per process. `heard` is called for each sighting, `lost` with the beginning of a device's id when it says
+    goodbye; both in the loop."""
 
-    def __init__(self, interfaces: Sequence[str], heard: Callable[[Sighting], None]) -> None:
-        self._wanted, self._heard = interfaces, heard
+    def __init__(
+        self, interfaces: Sequence[str], heard: Callable[[Sighting], None], lost: Callable[[str], None]
+    ) -> None:
+        self._wanted, self._heard, self._lost = interfaces, heard, lost
         self._zeroconf: AsyncZeroconf | None = None
         self._browser: AsyncServiceBrowser | None = None
         self._info: ServiceInfo | None = None
@@ -112,7 +115,10 @@ class Discovery:
         )
 
     def _changed(self, zeroconf: Zeroconf, service_type: str, name: str, state_change: ServiceStateChange) -> None:
-        if state_change is ServiceStateChange.Removed or (self._info and name == self._info.name):
+        if self._info and name == self._info.name:
+            return
+        if state_change is ServiceStateChange.Removed:
+            self._lost(name.partition(".")[0])
             return
         task = asyncio.get_running_loop().create_task(self._resolve(zeroconf, name))
         self._resolving.add(task)

@@ -37,6 +37,8 @@ Rung = Literal["cached", "mdns", "told", "inbound", "asked"]
 _log = logging.getLogger(__name__)
 _MAX_ADDRESSES = 8
 _MAX_STRANGERS = 64
+_EAGER_DIALS = 5  # then no waking makes us dial more often than every REDIAL_FIRST_SECONDS
+_TRUST: tuple[Rung, ...] = ("mdns", "told", "inbound", "cached", "asked")  # a guest's lies are forgotten first
 
 
 @dataclass(slots=True, kw_only=True)
@@ -113,6 +115,11 @@ class Peers:
                 self._strangers[device] = sighting
             return
         self._learn(peer, sighting.addresses, "mdns")
+
+    def unsighted(self, beginning: str) -> None:
+        """mDNS says that the device whose id begins so is gone. For members only silence counts, so strangers go."""
+        for device in [device for device in self._strangers if device.startswith(beginning)]:
+            del self._strangers[device]
 
     def heard_from(self, device: DeviceId, address: Address | None) -> None:
         """A member asked us something: it is alive, and probably listens on `address`."""
@@ -236,17 +243,20 @@ class Peers:
     async def _keep(self, peer: _Peer) -> None:
         for address in self._asked:
             peer.addresses.setdefault(address, "asked")
-        pause = REDIAL_FIRST_SECONDS
+        pause, failures = REDIAL_FIRST_SECONDS, 0
         while True:
             peer.wake.clear()
             try:
                 link, address = await self._dial_any(peer)
-                pause = REDIAL_FIRST_SECONDS
+                pause, failures = REDIAL_FIRST_SECONDS, 0
                 await self._live(peer, link, address)
             except CellmindError as error:
                 _log.debug("%s: %s", peer.member.name, error)
             finally:
                 peer.link = None
+            failures += 1
+            if failures > _EAGER_DIALS:  # whoever wakes us, and however often
+                await asyncio.sleep(REDIAL_FIRST_SECONDS)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await peer.wake.wait()
@@ -328,7 +338,7 @@ class Peers:
         for address in fresh:
             peer.addresses[address] = rung
         while len(peer.addresses) > _MAX_ADDRESSES:
-            del peer.addresses[next(iter(peer.addresses))]
+            del peer.addresses[min(peer.addresses, key=lambda address: _TRUST.index(peer.addresses[address]))]
         if fresh or peer.link is None:
             peer.wake.set()
 

@@ -25,10 +25,10 @@ from zmq.utils.monitor import parse_monitor_message
 from cellmind_agent.protocol.address import Address
 from cellmind_agent.protocol.errors import CellmindError, LinkLostError, NotPairedError, UnreachableError
 from cellmind_agent.protocol.limits import (
+    FRAMES,
     HANDSHAKE_SECONDS,
     HIGH_WATER_MARK,
     MAX_FRAME_BYTES,
-    MAX_FRAMES,
     SEND_SECONDS,
 )
 from cellmind_agent.trust.identity import CurveKeys, new_curve_keys
@@ -177,7 +177,7 @@ class Listener:
         return router
 
     def _read(self, frames: list[zmq.Frame]) -> Arrival | None:
-        if len(frames) != 2 or len(frames) > MAX_FRAMES:
+        if len(frames) != FRAMES:
             return None
         body = frames[1]
         try:

@@ -11,7 +11,7 @@ SERVICE_TYPE: Final = "_cellmind._tcp.local."
 # -- what one peer may make us hold -----------------------------------------------------------------------------
 CHUNK_BYTES: Final = 256 * 1024  # a blob's chunk: small enough that control messages slip between two on slow Wi-Fi
 MAX_FRAME_BYTES: Final = 1024 * 1024  # libzmq's MAXMSGSIZE; without it a stranger makes us hold 300 MB
-MAX_FRAMES: Final = 3  # MAXMSGSIZE is per frame, so the count needs a cap too
+FRAMES: Final = 2  # route and body; MAXMSGSIZE is per frame, so a message of any other count is dropped
 MAX_KEYRING_ENTRIES: Final = 1000  # a class of 30 devices, each replaced 30 times
 MAX_REQUESTS_PER_CALLER: Final = 256  # rendezvous waits of a large roster stay below it; a flood does not
 MAX_STORE_BYTES: Final = 1024 * 1024  # gloo's rendezvous needs about 200 bytes a rank and key

@@ -229,6 +229,13 @@ class Welcome:
 
 
 @message
+class TellAddresses:
+    """Where the others were last reached: said to everybody whenever a new link stands."""
+
+    addresses: Mapping[DeviceId, str]
+
+
+@message
 class Ping:
     pass
 

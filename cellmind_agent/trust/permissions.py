@@ -13,17 +13,18 @@ Standing = Literal["stranger", "member", "local"]
 STRANGER: frozenset[type] = frozenset({m.BeginJoin, m.ProveJoin})
 MEMBER: frozenset[type] = frozenset(
     {
-        m.Hello, m.Ping, m.Goodbye, m.GetKeyring, m.OfferKeyring, m.WatchVitals, m.ReadLog,
+        m.Hello, m.TellAddresses, m.Ping, m.Goodbye, m.GetKeyring, m.OfferKeyring, m.WatchVitals, m.ReadLog,
         m.FindBlobs, m.ReadBlob, m.WriteBlob,
         m.StartRun, m.StopRun, m.ListRuns, m.GetRun, m.WatchRun,
         m.PrepareMember, m.TrainRound, m.CommitRound, m.DismissMember,
         m.StoreSet, m.StoreGet, m.StoreAdd, m.StoreCompareSet, m.StoreCheck, m.StoreDelete,
         m.ListModels, m.KeepModel, m.RemoveModel, m.Answer,
+        m.ListPeers, m.RunChecks, m.Ask,
     }
 )  # fmt: skip
 LOCAL: frozenset[type] = frozenset(
     {
-        m.Relay, m.ListPeers, m.OpenInvitation, m.JoinCell, m.ForgetDevice, m.ConnectAddress, m.RunChecks, m.Ask,
+        m.Relay, m.OpenInvitation, m.JoinCell, m.ForgetDevice, m.ConnectAddress,
     }
 )  # fmt: skip
 

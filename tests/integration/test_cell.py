@@ -160,7 +160,7 @@ def test_connect_finds_a_member_that_moved(cell: Cell) -> None:
     one.kill()
     two.kill()
     for device in (one, two):
-        (device.home / "addresses.json").unlink()
+        (device.home / "addresses.json").unlink(missing_ok=True)
         device.start()
     assert states(one)["two"] == "gone"
     connected = one.ctl("connect", f"127.0.0.1:{two.port}", "--json")
@@ -179,10 +179,10 @@ def test_connect_to_a_stranger_or_nobody_exits_3(cell: Cell) -> None:
 def test_peer_option_is_a_first_address(cell: Cell) -> None:
     one, two = cell.of("one", "two")
     two.kill()
-    (two.home / "addresses.json").unlink()
+    (two.home / "addresses.json").unlink(missing_ok=True)
     two.options = ("--no-mdns", "--peer", f"127.0.0.1:{one.port}")
     one.kill()
-    (one.home / "addresses.json").unlink()
+    (one.home / "addresses.json").unlink(missing_ok=True)
     one.start()
     two.options = ("--no-mdns", "--peer", f"127.0.0.1:{one.port}")
     two.start()
@@ -213,3 +213,10 @@ def test_doctor_finds_nothing_wrong_with_two_devices(cell: Cell) -> None:
     verdicts = {check["id"]: check["verdict"] for check in answer.data}
     assert verdicts["peer two"] == verdicts["home"] == verdicts["agent"] == "ok"
     assert json.loads((cell.folder / "report.json").read_text()) == answer.data
+
+
+def test_agent_option_asks_another_member_in_its_own_eyes(cell: Cell) -> None:
+    one, two = cell.of("one", "two")
+    seen = one.ctl("--agent", f"127.0.0.1:{two.port}", "peers", "--json")
+    assert {peer["name"]: peer["is_self"] for peer in seen.data} == {"one": False, "two": True}
+    assert one.ctl("--agent", "127.0.0.1:1", "peers", "--json").code == 3

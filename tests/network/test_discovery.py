@@ -44,7 +44,9 @@ def announcement(seed: bytes, nameplate: str | None = None) -> Announcement:
 def test_two_devices_sight_each_other_and_each_others_changes() -> None:
     async def play() -> None:
         seen: asyncio.Queue[Sighting] = asyncio.Queue()
-        one, two = Discovery(("lo",), seen.put_nowait), Discovery(("lo",), lambda _: None)
+        lost: asyncio.Queue[str] = asyncio.Queue()
+        one = Discovery(("lo",), seen.put_nowait, lost.put_nowait)
+        two = Discovery(("lo",), lambda _: None, lambda _: None)
         tasks = [
             asyncio.create_task(one.serve(announcement(b"1"), 7001)),
             asyncio.create_task(two.serve(announcement(b"2"), 7002)),
@@ -58,6 +60,9 @@ def test_two_devices_sight_each_other_and_each_others_changes() -> None:
                 await two.announce(announcement(b"2", "41"))
                 while (await seen.get()).announcement.nameplate != "41":
                     pass
+                tasks[1].cancel()
+                await asyncio.wait({tasks[1]})
+                assert announcement(b"2").device.startswith(await lost.get())
         finally:
             for task in tasks:
                 task.cancel()

@@ -229,7 +229,7 @@ def test_what_is_not_for_members_is_refused() -> None:
     async def play(server: Server) -> None:
         link = await server.link()
         with pytest.raises(NotAllowedError):
-            await link.request(m.RunChecks(), m.ChecksRun)
+            await link.request(m.JoinCell(code="41-amber-falcon-river"), m.CellJoined)
 
     with_server(play)
 

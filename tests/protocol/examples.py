@@ -53,6 +53,7 @@ _ALL = [
     m.Cancel(),
     m.Hello(**HELLO),
     m.Welcome(**HELLO, addresses={DEVICE: "10.0.0.1:7420"}),
+    m.TellAddresses(addresses={DEVICE: "10.0.0.1:7420"}),
     m.Ping(),
     m.Goodbye(why="stopping"),
     m.GetKeyring(),

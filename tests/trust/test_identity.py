@@ -55,7 +55,7 @@ def test_strangers_may_do_nothing_but_join() -> None:
 def test_members_may_not_do_what_is_for_a_devices_own_people() -> None:
     peer = Caller(standing="member", curve_key=b"", device=None, host="")
     own = Caller(standing="local", curve_key=b"", device=None, host="")
-    for kind in (m.OpenInvitation, m.ForgetDevice, m.Relay, m.JoinCell, m.Ask):
+    for kind in (m.OpenInvitation, m.ForgetDevice, m.Relay, m.JoinCell, m.ConnectAddress):
         assert not may_ask(peer, kind)
         assert may_ask(own, kind)
 
