@@ -318,7 +318,8 @@ class Agent:
         while True:
             now = asyncio.get_running_loop().time()
             is_busy = self._conductor.is_busy or self._desk.run is not None
-            if self._rebind_due_at is not None and now >= self._rebind_due_at and not is_busy:
+            may_cut = not is_busy and not self._reception.is_serving(self._people.public)
+            if self._rebind_due_at is not None and now >= self._rebind_due_at and may_cut:
                 self._rebind_due_at = None
                 await self._listener.rebind()
             if now - collected_at > _GARBAGE_SECONDS and not is_busy:

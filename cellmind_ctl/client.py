@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import time
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ from cellmind_agent.protocol.messages import Cancel, Done, Ping, Refused, Relay
 
 M = TypeVar("M")
 _OPEN_SECONDS = 3.0
+_GONE_HINT = "is it running? cellmind-agent"
 _PULSE_SECONDS = 5.0  # while a stream is silent, is the agent still there?
 
 
@@ -44,15 +46,19 @@ class Client:
         self._socket.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME_BYTES)
         self._socket.setsockopt(zmq.SNDHWM, 0)
         self._socket.setsockopt(zmq.RCVHWM, 0)
-        self._socket.setsockopt(zmq.RECONNECT_IVL, 50)
+        self._socket.setsockopt(zmq.RECONNECT_IVL, -1)
         self._socket.setsockopt(zmq.CURVE_SERVERKEY, z85.decode(control.server_key.encode()))
         self._socket.setsockopt(zmq.CURVE_PUBLICKEY, z85.decode(control.client_public_key.encode()))
         self._socket.setsockopt(zmq.CURVE_SECRETKEY, z85.decode(control.client_secret_key.encode()))
+        self._monitor = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED)
+        self._poller = zmq.Poller()
+        self._poller.register(self._socket, zmq.POLLIN)
+        self._poller.register(self._monitor, zmq.POLLIN)
         self._socket.connect(f"tcp://{address.host}:{address.port}")
         self._early: dict[int, list[Envelope]] = {}
         try:
             self.request(Ping(), Done, seconds=min(_OPEN_SECONDS, timeout))
-        except TimedOutError as error:
+        except (TimedOutError, LinkLostError) as error:
             self.close()
             raise NoAgentsFoundError(f"the agent of this home does not answer at {control.address}") from error
 
@@ -86,16 +92,27 @@ class Client:
         finally:
             self._early.pop(number, None)
             if not is_over:
-                self._socket.send(encode(Envelope(kind="request", correlation=number, message=Cancel())))
+                with contextlib.suppress(LinkLostError):
+                    self._post(number, Cancel())
 
     def close(self) -> None:
+        self._socket.disable_monitor()
+        self._monitor.close(linger=0)
         self._socket.close()
         self._context.term()
 
     def _send(self, message: Any) -> int:
         number = next(self._numbers)
-        self._socket.send(encode(Envelope(kind="request", correlation=number, message=message)))
+        self._post(number, message)
         return number
+
+    def _post(self, number: int, message: Any) -> None:
+        """Raises LinkLostError rather than wait for an agent that is gone."""
+        try:
+            data = encode(Envelope(kind="request", correlation=number, message=message))
+            self._socket.send(data, flags=zmq.NOBLOCK)
+        except zmq.Again as error:
+            raise LinkLostError("the agent went away", _GONE_HINT) from error
 
     def _receive(self, number: int, seconds: float | None) -> Envelope:
         """The next answer to `number`; answers to others are kept for them."""
@@ -104,11 +121,14 @@ class Client:
         self._early.setdefault(number, [])
         while not self._early[number]:
             patience = _PULSE_SECONDS if deadline is None else deadline - time.monotonic()
-            if patience <= 0 or not self._socket.poll(int(patience * 1000)):
+            ready = dict(self._poller.poll(max(0, int(patience * 1000))))
+            if self._monitor in ready and self._socket not in ready:
+                raise LinkLostError("the agent went away", _GONE_HINT)
+            if self._socket not in ready:
                 if deadline is not None:
                     raise TimedOutError(f"no answer within {seconds:g} s")
                 if pulse is not None:
-                    raise LinkLostError("the agent went away", "is it running? cellmind-agent")
+                    raise LinkLostError("the agent went away", _GONE_HINT)
                 pulse = self._send(Ping())
                 continue
             envelope = decode(self._socket.recv())

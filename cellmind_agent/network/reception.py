@@ -48,6 +48,10 @@ class Reception:
         finally:
             await self.drop(lambda _: True)
 
+    def is_serving(self, curve_key: bytes) -> bool:
+        """Is a request of this key under way?"""
+        return curve_key in self._load
+
     async def drop(self, unwanted: Callable[[bytes], bool]) -> None:
         """End every request under way of callers whose key is unwanted, but for the one that asks for this."""
         me = asyncio.current_task()

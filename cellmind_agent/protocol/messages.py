@@ -313,7 +313,7 @@ class Relay:
 
 @message
 class ListPeers:
-    settle: bool = False  # wait a moment for devices that are being dialled
+    pass
 
 
 @message

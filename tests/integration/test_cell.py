@@ -220,3 +220,14 @@ def test_agent_option_asks_another_member_in_its_own_eyes(cell: Cell) -> None:
     seen = one.ctl("--agent", f"127.0.0.1:{two.port}", "peers", "--json")
     assert {peer["name"]: peer["is_self"] for peer in seen.data} == {"one": False, "two": True}
     assert one.ctl("--agent", "127.0.0.1:1", "peers", "--json").code == 3
+
+
+def test_a_command_that_waits_hears_at_once_that_its_own_agent_died(cell: Cell) -> None:
+    one = cell.device("one")
+    following = one.start_ctl("logs", "-f", "--json")
+    assert following.stdout
+    following.stdout.readline()
+    one.kill()
+    out, _ = following.communicate(timeout=10)
+    assert following.returncode == 3
+    assert json.loads(out.splitlines()[-1])["error"]["code"] == "link_lost"
