@@ -135,14 +135,16 @@ class GPT(nn.Module):
         return angles.cos().to(dtype), angles.sin().to(dtype)
 
     def _initialise(self) -> None:
-        """Normal 0.02; what a layer adds to the stream begins at zero, so that depth costs nothing at first."""
+        """Normal 0.02; what a layer adds to the stream begins at zero, so that depth costs nothing at first. Tied
+        embeddings are 1 / d_model: a token's logit for itself begins at d_model x std, which 0.02 would make 10."""
         for name, parameter in self.named_parameters():
             if parameter.dim() < 2:
                 nn.init.ones_(parameter)
             elif name.endswith(("o_proj.weight", "down_proj.weight")):
                 nn.init.zeros_(parameter)
             else:
-                nn.init.normal_(parameter, std=0.02)
+                is_tied = self.lm_head is None and name == "embed_tokens.weight"
+                nn.init.normal_(parameter, std=1 / self.config.d_model if is_tied else 0.02)
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

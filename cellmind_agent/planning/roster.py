@@ -76,13 +76,17 @@ def plan(
         roster=roster,
         shares=shares([member.tokens_per_second for member in roster], batch_samples),
         mode="ddp",
-        mode_reason="asked for"
-        if mode == "ddp"
-        else "the members share one machine, so gradients are cheap to exchange",
+        mode_reason=_mode_reason(mode, len(roster)),
         backend=chosen_backend,
         backend_reason=reason,
         left_out=tuple(left_out),
     )
+
+
+def _mode_reason(wish: ModeWish, size: int) -> str:
+    if wish == "ddp":
+        return "asked for"
+    return "one device alone" if size == 1 else "the members share one machine, so gradients are cheap to exchange"
 
 
 def why_not(peer: PeerView) -> str | None:

@@ -22,10 +22,12 @@ def make(**changes: object) -> GPT:
     return model.eval()
 
 
-def test_a_fresh_model_knows_nothing() -> None:
+@pytest.mark.parametrize("width", [32, 512])
+def test_a_fresh_model_knows_nothing(width: int) -> None:
     torch.manual_seed(0)
     tokens = torch.randint(0, VOCAB, (4, 16))
-    loss = GPT(CONFIG, VOCAB)(tokens, tokens.roll(-1, 1)).detach() / tokens.numel()
+    model = GPT(ModelConfig(d_model=width, nhead=4, num_layers=2), VOCAB)
+    loss = model(tokens, tokens.roll(-1, 1)).detach() / tokens.numel()
     assert abs(float(loss) - math.log(VOCAB)) < 0.1
 
 
