@@ -91,6 +91,8 @@ class Trainer:
         loss = None
         for number, span in enumerate(spans):
             loss = self._step(first_step + number, span)
+        if loss is not None:
+            self._tell_progress(first_step + len(spans), loss)  # so that also a short run says how fast it was
         digest = self._settle()
         val_loss, bits = self._evaluate() if evaluate else (None, None)
         if self._metrics:
@@ -177,10 +179,11 @@ class Trainer:
         if self._metrics:
             speed = self._compute.tokens_per_second
             self._metrics.record(step, loss=loss, gradient_norm=norm, learning_rate=rate, tokens_per_second=speed)
-        now = time.monotonic()
-        if now - self._told_at < _PROGRESS_SECONDS:
-            return
-        self._told_at = now
+        if time.monotonic() - self._told_at >= _PROGRESS_SECONDS:
+            self._tell_progress(step, loss)
+
+    def _tell_progress(self, step: int, loss: float) -> None:
+        self._told_at = time.monotonic()
         self._tell(
             "progress",
             step=step,

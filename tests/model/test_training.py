@@ -63,6 +63,15 @@ def test_loss_falls_and_figures_are_written(tmp_path: Path) -> None:
     assert list((tmp_path / "tensorboard").glob("events.out.tfevents.*"))
 
 
+def test_also_a_short_round_says_how_fast_it_was(tmp_path: Path) -> None:
+    told: list[dict[str, Any]] = []
+    trainer = make_trainer(tmp_path, tell=lambda event, **fields: told.append({"event": event, **fields}))
+    trainer.train_round(0, steps(0, 3), evaluate=False)
+    assert told[-1]["event"] == "progress"
+    assert told[-1]["step"] == 3
+    assert told[-1]["compute_tokens_per_second"] > 0
+
+
 def test_a_resumed_run_goes_on_to_the_bit(tmp_path: Path) -> None:
     torch.set_num_threads(1)
     straight = make_trainer(tmp_path / "a")
