@@ -1,6 +1,6 @@
 """The training program: `python -P -m model.train`, started by an agent and speaking JSON lines with it.
 
-Calls: `prepare`, then `train_round`, `commit_round` and `save_checkpoint` as the leader says. Events: `progress`.
+Calls: `prepare`, then `train_round` and `save_checkpoint` as the leader says. Events: `progress`.
 """
 
 from __future__ import annotations
@@ -45,8 +45,6 @@ class _Program:
                 return self._prepare(params)
             case "train_round":
                 return self._train_round(params)
-            case "commit_round":
-                return None
             case "save_checkpoint":
                 return self._save_checkpoint(params)
         raise ValueError(f"unknown call {method}")

@@ -153,7 +153,6 @@ class MemberDesk:
         part = self._mine(request.run, caller)
         assert part.child
         self._update(part, step=request.step, tokens=request.tokens, val_loss=request.val_loss)
-        await part.child.call("commit_round", {"step": request.step, "tokens": request.tokens}, ROUND_PATIENCE_SECONDS)
         if not request.checkpoint:
             return m.MemberCommitted()
         orders = {"step": request.step, "tokens": request.tokens, "val_loss": request.val_loss}
