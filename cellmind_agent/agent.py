@@ -16,6 +16,7 @@ from cellmind_agent.cell.checks import Circumstances, run_checks
 from cellmind_agent.cell.logs import LogReader
 from cellmind_agent.cell.membership import Membership
 from cellmind_agent.config import AgentConfig
+from cellmind_agent.device.clocks import read_clocks
 from cellmind_agent.device.vitals import Situation, local_versions, read_vitals, really_differ
 from cellmind_agent.network.discovery import Discovery
 from cellmind_agent.network.interfaces import choose_interfaces, read_interfaces
@@ -23,7 +24,9 @@ from cellmind_agent.network.link import Link
 from cellmind_agent.network.peers import Greeting, Peers
 from cellmind_agent.network.reception import Handler, Reception
 from cellmind_agent.network.transfer import Transfer
-from cellmind_agent.network.wire import Listener, key_to_text
+from cellmind_agent.network.tunnels import Tunnels
+from cellmind_agent.network.wire import Channel, Listener, key_to_text
+from cellmind_agent.planning.liveness import seconds_away
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.address import Address, parse_address
 from cellmind_agent.protocol.announce import Announcement, cell_tag
@@ -31,15 +34,16 @@ from cellmind_agent.protocol.codec import Envelope, decode
 from cellmind_agent.protocol.errors import CellmindError, NotAllowedError
 from cellmind_agent.protocol.home import ControlFile, control_path
 from cellmind_agent.protocol.ids import DeviceId, short
-from cellmind_agent.protocol.limits import VITALS_SECONDS
+from cellmind_agent.protocol.limits import AWAY_SECONDS, CLOCKS_SECONDS, VITALS_SECONDS
 from cellmind_agent.protocol.plain import to_plain
 from cellmind_agent.runs.conductor import Conductor
 from cellmind_agent.runs.member import MemberDesk
+from cellmind_agent.runs.probe import GlooProbe
 from cellmind_agent.storage.blobs import BlobStore
 from cellmind_agent.storage.files import HomeLock, private_folder, read_json, write_json
 from cellmind_agent.storage.journal import Journal
 from cellmind_agent.trust.identity import load_identity, new_curve_keys
-from cellmind_agent.trust.permissions import Caller, may_ask
+from cellmind_agent.trust.permissions import Caller, Standing, may_ask
 from cellmind_agent.trust.ringfile import load_keyring
 
 _log = logging.getLogger(__name__)
@@ -62,33 +66,42 @@ class Agent:
         device = self._identity.device
         self.device = device
         self._store, self._journal = store, journal
-        self._peers = Peers(home, self._identity.curve, Greeting(hello=self._hello, welcomed=self._welcomed))
+        self._reception = Reception(self._recognise)
+        greeting = Greeting(
+            hello=self._hello,
+            welcomed=self._welcomed,
+            fell_silent=lambda device: self._tunnels.cut(device),
+            is_in_run=lambda: self._conductor.is_busy or self._desk.run is not None,
+        )
+        self._peers = Peers(home, self._identity.curve, greeting, self._reception)
+        self._tunnels = Tunnels(self._peers)
         self._membership = Membership(home, self._identity, config.name, keyring, self._peers)
         self._membership.changed = self._keyring_changed
         self._membership.listening_on = self._dial_addresses
         self._transfer = Transfer(store, self._peers)
-        self._desk = MemberDesk(device, self._peers, self._transfer, store, journal, self._measured)
+        self._desk = MemberDesk(device, self._peers, self._transfer, self._tunnels, store, journal, self._measured)
         self._conductor = Conductor(device, self._peers, self._desk, journal)
         self._serving = Serving(device, config.name, store, journal, self._transfer)
         asking = Asking(device, self._peers, self._serving, lambda: self._vitals)
-        self._listener = Listener(self._identity.curve, self._admits)
+        self._listener = Listener(self._identity.curve, self._admits, self._reception.hear)
         parts = (
             self._membership,
             self._transfer,
+            self._tunnels,
             self._desk,
             self._conductor,
             self._serving,
             asking,
+            GlooProbe(home, local_versions()),
             LogReader(home),
             self,
         )
-        handlers = {kind: handler for part in parts for kind, handler in part.handlers().items()}
-        self._reception = Reception(self._listener, self._recognise, handlers)
+        for part in parts:
+            self._reception.handlers.update(part.handlers())
         self._discovery = Discovery(config.interfaces, self._peers.sighted, self._peers.unsighted)
         self._speed = self._load_speed()
         self._vitals = read_vitals(home, self._situation())
         self._vitals_changed = asyncio.Condition()
-        self._rebind_due_at: float | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     def handlers(self) -> dict[type, Handler]:
@@ -97,6 +110,7 @@ class Agent:
             m.TellAddresses: self._serve_addresses,
             m.Ping: self._serve_ping,
             m.Goodbye: self._serve_goodbye,
+            m.Woke: self._serve_woke,
             m.WatchVitals: self._serve_vitals,
             m.ListPeers: self._serve_peers,
             m.ConnectAddress: self._serve_connect,
@@ -116,7 +130,8 @@ class Agent:
             _log.info("%s (%s) serves on port %d", config.name, short(self.device), self._listener.port)
             async with asyncio.TaskGroup() as group:
                 tasks = [
-                    group.create_task(self._reception.serve(), name="reception"),
+                    group.create_task(self._listener.serve(), name="gate"),
+                    group.create_task(self._keep_awake(), name="clocks"),
                     group.create_task(self._keep_vitals(), name="vitals"),
                     group.create_task(self._keep_house(), name="house"),
                 ]
@@ -129,11 +144,13 @@ class Agent:
                 await self._conductor.close()
                 await self._serving.close()
                 await self._peers.say_goodbye("stopping")
+                await self._reception.drop(lambda key: True)
                 for task in tasks:
                     task.cancel()
         finally:
             for task in self._tasks:
                 task.cancel()
+            await self._tunnels.close()
             await self._peers.close()
             await self._listener.close()
             control_path(config.home).unlink(missing_ok=True)
@@ -146,21 +163,23 @@ class Agent:
         known = key == self._people.public or self._membership.keyring.by_curve_key(key) is not None
         return known or self._membership.admits_strangers()
 
-    def _recognise(self, key: bytes, host: str) -> Caller:
+    def _recognise(self, channel: Channel) -> Caller:
         """Asked for every message: a device that was removed a moment ago is a stranger now (I5)."""
-        if key == self._people.public:
-            return Caller(standing="local", curve_key=key, device=self.device, host=host)
-        member = self._membership.keyring.by_curve_key(key)
-        if member is None or member.device == self.device:
-            return Caller(standing="stranger", curve_key=key, device=None, host=host)
-        return Caller(standing="member", curve_key=key, device=member.device, host=host)
+        standing: Standing = "stranger"
+        device: DeviceId | None = None
+        member = self._membership.keyring.by_curve_key(channel.curve_key)
+        if channel.curve_key == self._people.public:
+            standing, device = "local", self.device
+        elif member is not None and member.device != self.device:
+            standing, device = "member", member.device
+        return Caller(standing=standing, curve_key=channel.curve_key, device=device, host=channel.host, channel=channel)
 
     async def _keyring_changed(self, out: frozenset[DeviceId]) -> None:
-        """`out` are the devices that are no longer in; nobody new may be cut off for it."""
+        """`out` are the devices that are no longer in: their connections end now, and nobody else's."""
         self._peers.set_members(self._membership.others())
-        if out:
-            await self._reception.drop(lambda key: self._recognise(key, "").standing == "stranger")
-            self._rebind_due_at = asyncio.get_running_loop().time() + 0.3  # the answer to `forget` must get out first
+        if out or not self._membership.admits_strangers():
+            await self._reception.drop(lambda key: not self._admits(key))
+            self._listener.cut(lambda key: not self._admits(key))
         if self._config.uses_mdns:
             self._do(self._discovery.announce(self._announcement()))
 
@@ -210,8 +229,10 @@ class Agent:
         return m.Done()
 
     async def _serve_hello(self, request: m.Hello, caller: Caller) -> m.Welcome:
-        if caller.device is not None and request.device == caller.device and 0 < request.port < 65536:
-            self._peers.heard_from(caller.device, Address(host=caller.host, port=request.port))
+        if caller.device is not None and request.device == caller.device and isinstance(caller.channel, Channel):
+            is_port = 0 < request.port < 65536
+            address = Address(host=caller.host, port=request.port) if is_port else None
+            self._peers.called(caller.device, caller.channel, address)
         hello = self._hello()
         return m.Welcome(
             device=hello.device,
@@ -224,14 +245,27 @@ class Agent:
         )
 
     async def _serve_ping(self, request: m.Ping, caller: Caller) -> m.Done:
-        if caller.device is not None:
-            self._peers.heard_from(caller.device, None)
-        return m.Done()
+        return m.Done()  # that it came is all there is to it
 
     async def _serve_goodbye(self, request: m.Goodbye, caller: Caller) -> m.Done:
         if caller.device is not None:
             self._peers.said_goodbye(caller.device, request.why)
         return m.Done()
+
+    async def _serve_woke(self, request: m.Woke, caller: Caller) -> m.Done:
+        if caller.device is not None:
+            self._peers.said_woken(caller.device, request.seconds)
+        return m.Done()
+
+    async def _keep_awake(self) -> None:
+        """Notice that this machine slept, or that this agent was stopped: then every link is made anew."""
+        while True:
+            before = read_clocks()
+            await asyncio.sleep(CLOCKS_SECONDS)
+            seconds = seconds_away(before, read_clocks(), CLOCKS_SECONDS)
+            if seconds > AWAY_SECONDS:
+                _log.warning("this device was asleep for %.0f s", seconds)
+                self._peers.woke(seconds)
 
     # -- vitals ----------------------------------------------------------------------------------------------------
 
@@ -318,16 +352,12 @@ class Agent:
         while True:
             now = asyncio.get_running_loop().time()
             is_busy = self._conductor.is_busy or self._desk.run is not None
-            may_cut = not is_busy and not self._reception.is_serving(self._people.public)
-            if self._rebind_due_at is not None and now >= self._rebind_due_at and may_cut:
-                self._rebind_due_at = None
-                await self._listener.rebind()
             if now - collected_at > _GARBAGE_SECONDS and not is_busy:
                 collected_at = now
                 wanted = self._journal.wanted_blobs()
                 await asyncio.to_thread(self._store.collect, wanted, time.time() - _GARBAGE_SECONDS)
             await self._serving.let_idle_go()
-            await asyncio.sleep(0.25 if self._rebind_due_at is not None else 1.0)
+            await asyncio.sleep(1.0)
 
     def _write_control_file(self) -> None:
         host = self._config.listen.host

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 import zmq
@@ -14,6 +14,7 @@ from zmq.utils import z85
 from cellmind_agent.protocol.address import parse_address
 from cellmind_agent.protocol.codec import Envelope, decode, encode
 from cellmind_agent.protocol.errors import (
+    CellmindError,
     LinkLostError,
     NoAgentsFoundError,
     ProtocolError,
@@ -74,11 +75,29 @@ class Client:
 
     def stream(self, message: Any, device: DeviceId | None = None, seconds: float | None = None) -> Iterator[Any]:
         """Answers until the end; without `seconds`, as long as the agent lives. Leaving early cancels it there."""
-        target = device or self.device
-        if target is not None and target != self.control.device:
-            body = encode(Envelope(kind="request", correlation=0, message=message))
-            message = Relay(device=target, body=body)
-        number = self._send(message)
+        yield from self._answers(self._send(self._for(device or self.device, message)), seconds)
+
+    def request_all(
+        self, message_by_device: Mapping[DeviceId, Any], answer: type[M], seconds: float
+    ) -> dict[DeviceId, M | CellmindError]:
+        """Asks all devices at once; of each the one answer, or why there is none."""
+        numbers = {device: self._send(self._for(device, message)) for device, message in message_by_device.items()}
+        found: dict[DeviceId, M | CellmindError] = {}
+        for device, number in numbers.items():
+            try:
+                item = next(self._answers(number, seconds), None)
+                found[device] = item if isinstance(item, answer) else ProtocolError(f"{device} did not answer")
+            except CellmindError as error:
+                found[device] = error
+        return found
+
+    def _for(self, device: DeviceId | None, message: Any) -> Any:
+        """The message as it is to be sent: our agent passes on what is for another device."""
+        if device is None or device == self.control.device:
+            return message
+        return Relay(device=device, body=encode(Envelope(kind="request", correlation=0, message=message)))
+
+    def _answers(self, number: int, seconds: float | None) -> Iterator[Any]:
         is_over = False
         try:
             while not is_over:

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from cellmind_agent.planning.roster import BackendWish, ModeWish, RunPlan, plan
+from cellmind_agent.planning.roster import BackendWish, ModeWish, RunPlan, choose_backend, needs_probe, plan, seat
+from cellmind_agent.protocol import messages as m
+from cellmind_agent.protocol.ids import DeviceId
+from cellmind_agent.protocol.limits import PROBE_SECONDS
+from cellmind_agent.protocol.messages import PeerView
 from cellmind_agent.protocol.plain import to_plain
 from cellmind_ctl.bundle import Bundle
 from cellmind_ctl.client import Client
@@ -18,7 +22,33 @@ from model.config import Config
 def make_plan(client: Client, config: Config, devices: Sequence[str], mode: ModeWish, backend: BackendWish) -> RunPlan:
     """Raises UnknownNameError, UsageError."""
     wish: BackendWish = config.distributed.backend if backend == "auto" else backend
-    return plan(list_peers(client), config.training.batch_size, devices, wish, mode)
+    return plan_run(client, config.training.batch_size, devices, mode, wish, config.distributed.trusted_lan)
+
+
+def plan_run(
+    client: Client,
+    batch_samples: int,
+    devices: Sequence[str],
+    mode: ModeWish = "auto",
+    backend: BackendWish = "auto",
+    trusts_lan: bool = False,
+) -> RunPlan:
+    """From what the agents report now. Only an owner's trust in the network counts. Raises as `make_plan`."""
+    peers = list_peers(client)
+    is_lan_trusted = trusts_lan and any(peer.is_self and peer.role == "owner" for peer in peers)
+    seating = seat(peers, batch_samples, devices)
+    faults = gloo_faults(client, seating.seated) if needs_probe(seating.seated, backend, is_lan_trusted) else {}
+    return plan(seating, batch_samples, choose_backend(seating.seated, backend, faults, is_lan_trusted), mode)
+
+
+def gloo_faults(client: Client, members: Sequence[PeerView]) -> dict[DeviceId, str]:
+    """Every member tries gloo in a process of its own, all at once; those on which it does not work, and why."""
+    answers = client.request_all({peer.id: m.ProbeGloo() for peer in members}, m.GlooProbed, PROBE_SECONDS)
+    faults = {
+        device: answer.fault if isinstance(answer, m.GlooProbed) else answer.message
+        for device, answer in answers.items()
+    }
+    return {device: fault for device, fault in faults.items() if fault is not None}
 
 
 def plan_json(made: RunPlan, config: Config, bundle: Bundle | None) -> dict[str, Any]:

@@ -32,7 +32,10 @@ class ConfigError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DistributedConfig:
+    """`trusted_lan`: the owner says that nobody listens in; only then may NCCL (in clear) leave a machine."""
+
     backend: Literal["auto", "gloo", "nccl", "portable"] = "auto"
+    trusted_lan: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -59,7 +59,7 @@ class _Program:
 
         from model.config import load_config
         from model.data import PackedData
-        from model.groups import LinkStore, join
+        from model.groups import join
         from model.metrics import Metrics
         from model.trainer import Trainer, choose_device, choose_threads
         from tokenizer.shards import read_manifest
@@ -69,11 +69,11 @@ class _Program:
         config = load_config(Path(orders["config"]))
         manifest = read_manifest(Path(orders["manifest"]))
         data = PackedData(manifest, [Path(path) for path in orders["shards"]], config.training.seed)
-        torch.set_num_threads(choose_threads(orders["members_on_this_host"]))
+        torch.set_num_threads(choose_threads(len(orders["near"]) + 1))
         torch.set_float32_matmul_precision("high")
         device = choose_device(os.environ.get("CELLMIND_DEVICE"), rank)
         seconds = float(orders["rendezvous_seconds"])
-        group = join(orders["backend"], rank, size, LinkStore(self._link, seconds), device, seconds)
+        group = join(orders["backend"], rank, size, self._link, device, seconds, orders["near"], orders["interface"])
         if rank == 0:
             self._metrics = Metrics(Path(orders["folder"]))
         self._trainer = Trainer(config, manifest, data, group, orders["total_steps"], self._metrics, self._link.tell)

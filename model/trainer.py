@@ -131,7 +131,6 @@ class Trainer:
         with self._compute.measured():
             loss_here: Tensor = self._wrapped(inputs, targets)
             (loss_here * (self._group.size / tokens_all)).backward()  # type: ignore[no-untyped-call]
-        self._group.count_gradients(self.model)
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), _CLIP)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
@@ -191,7 +190,6 @@ class Trainer:
             tokens=self.tokens,
             compute_tokens_per_second=self._compute.tokens_per_second,
             idle_fraction=self._compute.idle_fraction,
-            wire_bytes=self._group.wire_bytes,
         )
 
 

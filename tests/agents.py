@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,11 +43,14 @@ class Answer:
 
 @dataclass
 class Device:
-    """One agent, in a home of its own."""
+    """One agent, in a home of its own; `prefix` are the words that run a command where the device is."""
 
     name: str
     home: Path
     options: Sequence[str] = ("--no-mdns",)
+    listen: str = "127.0.0.1:0"
+    prefix: Sequence[str] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     def start(self) -> "Device":
@@ -56,7 +59,10 @@ class Device:
         command = (sys.executable, "-m", "cellmind_agent.main", "--home", str(self.home), "--name", self.name)
         with open(self.home / "screen.txt", "ab") as screen:
             self.process = subprocess.Popen(
-                [*command, "--listen", "127.0.0.1:0", *self.options], stdout=screen, stderr=screen, env=ENVIRONMENT
+                [*self.prefix, *command, "--listen", self.listen, *self.options],
+                stdout=screen,
+                stderr=screen,
+                env={**ENVIRONMENT, **self.environment},
             )
         wait_for(lambda: (self.home / "agent.json").exists(), START_SECONDS, f"{self.name} to serve")
         return self
@@ -73,7 +79,7 @@ class Device:
     def ctl(self, *words: str, stdin: str | None = None, timeout: float = 60.0, cwd: Path | None = None) -> Answer:
         """Run `cellmindctl` on this home to its end."""
         done = subprocess.run(
-            [*CTL, "--home", str(self.home), *words],
+            [*self.prefix, *CTL, "--home", str(self.home), *words],
             input=stdin,
             stdin=None if stdin is not None else subprocess.DEVNULL,
             capture_output=True,
@@ -87,7 +93,7 @@ class Device:
     def start_ctl(self, *words: str, cwd: Path | None = None) -> subprocess.Popen[str]:
         """Run `cellmindctl` on this home beside the test."""
         return subprocess.Popen(
-            [*CTL, "--home", str(self.home), *words],
+            [*self.prefix, *CTL, "--home", str(self.home), *words],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -136,12 +142,19 @@ class Cell:
     def device(self, name: str, *options: str) -> Device:
         """A new device, running and unpaired."""
         made = Device(name, self.folder / name, options or ("--no-mdns",))
+        return self.add(made)
+
+    def add(self, made: Device) -> Device:
         self.devices.append(made)
         return made.start()
 
     def of(self, *names: str) -> list[Device]:
         """New devices, paired; the first is the owner."""
-        made = [self.device(name) for name in names]
+        return self.paired([self.device(name) for name in names])
+
+    def paired(self, made: list[Device]) -> list[Device]:
+        """They form a cell; the first is the owner."""
+        names = [device.name for device in made]
         for joiner in made[1:]:
             pair(made[0], joiner)
         for device in made:

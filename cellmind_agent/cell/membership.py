@@ -208,7 +208,7 @@ class Membership:
             accepted = await link.request(joiner.prove(begun), m.JoinAccepted)
             answer = joiner.finish(accepted)
         finally:
-            await link.close()
+            link.channel.close()
         keyring = verify(tuple(entry.encode() for entry in answer["entries"]))
         if self._identity.device not in keyring.members:
             raise ProtocolError("the inviter's keyring does not name this device")

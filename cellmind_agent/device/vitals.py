@@ -3,6 +3,7 @@ denies one (Android hides /proc/stat), it is missing rather than a false 0."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import importlib.metadata
@@ -100,9 +101,11 @@ def _torch_version() -> str | None:
 
 
 def _host() -> str:
-    """The same for every agent on this machine until it restarts, and useless to anybody else."""
+    """The same for every agent that shares this machine's loopback, until it restarts; useless to anybody else."""
     try:
         seed = Path("/proc/sys/kernel/random/boot_id").read_text()
+        with contextlib.suppress(OSError):  # a container has a loopback of its own
+            seed += str(Path("/proc/self/ns/net").readlink())
     except OSError:
         seed = f"{uuid.getnode()}"
     return hashlib.sha256(b"cellmind-host-1" + seed.encode()).hexdigest()[:16]

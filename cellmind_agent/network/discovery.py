@@ -11,6 +11,7 @@ import logging
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from zeroconf import IPVersion, NonUniqueNameException, ServiceInfo, ServiceStateChange, Zeroconf
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
@@ -32,6 +33,7 @@ class Sighting:
 
     announcement: Announcement
     addresses: tuple[Address, ...]
+    how: Literal["mdns", "unicast"] = "mdns"
 
 
 class Discovery:

@@ -16,7 +16,7 @@ from cellmind_agent.protocol.ids import DeviceId, RunId
 C = TypeVar("C")
 Role = Literal["owner", "member"]
 State = Literal["online", "asleep", "gone"]
-Backend = Literal["gloo", "nccl"]
+Backend = Literal["gloo", "nccl", "portable"]
 RunState = Literal["preparing", "training", "finished", "stopped", "failed"]
 
 MESSAGE_TYPES: dict[str, type[Any]] = {}
@@ -111,6 +111,7 @@ class PeerView:
 class RosterMember:
     device: DeviceId
     name: str
+    host: str = ""  # as in Vitals: members of one machine share its processors
     tokens_per_second: float | None = None
 
 
@@ -245,6 +246,13 @@ class Goodbye:
     """The agent is going down, or the device to sleep: no need to wait for silence."""
 
     why: Literal["stopping", "sleeping"]
+
+
+@message
+class Woke:
+    """The asker's machine was asleep, or its agent stopped, for so long."""
+
+    seconds: float
 
 
 @message
@@ -624,6 +632,41 @@ class DismissMember:
     run: RunId
     state: RunState
     error: str | None = None
+
+
+# -- what a member can do ----------------------------------------------------------------------------------------------
+
+
+@message
+class ProbeGloo:
+    """Does gloo work on the asked device? Tried in a process of its own, once for each version of torch."""
+
+
+@message
+class GlooProbed:
+    fault: str | None = None
+
+
+# -- tunnels between trainers ------------------------------------------------------------------------------------------
+
+
+@message
+class OpenTunnel:
+    """The connection that this comes by carries a stream to the asked device's trainer from now on; with a `number`, it
+    is the one that was to be dialled, and the stream is opened the other way."""
+
+    run: RunId
+    term: int
+    number: int | None = None
+
+
+@message
+class DialTunnel:
+    """Dial the asker, who cannot dial, and send OpenTunnel with this number there."""
+
+    run: RunId
+    term: int
+    number: int
 
 
 # -- rendezvous: a trainer's store, served by the leader's agent -------------------------------------------------------

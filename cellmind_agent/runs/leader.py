@@ -20,7 +20,7 @@ from cellmind_agent.planning.shares import shares
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.errors import CellmindError
 from cellmind_agent.protocol.ids import DeviceId
-from cellmind_agent.protocol.limits import ROUND_PATIENCE_SECONDS, SILENCE_SECONDS
+from cellmind_agent.protocol.limits import PATIENCE_CEILING_SECONDS, ROUND_PATIENCE_SECONDS, RUN_HEARTBEAT_SECONDS
 from cellmind_agent.runs.audience import Audience
 from cellmind_agent.runs.member import MemberDesk
 from cellmind_agent.runs.rendezvous import Rendezvous
@@ -28,8 +28,10 @@ from cellmind_agent.trust.permissions import Caller
 
 _log = logging.getLogger(__name__)
 M = TypeVar("M")
-_GRACE_SECONDS = SILENCE_SECONDS + 1.0  # a trainer that fell over another one: silence will tell which
+# A trainer that fell over another one: silence will tell over which.
+_GRACE_SECONDS = PATIENCE_CEILING_SECONDS / 2 + RUN_HEARTBEAT_SECONDS
 _PROGRESS_SECONDS = 0.5
+_GUARD_SECONDS = 0.25
 
 
 class Leader:
@@ -226,10 +228,10 @@ class Leader:
     async def _guard(self) -> None:
         """A frozen or sleeping device says nothing at all: silence ends the run too."""
         while True:
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(_GUARD_SECONDS)
             for rank, member in enumerate(self.spec.roster):
                 if member.device != self._device and self._peers.state(member.device) != "online":
-                    self._lose(rank, f"silent for {SILENCE_SECONDS:g} s")
+                    self._lose(rank, "it fell silent")
                     return
 
     def _ask_all(self, ask: Callable[[int], Awaitable[rounds.RunEvent]]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 from cellmind_agent.network.peers import Peers
 from cellmind_agent.network.reception import Handler
 from cellmind_agent.network.transfer import Transfer
+from cellmind_agent.network.tunnels import Tunnels
 from cellmind_agent.planning.ledger import first_view, ledger_of
 from cellmind_agent.planning.shares import shares, spans
 from cellmind_agent.protocol import messages as m
@@ -25,6 +27,7 @@ from cellmind_agent.protocol.errors import (
     JobFailedError,
     LinkLostError,
     NotAllowedError,
+    ProtocolError,
     UnknownNameError,
 )
 from cellmind_agent.protocol.ids import DeviceId, RunId
@@ -48,6 +51,7 @@ class _Part:
     term: int
     leader: DeviceId
     child: ChildProcess | None = None
+    sent_before: int = 0  # bytes out in tunnels before this run
     speed: float | None = None
     is_dismissed: bool = False
     heard: asyncio.Queue[m.MemberProgressed] = field(default_factory=asyncio.Queue)
@@ -61,12 +65,13 @@ class MemberDesk:
         device: DeviceId,
         peers: Peers,
         transfer: Transfer,
+        tunnels: Tunnels,
         store: BlobStore,
         journal: Journal,
         measured: Callable[[float], None],
     ) -> None:
         """`measured` is told this device's training speed, tokens a second, whenever it is known anew."""
-        self._device, self._peers, self._transfer = device, peers, transfer
+        self._device, self._peers, self._transfer, self._tunnels = device, peers, transfer, tunnels
         self._store, self._journal, self._measured = store, journal, measured
         self._part: _Part | None = None
         self.local_store: Callable[[Any], Any] | None = None  # the conductor's answer to a StoreX, when we lead
@@ -97,8 +102,11 @@ class MemberDesk:
             rank=request.rank,
             term=request.term,
             leader=caller.device,
+            sent_before=self._tunnels.sent_bytes(),
         )
         problem: str | None = "the run was cut off"
+        members = frozenset(member.device for member in part.spec.roster)
+        self._tunnels.begin(part.spec.run, part.term, members)
         try:
             self._journal.save_run(part.spec, part.view)
             await self._transfer.fetch(_bundle(part.spec), preferred=part.leader)
@@ -126,6 +134,7 @@ class MemberDesk:
                 if part.child:
                     await part.child.stop()
             finally:
+                self._tunnels.end(part.spec.run, part.term)
                 self._part = None
             if part.speed:
                 self._measured(part.speed)
@@ -186,11 +195,12 @@ class MemberDesk:
             if spec.resume_from
             else None
         )
+        here = spec.roster[part.rank].host
         return {
             "run": spec.run,
             "rank": part.rank,
             "size": len(spec.roster),
-            "members_on_this_host": len(spec.roster),  # see planning/roster: a run stays within one machine
+            "near": [rank for rank, member in enumerate(spec.roster) if rank != part.rank and member.host == here],
             "total_steps": part.view.total_steps,
             "backend": spec.backend,
             "config": str(self._store.path(spec.config)),
@@ -199,6 +209,7 @@ class MemberDesk:
             "shards": [str(self._store.path(ref)) for ref in spec.shards],
             "folder": str(self._journal.run_folder(spec.run)),
             "resume": resume,
+            "interface": None,
             "rendezvous_seconds": RENDEZVOUS_SECONDS,
         }
 
@@ -223,7 +234,9 @@ class MemberDesk:
             ended.cancel()
 
     async def _serve_trainer(self, part: _Part, method: str, params: dict[str, Any]) -> Any:
-        """A trainer asks only for the store; the leader's agent has it."""
+        """A trainer asks for the store, which the leader's agent has, and for ways to the other trainers."""
+        if method.startswith("tunnel."):
+            return await self._serve_tunnel(part, method, params)
         request = store_request(part.spec.run, part.term, method, params)
         if part.leader == self._device:
             assert self.local_store
@@ -232,6 +245,19 @@ class MemberDesk:
         async for answer in link.stream(request):
             return store_answer(answer)
         return None  # Done
+
+    async def _serve_tunnel(self, part: _Part, method: str, params: dict[str, Any]) -> int | None:
+        run, term, roster = part.spec.run, part.term, part.spec.roster
+        match method:
+            case "tunnel.expose":
+                self._tunnels.expose(run, term, int(params["port"]))
+                return None
+            case "tunnel.forward":
+                before = params.get("before")
+                limit = 1 << 16 if before is None else _network_order(int(before))
+                device = roster[int(params["rank"])].device
+                return await self._tunnels.forward(run, term, device, lambda port: _network_order(port) < limit)
+        raise ProtocolError(f"a trainer asked for {method!r:.60}")
 
     def _hear_trainer(self, part: _Part, name: str, fields: dict[str, Any]) -> None:
         if name != "progress":
@@ -245,7 +271,7 @@ class MemberDesk:
                 tokens=fields["tokens"],
                 compute_tokens_per_second=fields["compute_tokens_per_second"],
                 idle_fraction=fields["idle_fraction"],
-                wire_bytes=fields["wire_bytes"],
+                wire_bytes=self._tunnels.sent_bytes() - part.sent_before,
             )
         )
 
@@ -287,6 +313,11 @@ def _my_spans(spec: m.RunSpec, rank: int, request: m.TrainRound) -> list[tuple[i
         amounts = request.shares if stop - start == sum(request.shares) else shares(request.shares, stop - start)
         found.append((epoch, *spans(start, amounts)[rank]))
     return found
+
+
+def _network_order(port: int) -> int:
+    """What comes out when a port is read as it lies in a socket address on this machine: gloo compares those."""
+    return int.from_bytes(port.to_bytes(2, "big"), sys.byteorder)
 
 
 def _blames_peer(words: str) -> bool:

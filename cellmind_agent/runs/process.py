@@ -30,7 +30,11 @@ from cellmind_agent.protocol.limits import (
     STOP_TERMINATE_SECONDS,
 )
 
-PROGRAMS: Mapping[str, str] = {"train": "model.train", "serve": "model.serve"}  # the allow-list: nothing else is run
+PROGRAMS: Mapping[str, str] = {
+    "train": "model.train",
+    "serve": "model.serve",
+    "probe": "model.probe",
+}  # the allow-list: nothing else is run
 
 _log = logging.getLogger(__name__)
 Serve = Callable[[str, dict[str, Any]], Awaitable[Any]]

@@ -13,10 +13,11 @@ Standing = Literal["stranger", "member", "local"]
 STRANGER: frozenset[type] = frozenset({m.BeginJoin, m.ProveJoin})
 MEMBER: frozenset[type] = frozenset(
     {
-        m.Hello, m.TellAddresses, m.Ping, m.Goodbye, m.GetKeyring, m.OfferKeyring, m.WatchVitals, m.ReadLog,
+        m.Hello, m.TellAddresses, m.Ping, m.Goodbye, m.Woke, m.GetKeyring, m.OfferKeyring, m.WatchVitals, m.ReadLog,
         m.FindBlobs, m.ReadBlob, m.WriteBlob,
         m.StartRun, m.StopRun, m.ListRuns, m.GetRun, m.WatchRun,
         m.PrepareMember, m.TrainRound, m.CommitRound, m.DismissMember,
+        m.ProbeGloo, m.OpenTunnel, m.DialTunnel,
         m.StoreSet, m.StoreGet, m.StoreAdd, m.StoreCompareSet, m.StoreCheck, m.StoreDelete,
         m.ListModels, m.KeepModel, m.RemoveModel, m.Answer,
         m.ListPeers, m.RunChecks, m.Ask,
@@ -31,12 +32,14 @@ LOCAL: frozenset[type] = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who sent a message, as CURVE proved it. `device` is None for a stranger."""
+    """Who sent a message, as CURVE proved it. `device` is None for a stranger; `channel` is the connection it came by,
+    whose nature only the network knows."""
 
     standing: Standing
     curve_key: bytes
     device: DeviceId | None
     host: str
+    channel: object = None
 
 
 def may_ask(caller: Caller, message_type: type) -> bool:

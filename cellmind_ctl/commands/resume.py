@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import click
 
-from cellmind_agent.planning.roster import plan
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.errors import CellmindError, UnknownNameError
 from cellmind_agent.protocol.ids import DeviceId, RunId
 from cellmind_agent.protocol.plain import to_plain
-from cellmind_ctl.discover import held_models, list_peers, list_runs, run_named
+from cellmind_ctl.discover import held_models, list_runs, run_named
+from cellmind_ctl.planning import plan_run
 from cellmind_ctl.session import Session, command
 from cellmind_ctl.watching import follow, summary
 
@@ -29,8 +29,7 @@ def command_(session: Session, run: str, devices: str | None, detach: bool) -> N
     holder, checkpoint = _newest_checkpoint(session, view.run)
     spec = session.client.request(m.GetRun(run=view.run), m.RunFound, device=holder).spec
     # 2. A roster of who is there now.
-    wanted = devices.split(",") if devices else ()
-    made = plan(list_peers(session.client), spec.batch_samples, wanted, backend="auto")
+    made = plan_run(session.client, spec.batch_samples, devices.split(",") if devices else ())
     spec = replace(
         spec, roster=made.roster, backend=made.backend, backend_reason=made.backend_reason, resume_from=checkpoint
     )

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from cellmind_agent.network.link import Link
+from cellmind_agent.network.reception import Reception
 from cellmind_agent.network.wire import Connection, key_from_text, new_context
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.address import Address
@@ -20,6 +21,7 @@ from cellmind_agent.protocol.blobs import BlobRef
 from cellmind_agent.protocol.errors import CellmindError, NotPairedError
 from cellmind_agent.protocol.ids import BlobId
 from cellmind_agent.trust.identity import CurveKeys, load_identity, new_curve_keys
+from cellmind_agent.trust.permissions import Caller
 from tests.agents import Cell, Device, states, wait_for
 from tests.integration.test_run import CONFIG, make_project
 from tests.protocol.examples import EXAMPLES, MODEL
@@ -35,6 +37,7 @@ def ask_as(keys: CurveKeys, device: Device, message: object) -> object:
             keys,
             Address(host="127.0.0.1", port=device.port),
             key_from_text(device.control["server_key"]),
+            Reception(lambda channel: Caller(standing="stranger", curve_key=b"", device=None, host="")).hear,
         )
         try:
             await connection.open(5)
@@ -45,7 +48,7 @@ def ask_as(keys: CurveKeys, device: Device, message: object) -> object:
                         return answer
                 return m.Done()
             finally:
-                await link.close()
+                link.channel.close()
         finally:
             connection.close()
             context.destroy(linger=0)

@@ -21,7 +21,7 @@ from model.checkpoint import CheckpointError, load_weights, read_state, state_ha
 from model.config import Config, DatasetConfig, ModelConfig, TrainingConfig
 from model.data import PackedData
 from model.gpt import GPT, IGNORED
-from model.groups import Group, _register_loopback_gloo
+from model.groups import Group, loopback_gloo, register
 from model.metrics import Metrics
 from model.optim import learning_rate, make_optimizer
 from model.trainer import Span, Trainer, choose_threads
@@ -98,7 +98,7 @@ def spawn(work: Callable[..., None], size: int, *arguments: Any) -> list[Any]:
 
 def meet(rank: int, size: int, folder: str) -> Group:
     torch.set_num_threads(1)
-    _register_loopback_gloo()
+    register("loopback", loopback_gloo)
     dist.init_process_group("loopback", store=dist.FileStore(f"{folder}/store", size), rank=rank, world_size=size)
     return Group(rank, size, CPU)
 

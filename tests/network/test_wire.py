@@ -12,7 +12,7 @@ import pytest
 
 from cellmind_agent.network.link import Link
 from cellmind_agent.network.reception import Reception
-from cellmind_agent.network.wire import Connection, Listener, new_context
+from cellmind_agent.network.wire import Channel, Connection, Listener, new_context
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.address import Address
 from cellmind_agent.protocol.codec import Envelope, encode
@@ -35,16 +35,16 @@ class Server:
         self.keys, self.member = new_curve_keys(), new_curve_keys()
         self.admitted = {self.member.public}
         self.members = {self.member.public}
-        self.listener = Listener(self.keys, lambda key: key in self.admitted)
         self.cancelled = asyncio.Event()
         handlers: dict[type, Any] = {m.Ping: self.ping, m.WatchVitals: self.stream, m.GetKeyring: self.fail}
-        self.reception = Reception(self.listener, self.recognise, handlers)
+        self.reception = Reception(self.recognise, handlers)
+        self.listener = Listener(self.keys, lambda key: key in self.admitted, self.reception.hear)
         self.context = new_context()
         self.links: list[Link] = []
 
-    def recognise(self, key: bytes, host: str) -> Caller:
-        standing = "member" if key in self.members else "stranger"
-        return Caller(standing=standing, curve_key=key, device=None, host=host)
+    def recognise(self, channel: Channel) -> Caller:
+        standing = "member" if channel.curve_key in self.members else "stranger"
+        return Caller(standing=standing, curve_key=channel.curve_key, device=None, host=channel.host, channel=channel)
 
     async def ping(self, request: m.Ping, caller: Caller) -> m.Done:
         return m.Done()
@@ -65,7 +65,8 @@ class Server:
         return Address(host="127.0.0.1", port=self.listener.port)
 
     async def link(self, keys: CurveKeys | None = None, server_key: bytes | None = None) -> Link:
-        connection = Connection(self.context, keys or self.member, self.address, server_key or self.keys.public)
+        hear = Reception(self.recognise).hear
+        connection = Connection(self.context, keys or self.member, self.address, server_key or self.keys.public, hear)
         try:
             await connection.open(5.0)
         except BaseException:
@@ -75,17 +76,22 @@ class Server:
         return self.links[-1]
 
 
+def ignore(channel: Channel, frames: object) -> None:
+    pass
+
+
 def with_server(play: Callable[[Server], Awaitable[None]]) -> None:
     async def run() -> None:
         server = Server()
         await server.listener.open("127.0.0.1", 0)
-        serving = asyncio.create_task(server.reception.serve())
+        serving = asyncio.create_task(server.listener.serve())
         try:
             await play(server)
             assert not serving.done()
         finally:
             for link in server.links:
-                await link.close()
+                link.channel.close()
+            await server.reception.drop(lambda key: True)
             serving.cancel()
             await asyncio.gather(serving, return_exceptions=True)
             await server.listener.close()
@@ -120,7 +126,9 @@ def test_an_agent_with_another_key_is_not_believed() -> None:
 
 def test_nobody_listening_is_noticed_at_once() -> None:
     async def play(server: Server) -> None:
-        connection = Connection(server.context, server.member, Address(host="127.0.0.1", port=1), server.keys.public)
+        connection = Connection(
+            server.context, server.member, Address(host="127.0.0.1", port=1), server.keys.public, ignore
+        )
         with pytest.raises(UnreachableError, match="nobody listens"):
             await connection.open(5.0)
         connection.close()
@@ -130,7 +138,7 @@ def test_nobody_listening_is_noticed_at_once() -> None:
 
 def test_a_gate_that_lets_strangers_in_never_opens_the_port() -> None:
     async def play() -> None:
-        listener = Listener(new_curve_keys(), lambda key: True)
+        listener = Listener(new_curve_keys(), lambda key: True, ignore)
         with pytest.raises(CellmindError, match="lets strangers in"):
             await listener.open("127.0.0.1", 0)
         assert listener.port == 0
@@ -141,13 +149,12 @@ def test_a_gate_that_lets_strangers_in_never_opens_the_port() -> None:
 
 def test_when_the_gate_dies_nothing_is_served() -> None:
     async def play() -> None:
-        listener = Listener(new_curve_keys(), lambda key: False)
+        listener = Listener(new_curve_keys(), lambda key: False, ignore)
         await listener.open("127.0.0.1", 0)
         assert listener._gate_task
         listener._gate_task.cancel()
         with pytest.raises(CellmindError, match="gate has ended"):
-            async for _ in listener.arrivals():
-                pass
+            await listener.serve()
         await listener.close()
 
     asyncio.run(play())
@@ -166,20 +173,67 @@ def test_a_removed_key_is_refused_on_its_live_connection() -> None:
     with_server(play)
 
 
-def test_rebinding_cuts_everybody_and_lets_only_members_back() -> None:
+def test_a_removed_key_is_cut_at_once_and_nobody_else() -> None:
     async def play(server: Server) -> None:
         other = new_curve_keys()
         server.admitted.add(other.public)
         removed, stays = await server.link(other), await server.link()
+        for link in (removed, stays):
+            await link.request(m.Ping(), m.Done) if link is stays else await link.channel.send(b"first word")
         server.admitted.discard(other.public)
-        await server.listener.rebind()
-        async with asyncio.timeout(5):
+        server.listener.cut(lambda key: key not in server.admitted)
+        async with asyncio.timeout(1):
             await removed.lost()
-            await stays.lost()
+        assert await stays.request(m.Ping(), m.Done) == m.Done()
         with pytest.raises(NotPairedError):
             await server.link(other)
-        link = await server.link()
-        await link.request(m.Ping(), m.Done)
+
+    with_server(play)
+
+
+def test_a_removed_key_that_has_said_nothing_yet_is_cut_too() -> None:
+    async def play(server: Server) -> None:
+        other = new_curve_keys()
+        server.admitted.add(other.public)
+        silent, late = await server.link(other), await server.link(other)
+        server.admitted.discard(other.public)
+        server.listener.cut(lambda key: key not in server.admitted)
+        await late.channel.send(b"first word")
+        async with asyncio.timeout(1):
+            await silent.lost()
+            await late.lost()
+
+    with_server(play)
+
+
+def test_the_accepting_side_may_ask_over_the_same_connection() -> None:
+    """So that a device which only dials out can be asked too."""
+
+    async def play(server: Server) -> None:
+        async def answer(request: m.ListModels, caller: Caller) -> m.ModelList:
+            return m.ModelList(models=())
+
+        called: list[Channel] = []
+
+        async def ask_back(request: m.GetKeyring, caller: Caller) -> m.Keyring:
+            assert isinstance(caller.channel, Channel)
+            called.append(caller.channel)
+            await Link(caller.channel).request(m.ListModels(), m.ModelList)
+            return m.Keyring(entries=(b"asked",))
+
+        server.reception.handlers[m.GetKeyring] = ask_back
+        reception = Reception(
+            lambda c: Caller(standing="member", curve_key=c.curve_key, device=None, host=c.host),
+            {m.ListModels: answer},
+        )
+        connection = Connection(server.context, server.member, server.address, server.keys.public, reception.hear)
+        await connection.open(5)
+        link = Link(connection)
+        server.links.append(link)
+        assert (await link.request(m.GetKeyring(), m.Keyring)).entries == (b"asked",)
+        connection.close()
+        async with asyncio.timeout(1):
+            await called[0].lost()
 
     with_server(play)
 
@@ -201,7 +255,7 @@ def test_a_lost_connection_fails_what_is_under_way_at_once() -> None:
         link = await server.link()
         stream = link.stream(m.WatchVitals())
         await anext(stream)
-        await server.listener.rebind()
+        server.listener.cut(lambda key: True)
 
         async def read_on() -> None:
             async for _ in stream:
@@ -243,7 +297,7 @@ def test_garbage_from_a_member_is_dropped_and_the_agent_goes_on() -> None:
             os.urandom(5000),
             encode(Envelope(kind="answer", correlation=1, message=m.Done())),
         ):
-            await link._connection.send(data)
+            await link.channel.send(data)
         await link.request(m.Ping(), m.Done)
 
     with_server(play)
@@ -256,7 +310,7 @@ def test_another_protocol_version_is_answered_by_name() -> None:
         link = await server.link()
         queue: asyncio.Queue[Any] = asyncio.Queue()
         link._waiting[77] = queue
-        await link._connection.send(msgpack.packb([99, 0, 77, "Ping", {}]))
+        await link.channel.send(msgpack.packb([99, 0, 77, "Ping", {}]))
         async with asyncio.timeout(5):
             refused = (await queue.get()).message
         assert (refused.code, "protocol 99" in refused.message) == ("version", True)
@@ -268,7 +322,7 @@ def test_an_oversized_frame_costs_its_sender_the_connection_and_us_no_memory() -
     async def play(server: Server) -> None:
         link = await server.link()
         before = psutil.Process().memory_info().rss
-        await link._connection.send(bytes(64 << 20))
+        await link.channel.send(bytes(64 << 20))
         async with asyncio.timeout(10):
             await link.lost()
         assert psutil.Process().memory_info().rss - before < 100 << 20
@@ -317,7 +371,7 @@ def test_a_flood_of_requests_is_cut_and_others_are_served() -> None:
         server.members.add(other.public)
         flooder, quiet = await server.link(other), await server.link()
         for number in range(2000):
-            await flooder._connection.send(
+            await flooder.channel.send(
                 encode(Envelope(kind="request", correlation=number + 1, message=m.WatchVitals()))
             )
         assert await quiet.request(m.Ping(), m.Done, seconds=5.0) == m.Done()
@@ -332,7 +386,7 @@ def test_no_answer_in_time_is_a_time_out() -> None:
             await asyncio.sleep(60)
             raise AssertionError
 
-        server.reception._handlers[m.ListModels] = never
+        server.reception.handlers[m.ListModels] = never
         link = await server.link()
         with pytest.raises(TimedOutError):
             await link.request(m.ListModels(), m.ModelList, seconds=0.2)

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from cellmind_agent.planning.election import elect, standing
 from cellmind_agent.planning.ledger import Ledger
-from cellmind_agent.planning.liveness import liveness
-from cellmind_agent.planning.roster import choose_backend, find_device, plan, why_not
+from cellmind_agent.planning.liveness import Clocks, liveness, patience, seconds_away
+from cellmind_agent.planning.roster import RunPlan, choose_backend, find_device, needs_probe, plan, seat, why_not
 from cellmind_agent.planning.shares import shares, spans
 from cellmind_agent.protocol.errors import UnknownNameError, UsageError
 from cellmind_agent.protocol.ids import DeviceId
@@ -108,13 +108,42 @@ def test_a_ledger_stops_at_max_steps() -> None:
     assert Ledger(num_samples=100, batch_samples=10, epochs=5, max_steps=7).total_steps == 7
 
 
-def test_liveness_is_decided_by_heartbeats_and_goodbyes() -> None:
-    assert liveness(1.0, False, False) == "online"
-    assert liveness(10.0, False, False) == "asleep"
-    assert liveness(3600.0, False, False) == "gone"
-    assert liveness(None, False, False) == "gone"
-    assert liveness(0.1, True, False) == "gone"
-    assert liveness(0.1, True, True) == "asleep"
+def test_liveness_is_decided_by_links_and_goodbyes() -> None:
+    assert liveness(True, 100.0, False, False) == "online"
+    assert liveness(False, 1.0, False, False) == "online"
+    assert liveness(False, 10.0, False, False) == "asleep"
+    assert liveness(False, 3600.0, False, False) == "gone"
+    assert liveness(False, None, False, False) == "gone"
+    assert liveness(True, 0.1, True, False) == "gone"
+    assert liveness(True, 0.1, True, True) == "asleep"
+
+
+def test_patience_follows_the_link_between_floor_and_ceiling() -> None:
+    assert patience([]) == 5.0
+    assert patience([0.001] * 30) == 2.5
+    assert patience([0.5, 0.6, 0.7, 0.8, 0.9]) == pytest.approx(4 * 0.7 + 8 * 0.1)
+    assert patience([4.0] * 10) == 10.0
+
+
+def test_one_late_answer_does_not_change_patience() -> None:
+    assert patience([0.7] * 9 + [60.0]) == patience([0.7] * 10)
+
+
+@given(st.lists(st.floats(0, 100), max_size=40))
+def test_patience_is_never_beyond_its_bounds(round_trips: list[float]) -> None:
+    assert 2.5 <= patience(round_trips) <= 10.0
+
+
+def test_sleep_and_a_stopped_process_are_noticed_and_a_normal_second_is_not() -> None:
+    start = Clocks(awake=100.0, elapsed=500.0)
+    assert seconds_away(start, Clocks(awake=101.0, elapsed=501.0), 1.0) == 0
+    assert seconds_away(start, Clocks(awake=101.0, elapsed=3601.0), 1.0) == 3100
+    assert seconds_away(start, Clocks(awake=131.0, elapsed=531.0), 1.0) == 30
+
+
+def a_plan(peers: list[PeerView], batch_samples: int) -> RunPlan:
+    seating = seat(peers, batch_samples)
+    return plan(seating, batch_samples, choose_backend(seating.seated, "auto"))
 
 
 def test_the_plan_names_who_is_left_out_and_why() -> None:
@@ -125,25 +154,24 @@ def test_the_plan_names_who_is_left_out_and_why() -> None:
         peer("dd", host="elsewhere"),
         peer("ee", run="run-1"),
     ]
-    made = plan(peers, batch_samples=8)
-    assert [member.name for member in made.roster] == ["aa"]
-    assert made.shares == (8,)
+    made = a_plan(peers, 8)
+    assert [(member.name, member.host) for member in made.roster] == [("aa", "one"), ("dd", "elsewhere")]
+    assert made.shares == (4, 4)
     assert {out.name: out.why.split(":")[0] for out in made.left_out} == {
         "bb": "has no torch",
         "cc": "asleep",
         "ee": "is busy with run-1",
-        "dd": "on another machine than aa",
     }
 
 
 def test_an_unpaired_device_never_trains() -> None:
     assert why_not(replace(peer("aa"), paired=False)) == "not paired"
     with pytest.raises(UnknownNameError, match="no device can train"):
-        plan([replace(peer("aa"), paired=False)], batch_samples=8)
+        seat([replace(peer("aa"), paired=False)], 8)
 
 
 def test_a_batch_smaller_than_the_cell_leaves_devices_out() -> None:
-    made = plan([peer("aa"), peer("bb"), peer("cc")], batch_samples=2)
+    made = a_plan([peer("aa"), peer("bb"), peer("cc")], 2)
     assert [member.name for member in made.roster] == ["aa", "bb"]
     assert [out.name for out in made.left_out] == ["cc"]
 
@@ -159,11 +187,54 @@ def test_nccl_needs_a_gpu_of_its_own_on_every_member() -> None:
         choose_backend(shared, "nccl")
 
 
+def test_nccl_leaves_a_machine_only_where_the_owner_trusts_the_network() -> None:
+    apart = [peer("aa", accelerator=gpu("1")), peer("bb", accelerator=gpu("2"), host="other")]
+    assert choose_backend(apart, "auto")[0] == "gloo"
+    assert choose_backend(apart, "auto", is_lan_trusted=True)[0] == "nccl"
+    with pytest.raises(UsageError, match="trusted"):
+        choose_backend(apart, "nccl")
+
+
+MIXED = [peer("aa"), peer("bb", os="darwin")]
+OLDER = [peer("aa"), peer("bb", versions=Versions(cellmind="0", python="3", torch="2.11.0+cpu"))]
+
+
+def test_gloo_is_for_members_alike_and_portable_for_the_rest() -> None:
+    phone = [peer("aa"), peer("bb", os="android")]
+    assert choose_backend(phone, "auto")[0] == "gloo"
+    assert choose_backend(MIXED, "auto") == (
+        "portable",
+        "gloo does not work between these systems: aa runs linux, bb runs darwin",
+    )
+    assert choose_backend(OLDER, "auto") == (
+        "portable",
+        "gloo wants the same torch everywhere: aa has 2.13, bb has 2.11.0+cpu",
+    )
+    assert choose_backend(phone, "portable") == ("portable", "asked for")
+    for members in (MIXED, OLDER):
+        with pytest.raises(UsageError, match="gloo"):
+            choose_backend(members, "gloo")
+
+
+def test_a_member_whose_probe_failed_makes_the_run_portable() -> None:
+    two = [peer("aa"), peer("bb")]
+    faults = {two[1].id: "it crashed"}
+    assert choose_backend(two, "auto", faults) == ("portable", "gloo does not work on bb (it crashed)")
+    with pytest.raises(UsageError, match="it crashed"):
+        choose_backend(two, "gloo", faults)
+
+
+def test_gloo_is_probed_only_where_it_may_be_chosen() -> None:
+    assert needs_probe([peer("aa"), peer("bb")], "auto")
+    assert needs_probe([peer("aa"), peer("bb")], "gloo")
+    assert not needs_probe([peer("aa")], "auto")
+    assert not needs_probe(MIXED, "auto")
+    assert not needs_probe([peer("aa"), peer("bb")], "portable")
+
+
 def test_wishes_that_cannot_be_met_are_usage_errors() -> None:
     with pytest.raises(UsageError):
-        plan([peer("aa")], 8, mode="local")
-    with pytest.raises(UsageError):
-        plan([peer("aa")], 8, backend="portable")
+        plan(seat([peer("aa")], 8), 8, ("gloo", "asked for"), mode="local")
 
 
 def test_a_device_is_found_by_name_or_beginning_of_its_id() -> None:

@@ -33,8 +33,9 @@ MODEL = m.ModelView(
     created=1767312000.0, val_loss=3.25,
 )  # fmt: skip
 SPEC = m.RunSpec(
-    run=RUN, roster=(m.RosterMember(device=DEVICE, name="노트북", tokens_per_second=100.0),), backend="gloo",
-    backend_reason="no member has a CUDA GPU", config=REF, tokenizer=REF, manifest=REF, shards=(REF, REF),
+    run=RUN, roster=(m.RosterMember(device=DEVICE, name="노트북", host="0123", tokens_per_second=100.0),),
+    backend="gloo", backend_reason="no member has a CUDA GPU", config=REF,
+    tokenizer=REF, manifest=REF, shards=(REF, REF),
     num_samples=100, batch_samples=16, epochs=3, resume_from=MODEL, created=1767312000.0,
 )  # fmt: skip
 VIEW = m.RunView(
@@ -56,6 +57,7 @@ _ALL = [
     m.TellAddresses(addresses={DEVICE: "10.0.0.1:7420"}),
     m.Ping(),
     m.Goodbye(why="stopping"),
+    m.Woke(seconds=312.0),
     m.GetKeyring(),
     m.Keyring(entries=(b"{}", b"[]")),
     m.OfferKeyring(entries=(b"{}",)),
@@ -117,6 +119,10 @@ _ALL = [
     m.CommitRound(run=RUN, round=1, step=2, tokens=20, checkpoint=True, time=1767312000.0, val_loss=5.5),
     m.MemberCommitted(checkpoint=MODEL),
     m.DismissMember(run=RUN, state="failed", error="it left"),
+    m.ProbeGloo(),
+    m.GlooProbed(fault="it crashed"),
+    m.OpenTunnel(run=RUN, term=1, number=5),
+    m.DialTunnel(run=RUN, term=1, number=5),
     m.StoreSet(run=RUN, term=1, key="0//cpu//0/1", data=b"address"),
     m.StoreGet(run=RUN, term=1, keys=("0//cpu//0/1",), seconds=30.0),
     m.StoreAdd(run=RUN, term=1, key="count", amount=1),

@@ -1,0 +1,63 @@
+"""Does gloo work on this device? Tried once in a child process for each version of torch, and remembered."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from pathlib import Path
+from typing import Any
+
+from cellmind_agent.network.reception import Handler
+from cellmind_agent.protocol import messages as m
+from cellmind_agent.protocol.errors import CellmindError
+from cellmind_agent.protocol.limits import PROBE_SECONDS
+from cellmind_agent.runs.process import start_child
+from cellmind_agent.storage.files import read_json, write_json
+from cellmind_agent.trust.permissions import Caller
+
+_SWITCH = "CELLMIND_NO_GLOO"  # for those who know better, and for tests
+
+
+class GlooProbe:
+    """`versions` are this device's: another torch is another try."""
+
+    def __init__(self, home: Path, versions: m.Versions) -> None:
+        self._home, self._versions = home, versions
+        self._turn = asyncio.Lock()
+
+    def handlers(self) -> dict[type, Handler]:
+        return {m.ProbeGloo: self._probe}
+
+    async def _probe(self, request: m.ProbeGloo, caller: Caller) -> m.GlooProbed:
+        if os.environ.get(_SWITCH):
+            return m.GlooProbed(fault=f"switched off by {_SWITCH}")
+        if self._versions.torch is None:
+            return m.GlooProbed(fault="torch is not installed")
+        async with self._turn:
+            known = read_json(self._path)
+            if isinstance(known, dict) and known.get("torch") == self._versions.torch and "fault" in known:
+                return m.GlooProbed(fault=known["fault"])
+            fault = await self._try()
+            with contextlib.suppress(CellmindError, OSError):  # forgotten on a full disk, it is tried again
+                write_json(self._path, {"torch": self._versions.torch, "fault": fault})
+            return m.GlooProbed(fault=fault)
+
+    async def _try(self) -> str | None:
+        try:
+            child = await start_child("probe", self._home, _serve_nothing, lambda name, fields: None)
+            try:
+                await child.call("probe", {}, PROBE_SECONDS)
+            finally:
+                await child.stop()
+        except CellmindError as error:
+            return error.message
+        return None
+
+    @property
+    def _path(self) -> Path:
+        return self._home / "gloo.json"
+
+
+async def _serve_nothing(method: str, params: dict[str, Any]) -> None:
+    raise CellmindError(f"the probe asked for {method!r:.60}")

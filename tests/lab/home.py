@@ -1,0 +1,187 @@
+"""A simulated home: devices with agents, on a network of their own that can be made as bad as real ones are."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.agents import Cell, Device, wait_for
+from tests.lab import network
+from tests.lab.capture import Packet, read_packets
+from tests.lab.network import Network, Port
+
+AGENT_PORT = 7420
+_ENTER = 'for group in $LAB_GROUPS; do echo $$ > "$group/cgroup.procs"; done; exec ip netns exec "$LAB_SPACE" "$@"'
+
+
+@dataclass(kw_only=True)
+class LabDevice(Device):
+    """A device of a simulated home."""
+
+    plug: Port
+    groups: dict[str, Path] = field(default_factory=dict)
+
+    @property
+    def address(self) -> str:
+        return self.plug.address
+
+    def processes(self) -> list[int]:
+        """Everything that it runs."""
+        if self.groups:
+            return [int(text) for text in (next(iter(self.groups.values())) / "cgroup.procs").read_text().split()]
+        return [int(text) for text in network.run("ip", "netns", "pids", self.plug.namespace).split()]
+
+    def signal(self, number: int) -> None:
+        for process in self.processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, number)
+
+    def lid_closes(self) -> None:
+        """All of it stops, without a word."""
+        self.signal(signal.SIGSTOP)
+
+    def lid_opens(self) -> None:
+        self.signal(signal.SIGCONT)
+
+    def power_cut(self) -> None:
+        """All of it is killed; nothing says goodbye."""
+        self.signal(signal.SIGKILL)
+        if self.process:
+            self.process.wait()
+
+    def run(self, *words: str, timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
+        """Any command on the device."""
+        return subprocess.run([*self.prefix, *words], capture_output=True, text=True, timeout=timeout, check=False)
+
+    def spawn(self, *words: str) -> subprocess.Popen[str]:
+        """Any command on the device, beside the test."""
+        return subprocess.Popen([*self.prefix, *words], stdout=subprocess.PIPE, text=True)
+
+
+class Home:
+    """Use as a context: whatever happens, it cleans up; and what a crashed one left, the next one removes."""
+
+    def __init__(self, folder: Path, link: str | None = None, shared: str | None = None) -> None:
+        """Raises RuntimeError where the machine cannot have it."""
+        why_not = network.why_not_here()
+        if why_not:
+            raise RuntimeError(why_not)
+        network.sweep()
+        self.lab = f"cm{secrets.token_hex(3)}"
+        network.register(self.lab)
+        self.cell = Cell(folder)
+        self.network = Network(self.lab, link, shared)
+        self.devices: dict[str, LabDevice] = {}
+
+    def __enter__(self) -> Home:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def device(
+        self,
+        name: str,
+        *options: str,
+        is_running: bool = True,
+        cpu: float | None = None,
+        memory_bytes: int | None = None,
+        delay_seconds: float = 0.0,
+        loss: float = 0.0,
+        link: str | None = None,
+        environment: dict[str, str] | None = None,
+    ) -> LabDevice:
+        """A new device. `cpu` is how much of one core it has; without `options` it speaks mDNS as any does."""
+        port = self.network.plug(name, delay_seconds, loss, link)
+        groups = network.control_groups(self.lab, name)
+        _limit(groups, cpu, memory_bytes)
+        entering = (f"LAB_SPACE={port.namespace}", f"LAB_GROUPS={' '.join(map(str, groups.values()))}")
+        made = LabDevice(
+            name=name,
+            home=self.cell.folder / name,
+            options=options,
+            listen=f"0.0.0.0:{AGENT_PORT}",
+            prefix=("env", *entering, "sh", "-c", _ENTER, "lab"),
+            environment=environment or {},
+            plug=port,
+            groups=groups,
+        )
+        self.devices[name] = made
+        if is_running:
+            self.cell.add(made)
+        return made
+
+    def paired(self, *names: str) -> list[LabDevice]:
+        """New devices that form a cell; the first is the owner."""
+        made = [self.device(name) for name in names]
+        self.cell.paired(list(made))
+        return made
+
+    @contextlib.contextmanager
+    def captured(self, file: Path) -> Iterator[Path]:
+        """Every frame on the air goes into the file. Raises RuntimeError when some were missed."""
+        words = ("ip", "netns", "exec", self.network.air, sys.executable, "-m", "tests.lab.capture", str(file))
+        capture = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2])
+        assert capture.stdout
+        try:
+            assert capture.stdout.readline() == "ready\n"
+            yield file
+            time.sleep(0.3)
+        finally:
+            capture.terminate()
+            lost = capture.stdout.read().strip()
+            capture.stdout.close()
+            capture.wait()
+        if lost != "0":
+            raise RuntimeError(f"the capture missed {lost} frames")
+
+    def close(self) -> None:
+        try:
+            for device in self.devices.values():
+                device.lid_opens()
+            self.cell.close()
+        finally:
+            self.network.close()
+            network.remove_groups(self.lab)
+            network.unregister(self.lab)
+
+
+def _limit(groups: dict[str, Path], cpu: float | None, memory_bytes: int | None) -> None:
+    """Raises RuntimeError where a wanted limit cannot be had."""
+    for controller, value in (("cpu", cpu), ("memory", memory_bytes)):
+        if value is None:
+            continue
+        if controller not in groups:
+            raise RuntimeError(f"no control group for {controller} here")
+        folder = groups[controller]
+        if (folder / "cgroup.controllers").exists():
+            if controller == "cpu":
+                (folder / "cpu.max").write_text(f"{int(value * 100_000)} 100000")
+            else:
+                (folder / "memory.max").write_text(str(value))
+        elif controller == "cpu":
+            (folder / "cpu.cfs_quota_us").write_text(str(int(value * 100_000)))
+        else:
+            (folder / "memory.limit_in_bytes").write_text(str(value))
+
+
+def linked(device: Device, name: str) -> bool:
+    """Has the device's log said that it is linked with the other?"""
+    return f"linked with {name}" in device.log()
+
+
+def peers_of(device: Device) -> dict[str, dict[str, object]]:
+    answer = device.ctl("peers", "--json")
+    return {peer["name"]: peer for peer in json.loads(answer.out)["data"]} if answer.code == 0 else {}
+
+
+__all__ = ["AGENT_PORT", "Home", "LabDevice", "Packet", "linked", "peers_of", "read_packets", "wait_for"]

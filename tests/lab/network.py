@@ -1,0 +1,251 @@
+"""Simulated networks: one namespace for the air (a bridge), one for each device, and whatever lies between them.
+
+Needs Linux, root, iproute2 and nftables. Everything made carries the lab's name; nothing else is ever touched.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+REGISTRY = Path("/run/cellmind-lab")
+SUBNET = "10.77.0"
+BURST = "256kb"  # segmentation offload makes packets of 64 KB: a smaller bucket never lets them through
+
+
+def why_not_here() -> str | None:
+    """Why this machine cannot have labs, or None."""
+    if sys.platform != "linux" or os.geteuid() != 0:
+        return "simulated homes need Linux and root"
+    missing = [tool for tool in ("ip", "tc", "nft") if shutil.which(tool) is None]
+    if missing:
+        return f"simulated homes need {', '.join(missing)} (iproute2, nftables)"
+    return None
+
+
+def run(*words: str, stdin: str | None = None, is_needed: bool = True) -> str:
+    """A system command's output. Raises RuntimeError with its own words."""
+    done = subprocess.run(words, input=stdin, capture_output=True, text=True, check=False)
+    if done.returncode and is_needed:
+        raise RuntimeError(f"{' '.join(words)}: {done.stderr.strip()}")
+    return done.stdout
+
+
+@dataclass(frozen=True)
+class Port:
+    """Where one device is plugged in."""
+
+    device: str
+    namespace: str
+    name: str  # of the air's end of its cable
+    address: str
+
+
+class Network:
+    """One bridge and its ports. `shared` is the rate of a medium that all ports share, as Wi-Fi is; `link` that of each
+    port, both ways (rates as tc writes them: 100mbit)."""
+
+    def __init__(self, lab: str, link: str | None = None, shared: str | None = None) -> None:
+        self.lab, self.link, self.shared = lab, link, shared
+        self.air = f"{lab}-air"
+        self.ports: dict[str, Port] = {}
+        self._relays: list[subprocess.Popen[bytes]] = []
+        run("ip", "netns", "add", self.air)
+        run("ip", "-n", self.air, "link", "add", "br0", "type", "bridge", "mcast_snooping", "0", "forward_delay", "0")
+        run("ip", "-n", self.air, "link", "set", "br0", "up")
+        if shared:
+            run("ip", "-n", self.air, "link", "add", "medium", "type", "ifb")
+            run("ip", "-n", self.air, "link", "set", "medium", "up")
+            self._shape(self.air, "medium", shared)
+        self._nft(self.air, "add table bridge lab")
+        for chain in ("partition", "multicast"):
+            hook = "{ type filter hook forward priority 0; policy accept; }"
+            self._nft(self.air, f"add chain bridge lab {chain} {hook}")
+
+    def plug(self, device: str, delay_seconds: float = 0.0, loss: float = 0.0, link: str | None = None) -> Port:
+        """A namespace for the device, and a cable to the bridge; with a delay or loss, by way of a relay."""
+        number = len(self.ports) + 1
+        port = Port(device, f"{self.lab}-{device}", f"p{number}", f"{SUBNET}.{number}")
+        run("ip", "netns", "add", port.namespace)
+        if delay_seconds or loss:
+            self._relay(port, delay_seconds, loss)
+        else:
+            peer = ("peer", "name", "eth0", "netns", port.namespace)
+            run("ip", "-n", self.air, "link", "add", port.name, "type", "veth", *peer)
+        run("ip", "-n", self.air, "link", "set", port.name, "master", "br0", "up")
+        run("ip", "-n", port.namespace, "addr", "add", f"{port.address}/24", "dev", "eth0", "broadcast", "+")
+        for name in ("lo", "eth0"):
+            run("ip", "-n", port.namespace, "link", "set", name, "up")
+        run("ip", "-n", port.namespace, "route", "add", "224.0.0.0/4", "dev", "eth0")
+        rate = link or self.link
+        if rate:
+            self._shape(port.namespace, "eth0", rate)
+            self._shape(self.air, port.name, rate)
+        if self.shared:
+            run("tc", "-n", self.air, "qdisc", "add", "dev", port.name, "ingress")
+            run(
+                *("tc", "-n", self.air, "filter", "add", "dev", port.name, "parent", "ffff:", "matchall"),
+                *("action", "mirred", "egress", "redirect", "dev", "medium"),
+            )
+        self.ports[device] = port
+        return port
+
+    # -- trouble -----------------------------------------------------------------------------------------------------
+
+    def partition(self, *groups: Sequence[str]) -> None:
+        """Devices of different groups cannot reach each other."""
+        for group in groups:
+            others = [name for other in groups if other is not group for name in other]
+            for one in group:
+                for other in others:
+                    rule = f"iifname {self.ports[one].name} oifname {self.ports[other].name} drop"
+                    self._nft(self.air, f"add rule bridge lab partition {rule}")
+
+    def heal(self) -> None:
+        self._nft(self.air, "flush chain bridge lab partition")
+
+    def set_multicast(self, is_on: bool) -> None:
+        self._nft(self.air, "flush chain bridge lab multicast")
+        if not is_on:
+            self._nft(self.air, "add rule bridge lab multicast ip daddr 224.0.0.0/4 drop")
+
+    def block_inbound(self, device: str) -> None:
+        """A firewall on the device: it dials out, and nobody dials it."""
+        namespace = self.ports[device].namespace
+        self._nft(namespace, "add table inet lab")
+        self._nft(namespace, "add chain inet lab input { type filter hook input priority 0; policy accept; }")
+        self._nft(namespace, 'add rule inet lab input iifname "eth0" tcp flags & (syn | ack) == syn drop')
+
+    def block_port(self, device: str, port: int) -> None:
+        """Packets to this TCP port of the device are dropped."""
+        namespace = self.ports[device].namespace
+        self._nft(namespace, "add table inet lab")
+        self._nft(namespace, "add chain inet lab input { type filter hook input priority 0; policy accept; }")
+        self._nft(namespace, f'add rule inet lab input iifname "eth0" tcp dport {port} drop')
+
+    # -- counters ----------------------------------------------------------------------------------------------------
+
+    def bytes_sent(self, device: str) -> int:
+        """What has come out of the device so far, in bytes of Ethernet."""
+        return self._counter(device, "rx")
+
+    def bytes_received(self, device: str) -> int:
+        return self._counter(device, "tx")
+
+    def _counter(self, device: str, side: str) -> int:
+        told = json.loads(run("ip", "-n", self.air, "-s", "-j", "link", "show", "dev", self.ports[device].name))
+        return int(told[0]["stats64"][side]["bytes"])
+
+    # -- the end -----------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        for relay in self._relays:
+            relay.kill()
+            relay.wait()
+        remove_namespaces(self.lab)
+
+    def _relay(self, port: Port, delay_seconds: float, loss: float) -> None:
+        inside = f"{port.name}-in"
+        words = ("--outer", port.name, "--inner", inside, "--delay", str(delay_seconds), "--loss", str(loss))
+        relay = subprocess.Popen(
+            ["ip", "netns", "exec", self.air, sys.executable, "-m", "tests.lab.relay", *words],
+            stdout=subprocess.PIPE,
+            cwd=Path(__file__).parents[2],
+        )
+        self._relays.append(relay)
+        assert relay.stdout
+        with relay.stdout:
+            if relay.stdout.readline() != b"ready\n":
+                raise RuntimeError("the relay did not start")
+        run("ip", "-n", self.air, "link", "set", inside, "netns", port.namespace, "name", "eth0")
+
+    def _shape(self, namespace: str, name: str, rate: str) -> None:
+        words = ("root", "tbf", "rate", rate, "burst", BURST, "latency", "50ms")
+        run("tc", "-n", namespace, "qdisc", "add", "dev", name, *words)
+
+    def _nft(self, namespace: str, command: str) -> None:
+        run("ip", "netns", "exec", namespace, "nft", "-f", "-", stdin=command + "\n")
+
+
+# -- who made what: also after a crash --------------------------------------------------------------------------------
+
+
+def register(lab: str) -> None:
+    REGISTRY.mkdir(exist_ok=True)
+    (REGISTRY / lab).write_text(str(os.getpid()))
+
+
+def unregister(lab: str) -> None:
+    (REGISTRY / lab).unlink(missing_ok=True)
+
+
+def sweep() -> None:
+    """Remove what labs have left behind whose process is gone."""
+    for entry in REGISTRY.glob("*") if REGISTRY.exists() else ():
+        text = entry.read_text()
+        if not text.isdigit() or Path(f"/proc/{text}").exists():
+            continue
+        remove_namespaces(entry.name)
+        remove_groups(entry.name)
+        entry.unlink(missing_ok=True)
+
+
+def remove_namespaces(lab: str) -> None:
+    """With every process in them."""
+    names = [line.split()[0] for line in run("ip", "netns", "list").splitlines() if line.startswith(f"{lab}-")]
+    for name in names:
+        for process in run("ip", "netns", "pids", name, is_needed=False).split():
+            _kill(int(process))
+        run("ip", "netns", "delete", name)
+
+
+def control_groups(lab: str, device: str) -> dict[str, Path]:
+    """By controller, the folders of the device's control group, made. Empty where the system has none for us."""
+    root, found = Path("/sys/fs/cgroup"), {}
+    for controller in ("cpu", "memory"):
+        parent = root if (root / "cgroup.controllers").exists() else root / controller
+        if os.access(parent, os.W_OK):
+            folder = parent / lab / device
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError:
+                continue
+            found[controller] = folder
+    return found
+
+
+def remove_groups(lab: str) -> None:
+    root = Path("/sys/fs/cgroup")
+    for top in {root / lab, root / "cpu" / lab, root / "memory" / lab}:
+        folders: Iterable[Path] = [*top.glob("*"), top] if top.exists() else ()
+        for folder in folders:
+            if folder.is_dir():
+                _remove_group(folder)
+
+
+def _remove_group(folder: Path) -> None:
+    deadline = time.monotonic() + 5
+    while True:
+        try:
+            folder.rmdir()
+            return
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            for process in (folder / "cgroup.procs").read_text().split():
+                _kill(int(process))
+            time.sleep(0.02)
+
+
+def _kill(process: int) -> None:
+    try:
+        os.kill(process, 9)
+    except ProcessLookupError:
+        pass

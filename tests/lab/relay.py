@@ -1,0 +1,66 @@
+"""A cable with delay and loss, in user space: two TAP devices, and frames carried between them late or never.
+
+    python -m tests.lab.relay --outer NAME --inner NAME --delay SECONDS --loss SHARE [--seed N]
+
+Makes both devices in the network namespace that it runs in, says `ready`, and carries until it is killed. (The kernel's
+own netem is missing on many machines that run tests.)
+"""
+
+import argparse
+import fcntl
+import os
+import random
+import select
+import struct
+import sys
+import time
+from collections import deque
+
+_TUNSETIFF = 0x400454CA
+_IFF_TAP, _IFF_NO_PI = 0x0002, 0x1000
+_MAX_WAITING = 2000  # frames; beyond it the cable drops, as a real queue does
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--outer", required=True)
+    parser.add_argument("--inner", required=True)
+    parser.add_argument("--delay", type=float, default=0.0)
+    parser.add_argument("--loss", type=float, default=0.0)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    ends = [open_tap(options.outer), open_tap(options.inner)]
+    print("ready", flush=True)
+    carry(ends, options.delay, options.loss, random.Random(options.seed))
+    return 0
+
+
+def open_tap(name: str) -> int:
+    file = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
+    fcntl.ioctl(file, _TUNSETIFF, struct.pack("16sH", name.encode(), _IFF_TAP | _IFF_NO_PI))
+    return file
+
+
+def carry(ends: list[int], delay: float, loss: float, chance: random.Random) -> None:
+    waiting: deque[tuple[float, int, bytes]] = deque()  # due at, to which end, frame
+    while True:
+        patience = max(0.0, waiting[0][0] - time.monotonic()) if waiting else None
+        readable, _, _ = select.select(ends, [], [], patience)
+        for end in readable:
+            try:
+                frame = os.read(end, 65536)
+            except OSError:  # the other end is not up yet
+                continue
+            if chance.random() >= loss and len(waiting) < _MAX_WAITING:
+                waiting.append((time.monotonic() + delay, ends[1 - ends.index(end)], frame))
+        now = time.monotonic()
+        while waiting and waiting[0][0] <= now:
+            _, end, frame = waiting.popleft()
+            try:
+                os.write(end, frame)
+            except OSError:
+                continue
+
+
+if __name__ == "__main__":
+    sys.exit(main())
