@@ -22,6 +22,7 @@ from cellmind_agent.network.discovery import Discovery
 from cellmind_agent.network.interfaces import choose_interfaces, read_interfaces
 from cellmind_agent.network.link import Link
 from cellmind_agent.network.peers import Greeting, Peers
+from cellmind_agent.network.probes import Probes
 from cellmind_agent.network.reception import Handler, Reception
 from cellmind_agent.network.transfer import Transfer
 from cellmind_agent.network.tunnels import Tunnels
@@ -34,7 +35,13 @@ from cellmind_agent.protocol.codec import Envelope, decode
 from cellmind_agent.protocol.errors import CellmindError, NotAllowedError
 from cellmind_agent.protocol.home import ControlFile, control_path
 from cellmind_agent.protocol.ids import DeviceId, short
-from cellmind_agent.protocol.limits import AWAY_SECONDS, CLOCKS_SECONDS, VITALS_SECONDS
+from cellmind_agent.protocol.limits import (
+    AWAY_SECONDS,
+    CLIMB_FIRST_SECONDS,
+    CLIMB_LAST_SECONDS,
+    CLOCKS_SECONDS,
+    VITALS_SECONDS,
+)
 from cellmind_agent.protocol.plain import to_plain
 from cellmind_agent.runs.conductor import Conductor
 from cellmind_agent.runs.member import MemberDesk
@@ -63,22 +70,23 @@ class Agent:
         store = BlobStore(root=home / "blobs", quota_bytes=config.quota_bytes)
         store.prepare()
         journal = Journal(home)
-        device = self._identity.device
-        self.device = device
+        device = self.device = self._identity.device
         self._store, self._journal = store, journal
         self._reception = Reception(self._recognise)
         greeting = Greeting(
             hello=self._hello,
             welcomed=self._welcomed,
             fell_silent=lambda device: self._tunnels.cut(device),
-            is_in_run=lambda: self._conductor.is_busy or self._desk.run is not None,
+            is_in_run=self._is_in_run,
         )
         self._peers = Peers(home, self._identity.curve, greeting, self._reception)
         self._tunnels = Tunnels(self._peers)
+        self._probes = Probes(self.device, self._peers)
         self._membership = Membership(home, self._identity, config.name, keyring, self._peers)
         self._membership.changed = self._keyring_changed
         self._membership.listening_on = self._dial_addresses
-        self._transfer = Transfer(store, self._peers)
+        self._membership.look_at = self._ask_host
+        self._transfer = Transfer(device, store, self._peers)
         self._desk = MemberDesk(device, self._peers, self._transfer, self._tunnels, store, journal, self._measured)
         self._conductor = Conductor(device, self._peers, self._desk, journal)
         self._serving = Serving(device, config.name, store, journal, self._transfer)
@@ -88,6 +96,7 @@ class Agent:
             self._membership,
             self._transfer,
             self._tunnels,
+            self._probes,
             self._desk,
             self._conductor,
             self._serving,
@@ -134,6 +143,7 @@ class Agent:
                     group.create_task(self._keep_awake(), name="clocks"),
                     group.create_task(self._keep_vitals(), name="vitals"),
                     group.create_task(self._keep_house(), name="house"),
+                    group.create_task(self._climb(), name="ladder"),
                 ]
                 if config.uses_mdns:
                     tasks.append(
@@ -257,6 +267,24 @@ class Agent:
             self._peers.said_woken(caller.device, request.seconds)
         return m.Done()
 
+    async def _ask_host(self, host: str) -> None:
+        await self._discovery.ask([host])
+
+    def _is_in_run(self) -> bool:
+        return self._conductor.is_busy or self._desk.run is not None
+
+    async def _climb(self) -> None:
+        """While a member is missing, ask beyond multicast too: less and less often."""
+        pause = CLIMB_FIRST_SECONDS
+        while True:
+            await asyncio.sleep(pause)
+            hosts = self._peers.missing_hosts()
+            if hosts is None or not self._config.uses_mdns:
+                pause = CLIMB_FIRST_SECONDS
+                continue
+            await self._discovery.ask(hosts)
+            pause = min(2 * pause, CLIMB_LAST_SECONDS)
+
     async def _keep_awake(self) -> None:
         """Notice that this machine slept, or that this agent was stopped: then every link is made anew."""
         while True:
@@ -334,7 +362,8 @@ class Agent:
             versions=local_versions(),
             peers=self._views(),
         )
-        return m.ChecksRun(checks=await asyncio.to_thread(run_checks, about))
+        reaches = await self._probes.probe_pairs()
+        return m.ChecksRun(checks=await asyncio.to_thread(run_checks, about, reaches))
 
     async def _serve_relay(self, request: m.Relay, caller: Caller) -> AsyncIterator[object]:
         """The command line speaks to its own agent alone; what is meant for another device goes over that link."""
@@ -351,7 +380,7 @@ class Agent:
         collected_at = 0.0
         while True:
             now = asyncio.get_running_loop().time()
-            is_busy = self._conductor.is_busy or self._desk.run is not None
+            is_busy = self._is_in_run()
             if now - collected_at > _GARBAGE_SECONDS and not is_busy:
                 collected_at = now
                 wanted = self._journal.wanted_blobs()

@@ -18,7 +18,7 @@ import socket
 import struct
 import sys
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, cast
 
 import torch
@@ -175,9 +175,7 @@ class PortableGroup(_ProcessGroup):  # type: ignore[misc] # see _ProcessGroup
                     reduce.join(gathered[0], gathered[rank])
                 flat.copy_(gathered[0])
             else:
-                segments = flat.tensor_split(self.size())
-                self._ring_reduce("all_reduce", segments, reduce, owned=(self.rank() + 1) % self.size())
-                self._ring_gather("all_reduce", segments, first=(self.rank() + 1) % self.size())
+                self._ring("all_reduce", flat.tensor_split(self.size()), reduce, owned=self.rank(), is_gathered=True)
             reduce.finish(flat, self.size())
             _put_back(tensor, flat)
         return tensors
@@ -210,7 +208,7 @@ class PortableGroup(_ProcessGroup):  # type: ignore[misc] # see _ProcessGroup
         for output, given in zip(outputs, inputs, strict=True):
             segments = [_on_cpu(tensor).clone() for tensor in given]
             if self.size() > 1:
-                self._ring_reduce("reduce_scatter", segments, reduce, owned=self.rank())
+                self._ring("reduce_scatter", segments, reduce, owned=self.rank(), is_gathered=False)
             mine = segments[self.rank()]
             reduce.finish(mine, self.size())
             _put_back(output, mine)
@@ -246,28 +244,28 @@ class PortableGroup(_ProcessGroup):  # type: ignore[misc] # see _ProcessGroup
             found.append(place)
         return found
 
-    def _ring_reduce(self, name: str, segments: Sequence[Tensor], reduce: _Reduce, owned: int) -> None:
-        """Afterwards segment `owned` holds the sum of everybody's. `owned` differs by one from rank to rank."""
-        after, before = (self.rank() + 1) % self.size(), (self.rank() - 1) % self.size()
-        for step in range(self.size() - 1):
-            going = segments[(owned - 1 - step) % self.size()]
-            coming = segments[(owned - 2 - step) % self.size()]
-            for piece in _pieces(going):
-                self._senders[after].put(self._header(name, piece), piece)
-            for piece in _pieces(coming):
+    def _ring(self, name: str, segments: Sequence[Tensor], reduce: _Reduce, owned: int, is_gathered: bool) -> None:
+        """Afterwards segment `owned` holds everybody's reduced, and all segments do if it `is_gathered`. `owned` is one
+        apart from rank to rank.
+
+        What has come is passed on piece by piece, so that the two phases overlap. A piece that waits to be sent is
+        written again only with what follows from its having been received.
+        """
+        size, after, before = self.size(), (self.rank() + 1) % self.size(), (self.rank() - 1) % self.size()
+        for piece in _pieces(segments[(owned - 1) % size]):
+            self._send_on(name, after, piece)
+        for step in range(2, size + 1):
+            for piece in _pieces(segments[(owned - step) % size]):
                 other = torch.empty_like(piece)
                 self._receive(name, before, other)
                 reduce.join(piece, other)
-        self._flush()
-
-    def _ring_gather(self, name: str, segments: Sequence[Tensor], first: int) -> None:
-        """Everybody holds segment `first` (its own, one apart from rank to rank); afterwards everybody holds all."""
-        after, before = (self.rank() + 1) % self.size(), (self.rank() - 1) % self.size()
-        for step in range(self.size() - 1):
-            for piece in _pieces(segments[(first - step) % self.size()]):
-                self._senders[after].put(self._header(name, piece), piece)
-            for piece in _pieces(segments[(first - 1 - step) % self.size()]):
+                if step < size or is_gathered:
+                    self._send_on(name, after, piece)
+        for step in range(1, size if is_gathered else 1):
+            for piece in _pieces(segments[(owned - step) % size]):
                 self._receive(name, before, piece)
+                if step < size - 1:
+                    self._send_on(name, after, piece)
         self._flush()
 
     # -- bytes ---------------------------------------------------------------------------------------------------------
@@ -275,12 +273,16 @@ class PortableGroup(_ProcessGroup):  # type: ignore[misc] # see _ProcessGroup
     def _header(self, name: str, flat: Tensor) -> bytes:
         return _HEADER.pack(_MAGIC, _OPERATIONS[name], self._sequence, flat.numel() * flat.element_size())
 
+    def _send_on(self, name: str, peer: int, flat: Tensor) -> None:
+        """Beside whatever else is going on; the tensor must not change before it is gone."""
+        self._senders[peer].put(self._header(name, flat), flat)
+
     def _send_now(self, name: str, peer: int, flat: Tensor) -> None:
         self._peers[peer].sendall(self._header(name, flat) + bytes(_bytes(flat)))
 
     def _send_all(self, name: str, flat_by_peer: dict[int, Tensor], wait: bool = True) -> None:
         for peer, flat in flat_by_peer.items():
-            self._senders[peer].put(self._header(name, flat), flat)
+            self._send_on(name, peer, flat)
         if wait:
             self._flush()
 
@@ -401,12 +403,7 @@ def _meet(store: MeetingStore, rank: int, size: int, seconds: float) -> dict[int
             listener.settimeout(seconds)
             while len(lines) < size - 1:
                 line, _ = listener.accept()
-                line.settimeout(seconds)
-                caller = _hear(line).get("rank")
-                if not isinstance(caller, int) or not rank < caller < size or caller in lines:
-                    line.close()
-                    raise MemberGoneError(f"somebody connected as rank {caller!r:.20}")
-                lines[caller] = line
+                lines[_caller(line, seconds, range(rank + 1, size), lines)] = line
         except BaseException:
             for line in lines.values():
                 line.close()
@@ -415,6 +412,19 @@ def _meet(store: MeetingStore, rank: int, size: int, seconds: float) -> dict[int
         line.settimeout(seconds)
         line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return lines
+
+
+def _caller(line: socket.socket, seconds: float, ranks: range, met: Mapping[int, socket.socket]) -> int:
+    """Which rank has dialled us. Raises MemberGoneError, OSError; then the line is closed."""
+    try:
+        line.settimeout(seconds)
+        caller = _hear(line).get("rank")
+        if not isinstance(caller, int) or caller not in ranks or caller in met:
+            raise MemberGoneError(f"somebody connected as rank {caller!r:.20}")
+        return caller
+    except BaseException:
+        line.close()
+        raise
 
 
 def _compare(peer: int, ours: dict[str, Any], theirs: Any) -> None:

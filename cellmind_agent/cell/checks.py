@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cellmind_agent.network.interfaces import choose_interfaces, read_interfaces
+from cellmind_agent.planning.reach import Reach, explain
 from cellmind_agent.protocol.limits import FREE_SPACE_FLOOR_BYTES
 from cellmind_agent.protocol.messages import Check, PeerView, Versions
 
@@ -28,8 +29,8 @@ class Circumstances:
     peers: Sequence[PeerView]
 
 
-def run_checks(about: Circumstances) -> tuple[Check, ...]:
-    """Every check, in the order in which a person would want to read them."""
+def run_checks(about: Circumstances, reaches: Sequence[Reach]) -> tuple[Check, ...]:
+    """Every check, in the order in which a person would want to read them. `reaches` say who can dial whom."""
     return (
         Check(id="agent", verdict="ok", detail=f"serves on port {about.port}"),
         _home(about),
@@ -38,7 +39,10 @@ def run_checks(about: Circumstances) -> tuple[Check, ...]:
         _python(),
         _torch(about),
         _mdns(about),
+        *_multicast(about),
+        *_versions(about),
         *_peers(about),
+        *explain(reaches, about.peers),
     )
 
 
@@ -86,6 +90,24 @@ def _mdns(about: Circumstances) -> Check:
         fix = "cellmind-agent --interface NAME, or cellmindctl connect HOST:PORT"
         return Check(id="mdns", verdict="warning", detail="no network interface looks like a local network", fix=fix)
     return Check(id="mdns", verdict="ok", detail=", ".join(f"{i.name} {i.address}" for i in chosen))
+
+
+def _multicast(about: Circumstances) -> Iterator[Check]:
+    online = [peer for peer in about.peers if peer.paired and not peer.is_self and peer.state == "online"]
+    if about.uses_mdns and online and not any({"mdns", "unicast"} & set(peer.rungs) for peer in online):
+        why = (
+            f"{len(online)} devices are online and none is heard by mDNS: multicast is blocked (AP isolation, firewall)"
+        )
+        fix = "allow UDP port 5353, or leave it: known addresses work, and new devices join with `join --at`"
+        yield Check(id="multicast", verdict="warning", detail=why, fix=fix)
+
+
+def _versions(about: Circumstances) -> Iterator[Check]:
+    for peer in about.peers:
+        if peer.vitals and peer.vitals.versions.cellmind != about.versions.cellmind:
+            why = f"{peer.name} has CellMind {peer.vitals.versions.cellmind}, this device {about.versions.cellmind}"
+            fix = "pip install --upgrade cellmind, on the older one"
+            yield Check(id=f"version {peer.name}", verdict="warning", detail=why, fix=fix)
 
 
 def _peers(about: Circumstances) -> Iterator[Check]:

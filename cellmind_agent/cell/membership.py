@@ -57,6 +57,7 @@ class Membership:
         self.keyring = keyring
         self.invitation: Invitation | None = None
         self.listening_on: Callable[[], tuple[Address, ...]] = lambda: ()
+        self.look_at: Callable[[str], Awaitable[None]] | None = None
         self.changed: Callable[[frozenset[DeviceId]], Awaitable[None]] | None = None
         self._joined: asyncio.Queue[m.DeviceJoined] = asyncio.Queue()
         self._turn = asyncio.Lock()
@@ -185,6 +186,8 @@ class Membership:
             address = parse_address(at)
             if address.key:
                 return [(address, address.key)]
+            if self.look_at:  # its announcement, asked of that host alone, has the key
+                await self.look_at(address.host)
         deadline = time.monotonic() + _SEARCH_SECONDS
         while True:
             sightings = self._peers.inviters(nameplate(code))

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,7 +21,7 @@ from cellmind_agent.network.interfaces import choose_interfaces, read_interfaces
 from cellmind_agent.protocol.address import Address
 from cellmind_agent.protocol.announce import Announcement, from_txt, to_txt
 from cellmind_agent.protocol.errors import ProtocolError
-from cellmind_agent.protocol.limits import INTERFACE_POLL_SECONDS, SERVICE_TYPE
+from cellmind_agent.protocol.limits import INTERFACE_POLL_SECONDS, SERVICE_TYPE, UNICAST_SECONDS
 
 _log = logging.getLogger(__name__)
 _RESOLVE_MILLISECONDS = 3000
@@ -77,6 +78,33 @@ class Discovery:
                 with contextlib.suppress(OSError):
                     await self._zeroconf.async_update_service(self._info)
 
+    async def ask(self, hosts: Iterable[str] = ()) -> None:
+        """Ask from a port of our own, so that answers come back to us alone: for where multicast is not received, as on
+        phones, or does not get through, but a host is known. Takes UNICAST_SECONDS."""
+        near = [i.address for i in choose_interfaces(read_interfaces(), self._wanted)]
+        targets: list[str | None] = [None, *dict.fromkeys(hosts)] if near else list(dict.fromkeys(hosts))
+        asker: AsyncZeroconf | None = None
+        browsers: list[AsyncServiceBrowser] = []
+        try:
+            asker = AsyncZeroconf(interfaces=near or ["127.0.0.1"], ip_version=IPVersion.V4Only, unicast=True)
+            for host in targets:
+                heard = functools.partial(self._answered, host)
+                browsers.append(AsyncServiceBrowser(asker.zeroconf, SERVICE_TYPE, handlers=[heard], addr=host))
+            await asyncio.sleep(UNICAST_SECONDS)
+        except OSError as error:
+            _log.debug("cannot ask by unicast: %s", error)
+        finally:
+            for browser in browsers:
+                await browser.async_cancel()
+            if asker:
+                await asker.async_close()
+
+    def _answered(
+        self, host: str | None, zeroconf: Zeroconf, service_type: str, name: str, state_change: ServiceStateChange
+    ) -> None:
+        if state_change is not ServiceStateChange.Removed:
+            self._resolve_soon(zeroconf, name, "unicast", host)
+
     async def _start(self, addresses: tuple[str, ...]) -> None:
         self._addresses = addresses
         if not addresses:
@@ -122,13 +150,16 @@ class Discovery:
         if state_change is ServiceStateChange.Removed:
             self._lost(name.partition(".")[0])
             return
-        task = asyncio.get_running_loop().create_task(self._resolve(zeroconf, name))
+        self._resolve_soon(zeroconf, name, "mdns", None)
+
+    def _resolve_soon(self, zeroconf: Zeroconf, name: str, how: Literal["mdns", "unicast"], host: str | None) -> None:
+        task = asyncio.get_running_loop().create_task(self._resolve(zeroconf, name, how, host))
         self._resolving.add(task)
         task.add_done_callback(self._resolving.discard)
 
-    async def _resolve(self, zeroconf: Zeroconf, name: str) -> None:
+    async def _resolve(self, zeroconf: Zeroconf, name: str, how: Literal["mdns", "unicast"], host: str | None) -> None:
         info = AsyncServiceInfo(SERVICE_TYPE, name)
-        if not await info.async_request(zeroconf, _RESOLVE_MILLISECONDS) or not info.port:
+        if not await info.async_request(zeroconf, _RESOLVE_MILLISECONDS, addr=host) or not info.port:
             return
         try:
             announcement = from_txt(info.properties)
@@ -137,4 +168,4 @@ class Discovery:
             return
         addresses = tuple(Address(host=host, port=info.port) for host in info.parsed_addresses(IPVersion.V4Only)[:8])
         if self._announcement and announcement.device != self._announcement.device:
-            self._heard(Sighting(announcement=announcement, addresses=addresses))
+            self._heard(Sighting(announcement=announcement, addresses=addresses, how=how))

@@ -181,6 +181,10 @@ class Peers:
             raise UnreachableError(f"{name} cannot be reached now", "cellmindctl peers")
         return peer.link
 
+    def devices(self) -> list[DeviceId]:
+        """All other members."""
+        return list(self._peers)
+
     def online(self) -> list[DeviceId]:
         return [device for device, peer in self._peers.items() if peer.link and self._state(peer) == "online"]
 
@@ -203,8 +207,10 @@ class Peers:
     def known_addresses(self, device: DeviceId) -> tuple[Address, ...]:
         return tuple(self._book.of(device))
 
-    def key(self, device: DeviceId) -> bytes | None:
-        return self._peers[device].member.curve_key if device in self._peers else None
+    def missing_hosts(self) -> list[str] | None:
+        """Where members that are not linked were once; None when all are linked."""
+        missing = [device for device, peer in self._peers.items() if peer.link is None]
+        return [address.host for device in missing for address in self._book.of(device)] if missing else None
 
     def inviters(self, nameplate: str) -> list[Sighting]:
         """Who announces an open invitation of this number."""
@@ -224,6 +230,7 @@ class Peers:
                 addresses=tuple(str(address) for address in self._book.of(device)),
                 seen_seconds=None if (heard_at := self._heard_at(peer)) is None else now - heard_at,
                 how=peer.how,
+                rungs=tuple(dict.fromkeys(self._book.of(device).values())),
                 vitals=peer.vitals,
             )
             for device, peer in self._peers.items()
@@ -259,6 +266,15 @@ class Peers:
         if isinstance(channel, Connection):
             return await self.dial(channel.address, channel.curve_key)
         return None
+
+    async def try_dial(self, device: DeviceId, address: Address) -> m.Outcome:
+        """How dialling this member there ends, on a connection of its own."""
+        server_key = self._peers[device].member.curve_key
+        connection = Connection(self._context, self._keys, address, server_key, self._reception.hear)
+        with contextlib.suppress(CellmindError):
+            await connection.open(DIAL_SECONDS)
+        connection.cut()
+        return connection.outcome
 
     async def connect(self, address: Address) -> tuple[DeviceId, str]:
         """Which member listens at `address`? It is remembered there. Raises UnreachableError."""

@@ -78,6 +78,7 @@ class Tunnels:
         task = asyncio.create_task(self._serve_forwarder(listener, run, term, device), name=f"forwarder {run}")
         crossing.forwarders.add(task)
         task.add_done_callback(crossing.forwarders.discard)
+        task.add_done_callback(lambda _: listener.close())
         return int(listener.getsockname()[1])
 
     def end(self, run: RunId, term: int) -> None:
@@ -113,8 +114,8 @@ class Tunnels:
     # -- the side that asks ------------------------------------------------------------------------------------------
 
     async def _serve_forwarder(self, listener: socket.socket, run: RunId, term: int, device: DeviceId) -> None:
-        with listener:
-            local, _ = await asyncio.get_running_loop().sock_accept(listener)
+        local, _ = await asyncio.get_running_loop().sock_accept(listener)
+        listener.close()
         local.setblocking(False)
         try:
             channel = await self._reach(run, term, device)

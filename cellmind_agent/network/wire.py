@@ -33,6 +33,7 @@ from cellmind_agent.protocol.limits import (
     MAX_FRAMES,
     SEND_SECONDS,
 )
+from cellmind_agent.protocol.messages import Outcome
 from cellmind_agent.trust.identity import CurveKeys, new_curve_keys
 
 _DOMAIN = b"cellmind"
@@ -353,6 +354,7 @@ class Connection(Channel):
     def __init__(self, context: Context, keys: CurveKeys, address: Address, server_key: bytes, heard: Heard) -> None:
         super().__init__(server_key, address.host, str(address))
         self.address = address
+        self.outcome: Outcome = "silent"  # of `open`
         socket = context.socket(zmq.DEALER)
         _dial(socket, keys, server_key)
         monitor = socket.get_monitor_socket(
@@ -377,10 +379,13 @@ class Connection(Channel):
         except (TimeoutError, zmq.ZMQError) as error:
             raise UnreachableError(f"no answer from {self.address}") from error
         if event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
+            self.outcome = "unknown"
             raise NotPairedError(f"the agent at {self.address} does not know this device")
         if event != zmq.EVENT_HANDSHAKE_SUCCEEDED:
+            self.outcome = "refused" if event == zmq.EVENT_CLOSED else "other"
             why = "nobody listens there" if event == zmq.EVENT_CLOSED else "it is not the device that was looked for"
             raise UnreachableError(f"cannot reach {self.address}: {why}")
+        self.outcome = "reached"
 
     def try_send(self, frames: Sequence[Frame]) -> bool:
         if self.is_lost:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from cellmind_agent.protocol.ids import BlobId, parse_blob_id
@@ -37,3 +37,20 @@ def chunks(size: int, start: int = 0, chunk_bytes: int = CHUNK_BYTES) -> Iterato
     """The chunks of a blob of `size` bytes that are still to come when its first `start` bytes are there."""
     for offset in range(start, size, chunk_bytes):
         yield Chunk(offset=offset, length=min(chunk_bytes, size - offset))
+
+
+def num_chunks(ref: BlobRef) -> int:
+    return -(-ref.size // CHUNK_BYTES)
+
+
+def bitmap(indices: Iterable[int], count: int) -> bytes:
+    """A set of chunk numbers below `count` as bits, the lowest first."""
+    bits = bytearray(-(-count // 8))
+    for index in indices:
+        bits[index // 8] |= 1 << index % 8
+    return bytes(bits)
+
+
+def from_bitmap(bits: bytes, count: int) -> frozenset[int]:
+    """Whatever is beyond `count`, or missing below it, is not in the set."""
+    return frozenset(index for index in range(min(count, 8 * len(bits))) if bits[index // 8] >> index % 8 & 1)

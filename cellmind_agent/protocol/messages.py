@@ -17,6 +17,8 @@ C = TypeVar("C")
 Role = Literal["owner", "member"]
 State = Literal["online", "asleep", "gone"]
 Backend = Literal["gloo", "nccl", "portable"]
+# Of a dial: nobody answers at all; nothing listens; another device is there; it is there and does not know the dialler.
+Outcome = Literal["reached", "silent", "refused", "other", "unknown"]
 RunState = Literal["preparing", "training", "finished", "stopped", "failed"]
 
 MESSAGE_TYPES: dict[str, type[Any]] = {}
@@ -104,6 +106,7 @@ class PeerView:
     addresses: tuple[str, ...] = ()
     seen_seconds: float | None = None
     how: str | None = None  # which rung of the discovery ladder reached it
+    rungs: tuple[str, ...] = ()  # which rungs know an address of it
     vitals: Vitals | None = None
 
 
@@ -426,6 +429,31 @@ class BlobsFound:
 
 
 @message
+class FindChunks:
+    """Which chunks of a blob are there, also while it is still on its way in?"""
+
+    ref: BlobRef
+
+
+@message
+class ChunksFound:
+    chunks: bytes  # a bit for each, the lowest first
+    is_fetching: bool = False
+
+
+@message
+class HashChunks:
+    ref: BlobRef
+
+
+@message
+class ChunkHashes:
+    """SHA-256 of each chunk of a blob that is whole here."""
+
+    hashes: bytes
+
+
+@message
 class ReadBlob:
     ref: BlobRef
     offset: int
@@ -645,6 +673,23 @@ class ProbeGloo:
 @message
 class GlooProbed:
     fault: str | None = None
+
+
+@message
+class ProbeReach:
+    """Can the asked device dial this one? Tried on a fresh connection, at every address that it knows."""
+
+    device: DeviceId
+
+
+@message
+class ReachProbed:
+    """The best outcome of all addresses, and the asked device's clock."""
+
+    outcome: Outcome | None  # None: it knows no address
+    address: str | None
+    seconds: float
+    time: float
 
 
 # -- tunnels between trainers ------------------------------------------------------------------------------------------

@@ -254,9 +254,9 @@ class MemberDesk:
                 return None
             case "tunnel.forward":
                 before = params.get("before")
-                limit = 1 << 16 if before is None else _network_order(int(before))
+                limit = 1 << 16 if before is None else network_order(int(before))
                 device = roster[int(params["rank"])].device
-                return await self._tunnels.forward(run, term, device, lambda port: _network_order(port) < limit)
+                return await self._tunnels.forward(run, term, device, lambda port: network_order(port) < limit)
         raise ProtocolError(f"a trainer asked for {method!r:.60}")
 
     def _hear_trainer(self, part: _Part, name: str, fields: dict[str, Any]) -> None:
@@ -315,7 +315,7 @@ def _my_spans(spec: m.RunSpec, rank: int, request: m.TrainRound) -> list[tuple[i
     return found
 
 
-def _network_order(port: int) -> int:
+def network_order(port: int) -> int:
     """What comes out when a port is read as it lies in a socket address on this machine: gloo compares those."""
     return int.from_bytes(port.to_bytes(2, "big"), sys.byteorder)
 

@@ -1,9 +1,10 @@
 """Content-addressed blobs on disk. A blob appears whole and verified, or not at all (I8).
 
     blobs/<first two digits>/<sha256>      whole, read-only
-    blobs/partial/<sha256>                 the beginning of one that is still coming
+    blobs/partial/<sha256>                 the beginning of one that people are pushing
+    blobs/partial/<sha256>.chunks          one that comes in chunks from other devices (`gathering`)
 
-Bytes are appended in order, hashed when whole, renamed when right. A partial file survives a restart and is resumed.
+Both are hashed when whole and renamed when right; both survive a restart and are resumed.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from cellmind_agent.protocol.errors import BlobDamagedError, ProtocolError, Stor
 from cellmind_agent.protocol.ids import BlobId, parse_blob_id, short
 from cellmind_agent.protocol.limits import CHUNK_BYTES, FREE_SPACE_FLOOR_BYTES
 from cellmind_agent.storage.files import private_folder, sync_folder, translated_disk_errors
+from cellmind_agent.storage.gathering import Gathering
 
 _READ = 1 << 20
 
@@ -82,6 +84,20 @@ class BlobStore:
             self._publish(ref, self._partial(ref.id))
         return here + len(fresh)
 
+    def gather(self, ref: BlobRef, hashes: bytes) -> Gathering:
+        """Take the blob in by chunks whose hashes are these. Raises StorageFullError, BlobDamagedError."""
+        partial = self._partial(ref.id)
+        chunks = partial.with_name(f"{ref.id}.chunks")
+        self.check_space(0 if chunks.exists() else ref.size)
+        return Gathering(ref, hashes, chunks, begun=(partial,))
+
+    def finish(self, gathering: Gathering) -> None:
+        """Every chunk is there. Raises BlobDamagedError when the hashes were of something else: all is thrown away."""
+        with open(gathering.file, "rb") as file:
+            os.fsync(file.fileno())
+        self._publish(gathering.ref, gathering.file)
+        self._partial(gathering.ref.id).unlink(missing_ok=True)
+
     def adopt(self, path: Path) -> BlobRef:
         """Take a file of ours (a checkpoint's) in as a blob: linked where the file system can, else copied."""
         ref = ref_of_file(path)
@@ -118,7 +134,7 @@ class BlobStore:
         keep, freed = set(wanted), 0
         for path in self.root.glob("*/*"):
             status = path.stat()
-            if path.name not in keep and status.st_ctime < changed_before:
+            if path.name.partition(".")[0] not in keep and status.st_ctime < changed_before:
                 freed += status.st_size
                 path.unlink()
         return freed

@@ -14,10 +14,10 @@ STRANGER: frozenset[type] = frozenset({m.BeginJoin, m.ProveJoin})
 MEMBER: frozenset[type] = frozenset(
     {
         m.Hello, m.TellAddresses, m.Ping, m.Goodbye, m.Woke, m.GetKeyring, m.OfferKeyring, m.WatchVitals, m.ReadLog,
-        m.FindBlobs, m.ReadBlob, m.WriteBlob,
+        m.FindBlobs, m.FindChunks, m.HashChunks, m.ReadBlob, m.WriteBlob,
         m.StartRun, m.StopRun, m.ListRuns, m.GetRun, m.WatchRun,
         m.PrepareMember, m.TrainRound, m.CommitRound, m.DismissMember,
-        m.ProbeGloo, m.OpenTunnel, m.DialTunnel,
+        m.ProbeGloo, m.ProbeReach, m.OpenTunnel, m.DialTunnel,
         m.StoreSet, m.StoreGet, m.StoreAdd, m.StoreCompareSet, m.StoreCheck, m.StoreDelete,
         m.ListModels, m.KeepModel, m.RemoveModel, m.Answer,
         m.ListPeers, m.RunChecks, m.Ask,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import socket
 from pathlib import Path
 
 import click
 
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.errors import NoAgentsFoundError
+from cellmind_agent.protocol.limits import DEFAULT_PORT
 from cellmind_agent.protocol.messages import Check
 from cellmind_agent.protocol.plain import to_plain
 from cellmind_ctl.session import Session, command
@@ -22,7 +25,7 @@ def command_(session: Session, report: Path | None) -> int:
     try:
         checks = session.client.request(m.RunChecks(), m.ChecksRun).checks
     except NoAgentsFoundError as error:
-        checks = (Check(id="agent", verdict="error", detail=error.message, fix=error.hint),)
+        checks = (Check(id="agent", verdict="error", detail=error.message, fix=error.hint), *_taken_port())
     # 2. Show them, and keep them if wanted.
     plain = [to_plain(check) for check in checks]
     if report:
@@ -36,3 +39,16 @@ def command_(session: Session, report: Path | None) -> int:
                 print(f"{'':<8} fix: {check.fix}")
     # 3. The worst verdict decides the exit code.
     return 1 if any(check.verdict == "error" for check in checks) else 0
+
+
+def _taken_port() -> tuple[Check, ...]:
+    """No agent of this home runs: could one?"""
+    try:
+        with socket.create_server(("", DEFAULT_PORT)):
+            return ()
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            return ()
+    fix = f"end that one, or cellmind-agent --listen 0.0.0.0:{DEFAULT_PORT + 1}"
+    why = f"TCP port {DEFAULT_PORT} is taken by another program (or another home's agent)"
+    return (Check(id="port", verdict="warning", detail=why, fix=fix),)

@@ -91,7 +91,8 @@ class Network:
         if self.shared:
             run("tc", "-n", self.air, "qdisc", "add", "dev", port.name, "ingress")
             run(
-                *("tc", "-n", self.air, "filter", "add", "dev", port.name, "parent", "ffff:", "matchall"),
+                *("tc", "-n", self.air, "filter", "add", "dev", port.name, "parent", "ffff:", "protocol", "all"),
+                *("u32", "match", "u32", "0", "0"),
                 *("action", "mirred", "egress", "redirect", "dev", "medium"),
             )
         self.ports[device] = port

@@ -1,0 +1,117 @@
+"""A stand-in for an agent: the real port, links, tunnels and child line, for two devices and one trainer each.
+
+    python -m tests.bench.courier RANK OWN OTHER KEYS WORDS...     WORDS: the trainer's command
+
+OWN and OTHER are addresses; KEYS is a folder where the two leave their public keys. Rank 0 serves the store.
+"""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from cellmind_agent.network.link import Link
+from cellmind_agent.network.reception import Reception
+from cellmind_agent.network.tunnels import Tunnels
+from cellmind_agent.network.wire import Channel, Connection, Listener, new_context
+from cellmind_agent.protocol import messages as m
+from cellmind_agent.protocol.address import Address
+from cellmind_agent.protocol.ids import DeviceId, RunId
+from cellmind_agent.runs.member import network_order
+from cellmind_agent.runs.process import ChildProcess
+from cellmind_agent.runs.rendezvous import Rendezvous, store_answer, store_request
+from cellmind_agent.trust.identity import new_curve_keys
+from cellmind_agent.trust.permissions import Caller
+
+PORT = 7420
+RUN = RunId("run-0101-abcdef")
+DEVICES = (DeviceId("a" * 32), DeviceId("b" * 32))
+
+
+class Courier:
+    """One of two devices. Stands in for `Peers` as far as tunnels need one."""
+
+    def __init__(self, rank: int, own: str, other: str, keys: Path) -> None:
+        self.rank, self.own, self.other, self.folder = rank, own, other, keys
+        self.keys, self.context = new_curve_keys(), new_context()
+        self.tunnels = Tunnels(self)  # type: ignore[arg-type]
+        self.rendezvous = Rendezvous(RUN, 1)
+        store = (m.StoreSet, m.StoreGet, m.StoreAdd, m.StoreCompareSet, m.StoreCheck, m.StoreDelete)
+        handlers: dict[type, Any] = {**self.tunnels.handlers(), **dict.fromkeys(store, self.serve_store)}
+        self.reception = Reception(self.recognise, handlers)
+        self.listener = Listener(self.keys, lambda key: key == self.other_key(), self.reception.hear)
+        self.control: Link | None = None
+
+    def other_key(self) -> bytes:
+        path = self.folder / str(1 - self.rank)
+        return path.read_bytes() if path.exists() else b""
+
+    def recognise(self, channel: Channel) -> Caller:
+        return Caller(
+            standing="member",
+            curve_key=channel.curve_key,
+            device=DEVICES[1 - self.rank],
+            host=channel.host,
+            channel=channel,
+        )
+
+    def name(self, device: DeviceId) -> str:
+        return device
+
+    async def dial_again(self, device: DeviceId) -> Link:
+        address = Address(host=self.other, port=PORT)
+        connection = Connection(self.context, self.keys, address, self.other_key(), self.reception.hear)
+        await connection.open(5.0)
+        return Link(connection)
+
+    async def serve_store(self, request: Any, caller: Caller) -> Any:
+        return await self.rendezvous.answer(request)
+
+    async def serve_trainer(self, method: str, params: dict[str, Any]) -> Any:
+        if method == "tunnel.expose":
+            self.tunnels.expose(RUN, 1, params["port"])
+            return None
+        if method == "tunnel.forward":
+            limit = 1 << 16 if params["before"] is None else network_order(params["before"])
+            return await self.tunnels.forward(RUN, 1, DEVICES[params["rank"]], lambda port: network_order(port) < limit)
+        request = store_request(RUN, 1, method, params)
+        if self.rank == 0:
+            return store_answer(await self.rendezvous.answer(request))
+        assert self.control
+        async for answer in self.control.stream(request):
+            return store_answer(answer)
+        return None
+
+    async def run(self, words: list[str]) -> int:
+        await self.listener.open(self.own, PORT)
+        (self.folder / str(self.rank)).write_bytes(self.keys.public)
+        for _ in range(600):
+            if self.other_key():
+                break
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(0.5)
+        self.control = await self.dial_again(DEVICES[1 - self.rank])
+        self.tunnels.begin(RUN, 1, frozenset(DEVICES))
+        pipe = asyncio.subprocess.PIPE
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, *words, stdin=pipe, stdout=pipe, stderr=pipe, limit=1 << 23, start_new_session=True
+        )
+        child = ChildProcess("rank", process, self.serve_trainer, lambda name, fields: None)
+        ended = await child.ended()
+        await asyncio.sleep(0.5)
+        if process.returncode:
+            print(ended, file=sys.stderr)
+        await self.tunnels.close()
+        return process.returncode or 0
+
+
+if __name__ == "__main__":
+    number, here, there, folder = sys.argv[1:5]
+
+    async def main() -> int:
+        return await Courier(int(number), here, there, Path(folder)).run(sys.argv[5:])
+
+    code = asyncio.run(main())
+    sys.stderr.flush()
+    os._exit(code)

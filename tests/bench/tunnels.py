@@ -1,0 +1,98 @@
+"""What tunnels cost: all_reduce of two ranks in two network namespaces, against plain gloo in the same run.
+
+    python -m tests.bench.tunnels [--repeats 8] [--json FILE]      needs root (see tests/lab)
+
+Plain gloo goes straight over the network, in clear. The others go as in a run: trainer, loopback, agent, CURVE, agent,
+loopback, trainer. Peers alternate, and everything shares this machine's processors. Prints a table, writes JSON.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.lab import network
+from tests.lab.network import Network
+
+COUNT = 23_000_000
+WAYS = ("plain", "gloo", "portable")
+LINKS = (None, "100mbit")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=8)
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--json", type=Path, default=Path("tests/bench/results/tunnels.json"))
+    options = parser.parse_args()
+    load_before = os.getloadavg()[0]
+    found: dict[str, dict[str, list[float]]] = {}
+    for link in LINKS:
+        for _ in range(options.turns if link is None else 1):
+            for way in WAYS:
+                times = once(way, link, options.repeats if link is None else 2)
+                kept = found.setdefault(f"{link or 'unshaped'} {way}", {"large": [], "small": []})
+                for size in ("large", "small"):
+                    kept[size] += times[size]
+    report(found, options.json, load_before)
+    return 0
+
+
+def once(way: str, link: str | None, repeats: int) -> dict[str, list[float]]:
+    """Two fresh namespaces, two ranks; the seconds of each all_reduce."""
+    network.sweep()
+    lab = f"cmb{os.getpid() % 10000}"
+    network.register(lab)
+    made = Network(lab, link)
+    with tempfile.TemporaryDirectory() as folder:
+        ranks = []
+        try:
+            ports = [made.plug(name) for name in ("one", "two")]
+            for rank, port in enumerate(ports):
+                place = f"{ports[0].address}:29500" if way == "plain" else "-"
+                words = ["-m", "tests.bench.rank", way, str(rank), place, str(COUNT), str(repeats), f"{folder}/times"]
+                if way != "plain":
+                    other = ports[1 - rank].address
+                    words = ["-m", "tests.bench.courier", str(rank), port.address, other, folder, *words]
+                ranks.append(subprocess.Popen(["ip", "netns", "exec", port.namespace, sys.executable, *words]))
+            codes = [rank.wait(300) for rank in ranks]
+            if any(codes):
+                raise RuntimeError(f"{way} over {link}: ranks ended with {codes}")
+            found: dict[str, list[float]] = json.loads(Path(folder, "times").read_text())
+            return found
+        finally:
+            for rank in ranks:
+                rank.kill()
+                rank.wait()
+            made.close()
+            network.unregister(lab)
+
+
+def report(found: dict[str, dict[str, list[float]]], path: Path, load_before: float) -> None:
+    rows = {}
+    for name, times in found.items():
+        link = name.split()[0]
+        seconds = statistics.median(times["large"])
+        rows[name] = {
+            "seconds": seconds,
+            "gigabits_each_way": COUNT * 4 * 8 / seconds / 1e9,  # each of two ranks sends all of it once
+            "of_plain_gloo": statistics.median(found[f"{link} plain"]["large"]) / seconds,
+            "one_float_ms_p50": 1000 * statistics.median(times["small"]),
+            "one_float_ms_p95": 1000 * sorted(times["small"])[int(0.95 * len(times["small"]))],
+        }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    machine = {"cores": os.cpu_count(), "load_before": load_before, "load_after": os.getloadavg()[0]}
+    path.write_text(json.dumps({"machine": machine, "figures": rows, "values": found}, indent=1))
+    print(f"all_reduce of {COUNT:,} float32 between two namespaces, {os.cpu_count()} cores, load {load_before:.2f}")
+    print("| link, group | s | Gbit/s each way | of plain gloo | 1 float p50 (ms) | p95 |\n|---|---|---|---|---|---|")
+    for name, row in rows.items():
+        figures = "{seconds:.3f} | {gigabits_each_way:.2f} | {of_plain_gloo:.2f}".format(**row)
+        print(f"| {name} | {figures} | {row['one_float_ms_p50']:.2f} | {row['one_float_ms_p95']:.2f} |")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,175 @@
+"""Three devices on three hosts: one port each, nothing in clear, the same loss as one host, and trouble survived."""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.agents import Answer, Device, wait_for
+from tests.integration.test_run import CONFIG, LONG, TEXTS, make_project
+from tests.lab.capture import read_packets, streams
+from tests.lab.home import AGENT_PORT, Home, LabDevice, peers_of
+
+pytestmark = pytest.mark.timeout(300)
+NAMES = ("one", "two", "three")
+
+
+def all_online(device: Device, count: int = 3) -> bool:
+    peers = peers_of(device)
+    return len(peers) == count and {peer["state"] for peer in peers.values()} == {"online"}
+
+
+def train(device: Device, project: Path, *words: str) -> list[dict[str, Any]]:
+    done: Answer = device.ctl("train", "--json", "--yes", *words, cwd=project, timeout=200)
+    assert done.code == 0, done
+    return done.events
+
+
+def losses(events: list[dict[str, Any]]) -> tuple[float, float]:
+    """Held-out, before and after."""
+    found = [event["val_loss"] for event in events if event["event"] == "round_committed" and event["val_loss"]]
+    return found[0], found[-1]
+
+
+def project_of(folder: Path) -> Path:
+    """Without dropout, whose masks follow from the rank: then one host and three come to the same."""
+    return make_project(folder, {**CONFIG, "model": {**CONFIG["model"], "dropout": 0.0}})
+
+
+def test_three_hosts_train_as_one_and_nothing_on_the_air_can_be_read(home: Home, tmp_path: Path) -> None:
+    """gloo; then portable, since a member's gloo fails its probe; then one host alone; to the same loss."""
+    devices = [home.device(name, environment={"CELLMIND_NO_GLOO": "1"} if name == "three" else {}) for name in NAMES]
+    with home.captured(tmp_path / "air.pcap") as file:
+        home.cell.paired(list(devices))
+        project = project_of(tmp_path / "project")
+        pair = train(devices[0], project, "--devices", "one,two")
+        mixed = train(devices[0], project_of(tmp_path / "anew"))
+    alone = train(devices[0], project_of(tmp_path / "again"), "--devices", "one")
+    plans = [next(event for event in events if event["event"] == "plan") for events in (pair, mixed)]
+    assert [plan["backend"] for plan in plans] == ["gloo", "portable"]
+    assert plans[1]["backend_reason"] == "gloo does not work on three (switched off by CELLMIND_NO_GLOO)"
+    for events in (pair, mixed):
+        assert losses(events) == pytest.approx(losses(alone), abs=0.005)
+    committed = [event for event in mixed if event["event"] == "round_committed"]
+    assert committed[-1]["wire_bytes"] > 1_000_000
+    nothing_to_read(file, devices, project)
+
+
+def nothing_to_read(file: Path, devices: list[LabDevice], project: Path) -> None:
+    """Only the agents' port and mDNS; and in what passed there, nothing that is known to have passed."""
+    places = set()
+    for packet in read_packets(file):
+        if packet.protocol in ("tcp", "udp"):
+            places.add((packet.protocol, min(packet.source_port, packet.target_port)))
+    assert places == {("tcp", AGENT_PORT), ("udp", 5353)}
+    said = b"\0".join(streams(read_packets(file)).values())
+    assert len(said) > 1_000_000
+    secrets = [text.encode()[:24] for text in TEXTS]
+    for device in devices:
+        for blob in device.home.glob("blobs/??/*"):
+            data = blob.read_bytes()
+            secrets += [data[place : place + 24] for place in range(0, len(data) - 24, max(24, len(data) // 20))]
+    secrets += [b'"jsonrpc"', b"PrepareMember", b"loopback/0", b"StoreSet", b"safetensors", b"rank"]
+    found = [secret for secret in secrets if len(set(secret)) > 6 and secret in said]
+    assert found == []
+    assert sum(len(set(secret)) > 6 for secret in secrets) > 50
+
+
+def test_a_device_that_only_dials_out_trains(home: Home, tmp_path: Path) -> None:
+    devices = home.paired(*NAMES)
+    home.network.block_inbound("three")
+    devices[2].stop()
+    devices[2].start()
+    for device in devices:
+        wait_for(lambda device=device: all_online(device), 20, "all to be online")  # type: ignore[misc]
+    time.sleep(3)  # what was heard a moment ago counts as online
+    assert all(all_online(device) for device in devices)
+    events = train(devices[0], project_of(tmp_path / "project"), "--backend", "gloo")
+    plan = next(event for event in events if event["event"] == "plan")
+    assert {member["name"] for member in plan["roster"]} == set(NAMES)
+    assert events[-1]["event"] == "finished"
+    checks = {check["id"]: check for check in devices[0].ctl("doctor", "--json").data}
+    assert "firewall on three" in checks["reach one -> three"]["detail"]
+    assert checks["reach three -> one"]["verdict"] == "ok"
+
+
+@pytest.mark.parametrize(("trouble", "limit"), [("lid_closes", 5.0), ("power_cut", 1.0)])
+def test_a_lost_device_is_noticed_and_gloo_let_go(home: Home, tmp_path: Path, trouble: str, limit: float) -> None:
+    devices = home.paired(*NAMES)
+    make_project(tmp_path / "project", LONG)
+    training = devices[0].start_ctl("train", "--json", "--yes", "--backend", "gloo", cwd=tmp_path / "project")
+    assert training.stdout
+    roster: list[str] = []
+    for line in training.stdout:
+        event = json.loads(line)
+        if event["event"] == "plan":
+            roster = [member["name"] for member in event["roster"]]
+        if event["event"] == "round_committed" and event["step"] > 0:
+            break
+    victim = next(device for device in devices[1:] if device.name in roster[1:])
+    others = [device for device in devices if device is not victim]
+    trainers = [child for device in others for child in device.children()]
+    assert len(trainers) == 2
+    getattr(victim, trouble)()
+    started = time.monotonic()
+    for line in training.stdout:
+        if json.loads(line)["event"] in ("member_lost", "failed"):
+            break
+    assert time.monotonic() - started < limit
+    for trainer in trainers:
+        trainer.wait(timeout=max(0.1, limit - (time.monotonic() - started)))
+    training.communicate(timeout=30)
+    assert training.returncode == 1
+
+
+def test_a_forgotten_device_is_cut_off_within_a_second(home: Home, tmp_path: Path) -> None:
+    owner, out, stays = home.paired(*NAMES)
+    held = out.run("ss", "-Htn", "state", "established", "dst", owner.address).stdout
+    assert str(AGENT_PORT) in held
+    forgotten = owner.ctl("forget", "two")
+    assert forgotten.code == 0, forgotten
+    time.sleep(1.0)
+    for device in (owner, stays):
+        lines = device.run("ss", "-Htn", "state", "established", "dst", out.address).stdout
+        assert str(AGENT_PORT) not in lines
+        assert all_online(device, 2)
+
+
+def test_a_guest_finds_one_port(home: Home) -> None:
+    devices = home.paired("one", "two")
+    guest = home.device("guest", is_running=False)
+    script = (
+        "import socket,sys\nfor port in range(1, 65536):\n  s=socket.socket(); s.settimeout(2)\n"
+        "  if s.connect_ex((sys.argv[1], port)) == 0: print(port)\n  s.close()"
+    )
+    found = guest.run(sys.executable, "-c", script, devices[0].address, timeout=120).stdout.split()
+    assert found == [str(AGENT_PORT)]
+
+
+def test_without_multicast_one_known_address_is_enough(home: Home) -> None:
+    devices = home.paired(*NAMES)
+    home.network.set_multicast(False)
+    for device in devices:
+        device.stop()
+        (device.home / "addresses.json").unlink(missing_ok=True)
+    devices[0].start()
+    for device in devices[1:]:
+        device.options = ("--peer", f"{devices[0].address}:{AGENT_PORT}")
+        device.start()
+    started = time.monotonic()
+    for device in devices:
+        wait_for(lambda device=device: all_online(device), 10, "all to be online")  # type: ignore[misc]
+    assert time.monotonic() - started < 5
+
+
+def test_a_device_that_slept_says_so_and_is_back(home: Home) -> None:
+    one, two = home.paired("one", "two")
+    two.lid_closes()
+    wait_for(lambda: peers_of(one)["two"]["state"] == "asleep", 8, "the silence to be noticed")
+    time.sleep(4)
+    two.lid_opens()
+    wait_for(lambda: "two was asleep for" in one.log(), 10, "two to say that it slept")
+    wait_for(lambda: all_online(one, 2) and all_online(two, 2), 10, "both to be online")

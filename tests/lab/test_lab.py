@@ -1,0 +1,148 @@
+"""The lab does what it says, and cleans up after itself."""
+
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.agents import wait_for
+from tests.lab import network
+from tests.lab.capture import read_packets
+from tests.lab.home import Home, LabDevice
+
+SEND = """
+import socket, sys
+with socket.create_connection((sys.argv[1], 9)) as line:
+    line.sendall(bytes(int(sys.argv[2])))
+    line.shutdown(1)
+    line.recv(1)
+"""
+TAKE = """
+import socket
+l = socket.create_server(("", 9)); print("ready", flush=True)
+while True:
+    c = l.accept()[0]
+    while c.recv(1 << 16): pass
+    c.close()
+"""
+
+
+def plain(home: Home, *names: str, **wishes: float) -> list[LabDevice]:
+    """Devices without agents."""
+    return [home.device(name, is_running=False, **wishes) for name in names]  # type: ignore[arg-type]
+
+
+def seconds_to_send(one: LabDevice, other: LabDevice, count: int) -> float:
+    taking = other.spawn(sys.executable, "-c", TAKE)
+    assert taking.stdout
+    try:
+        assert taking.stdout.readline() == "ready\n"
+        started = time.monotonic()
+        assert one.run(sys.executable, "-c", SEND, other.address, str(count)).returncode == 0
+        return time.monotonic() - started
+    finally:
+        taking.kill()
+        taking.wait()
+        taking.stdout.close()
+
+
+def dials(one: LabDevice, other: LabDevice, port: int = 9) -> bool:
+    """Does the other's system answer at all, be it with a refusal?"""
+    script = (
+        "import socket,sys\ntry: socket.create_connection((sys.argv[1], int(sys.argv[2])), 1)\n"
+        "except ConnectionRefusedError: pass\nexcept OSError: sys.exit(1)"
+    )
+    return one.run(sys.executable, "-c", script, other.address, str(port)).returncode == 0
+
+
+def test_links_have_the_wanted_rate_and_bytes_are_counted(home: Home) -> None:
+    one, two = plain(home, "one", "two")
+    seconds = seconds_to_send(one, two, 5_000_000)
+    assert 0.35 < seconds < 1.0  # 0.4 s at 100 Mbit/s
+    for count in (home.network.bytes_sent("one"), home.network.bytes_received("two")):
+        assert 5_000_000 < count < 5_600_000
+
+
+def test_partitions_port_blocks_and_firewalls_come_and_go(home: Home) -> None:
+    one, two, three = plain(home, "one", "two", "three")
+    assert dials(one, two)
+    home.network.partition(["one"], ["two", "three"])
+    assert not dials(one, two)
+    assert dials(two, three)
+    home.network.heal()
+    assert dials(one, two)
+    home.network.block_port("two", 9)
+    assert not dials(one, two)
+    assert dials(one, two, 10)
+    home.network.block_inbound("three")
+    assert not dials(one, three, 10)
+    assert dials(three, one, 10)
+
+
+def test_shared_air_is_one_medium(tmp_path: Path) -> None:
+    why_not = network.why_not_here()
+    if why_not:
+        pytest.skip(why_not)
+    with Home(tmp_path, shared="100mbit") as home:
+        one, two, three, four = plain(home, "one", "two", "three", "four")
+        alone = seconds_to_send(one, two, 5_000_000)
+        with ThreadPoolExecutor() as pool:
+            both = list(pool.map(lambda pair: seconds_to_send(*pair, 5_000_000), ((one, two), (three, four))))
+        assert max(both) > 1.5 * alone
+
+
+def test_a_relay_delays_and_loses(home: Home) -> None:
+    one, two = plain(home, "one", "two")
+    (far,) = plain(home, "far", delay_seconds=0.05)
+    (bad,) = plain(home, "bad", loss=0.3)
+    assert seconds_to_send(one, far, 10) > seconds_to_send(one, two, 10) + 0.09  # connecting takes a round trip
+    assert seconds_to_send(one, bad, 200_000) < 60  # TCP gets it through
+
+
+def test_a_device_has_its_share_of_a_core(home: Home) -> None:
+    groups = network.control_groups(home.lab, "probe")
+    if "cpu" not in groups:
+        pytest.skip("no control group for cpu here")
+    slow = home.device("slow", is_running=False, cpu=0.2)
+    script = "import time\nend=time.monotonic()+1\nwhile time.monotonic()<end: pass\nprint(time.process_time())"
+    assert float(slow.run(sys.executable, "-c", script).stdout) < 0.5
+
+
+def test_a_capture_sees_each_frame_once(home: Home, tmp_path: Path) -> None:
+    one, two = plain(home, "one", "two")
+    with home.captured(tmp_path / "air.pcap") as file:
+        seconds_to_send(one, two, 300_000)
+    sent = [packet for packet in read_packets(file) if packet.protocol == "tcp" and packet.target_port == 9]
+    assert sum(len(packet.payload) for packet in sent) == 300_000
+    assert {(packet.source, packet.target) for packet in sent} == {(one.address, two.address)}
+
+
+def is_dead(process: int) -> bool:
+    """Ended, if perhaps not yet buried by its adoptive parent."""
+    return not psutil.pid_exists(process) or psutil.Process(process).status() == psutil.STATUS_ZOMBIE
+
+
+def test_what_a_crashed_lab_left_is_swept_and_nothing_else(tmp_path: Path, home: Home) -> None:
+    """Another process makes a home, and is killed."""
+    script = (
+        "import os, pathlib, sys; from tests.lab.home import Home; h = Home(pathlib.Path(sys.argv[1])); "
+        "d = h.device('one', is_running=False); s = d.spawn('sh', '-c', 'echo up; exec sleep 1000'); "
+        "s.stdout.readline(); print(h.lab, flush=True); os._exit(9)"
+    )
+    root = Path(__file__).parents[2]
+    words = [sys.executable, "-c", script, str(tmp_path)]
+    done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=root, check=False)
+    lab = done.stdout.strip()
+    assert f"{lab}-one" in network.run("ip", "netns", "list")
+    sleeping = network.run("ip", "netns", "pids", f"{lab}-one").split()
+    assert len(sleeping) == 1
+    network.sweep()
+    left = network.run("ip", "netns", "list")
+    assert lab not in left
+    assert home.lab in left
+    wait_for(lambda: is_dead(int(sleeping[0])), 5, "the process to end")
+    assert not (network.REGISTRY / lab).exists()

@@ -1,0 +1,187 @@
+"""The portable group: every rank gets the same bits, close to gloo's, and a lost rank is an error at once."""
+
+import contextlib
+import datetime
+import multiprocessing
+import os
+import socket
+import struct
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from model.collective import MemberGoneError, PortableGroup
+from model.groups import loopback_gloo, register
+
+LIMIT = datetime.timedelta(seconds=30)
+
+
+class Book:
+    """The store of ranks on one machine, in files."""
+
+    def __init__(self, folder: str, rank: int) -> None:
+        self._store, self._rank = dist.FileStore(f"{folder}/book"), rank
+        self._store.set_timeout(LIMIT)
+
+    def set(self, key: str, value: bytes) -> None:
+        self._store.set(key, value.decode())
+
+    def get(self, key: str) -> bytes:
+        return bytes(self._store.get(key))
+
+    def expose(self, port: int) -> None:
+        self.set(f"port/{self._rank}", str(port).encode())
+
+    def forwarder(self, rank: int) -> int:
+        return int(self.get(f"port/{rank}"))
+
+
+def meet(rank: int, size: int, folder: str, backend: str = "portable") -> None:
+    torch.set_num_threads(1)
+    register("portable", lambda _, *place: PortableGroup(Book(folder, rank), *place))
+    register("loopback", loopback_gloo)
+    store = dist.FileStore(f"{folder}/{backend}", size)
+    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=LIMIT)
+
+
+def play(target: Any, size: int, folder: Path, *arguments: Any) -> None:
+    """Each rank in a process of its own; all must end well."""
+    context = multiprocessing.get_context("spawn")
+    ranks = [context.Process(target=target, args=(rank, size, str(folder), *arguments)) for rank in range(size)]
+    for rank in ranks:
+        rank.start()
+    for rank in ranks:
+        rank.join(90)
+    codes = [rank.exitcode for rank in ranks]
+    for rank in ranks:
+        rank.kill()
+        rank.join()
+    assert codes == [0] * size
+
+
+def same_everywhere(tensor: torch.Tensor, size: int) -> bool:
+    gathered = [torch.empty_like(tensor) for _ in range(size)]
+    dist.all_gather(gathered, tensor)
+    return all(torch.equal(gathered[0].view(torch.uint8), other.view(torch.uint8)) for other in gathered)
+
+
+def every_collective(rank: int, size: int, folder: str) -> None:
+    meet(rank, size, folder)
+    for dtype in (torch.float32, torch.float64, torch.bfloat16, torch.int8, torch.int64):
+        for count in (0, 1, 7, 200_003):
+            values = [(torch.arange(count) % 5 + other).to(dtype) for other in range(size)]
+            tensor = values[rank].clone()
+            dist.all_reduce(tensor)
+            assert torch.equal(tensor, sum(values[1:], values[0])), (dtype, count)
+    for operation, expected in ((dist.ReduceOp.MAX, size), (dist.ReduceOp.MIN, 1), (dist.ReduceOp.AVG, (size + 1) / 2)):
+        tensor = torch.full((50_000,), rank + 1.0)
+        dist.all_reduce(tensor, op=operation)
+        assert tensor.unique().tolist() == [expected]
+    noise = torch.randn(100_001, generator=torch.Generator().manual_seed(rank))
+    dist.all_reduce(noise)
+    assert same_everywhere(noise, size)
+    columns = torch.ones(4, 6).t() * (rank + 1)  # not contiguous
+    dist.all_reduce(columns)
+    assert columns.unique().tolist() == [size * (size + 1) / 2]
+    tensor = torch.full((3,), rank)
+    dist.broadcast(tensor, src=size - 1)
+    assert tensor.tolist() == [size - 1] * 3
+    part = torch.empty(4)
+    dist.reduce_scatter(part, [torch.full((4,), other * 1.0) for other in range(size)])
+    assert part.tolist() == [rank * size] * 4
+    outputs = [torch.empty(2) for _ in range(size)]
+    dist.all_to_all(outputs, [torch.full((2,), 10.0 * rank + other) for other in range(size)])
+    assert [float(output[0]) for output in outputs] == [10.0 * other + rank for other in range(size)]
+    works = [dist.all_reduce(torch.ones(100_000), async_op=True) for _ in range(5)]
+    for work in works:
+        work.wait()
+        assert work.is_completed()
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_every_collective(tmp_path: Path, size: int) -> None:
+    play(every_collective, size, tmp_path)
+
+
+def ddp_on_both(rank: int, size: int, folder: str) -> None:
+    """The same training on gloo, then on ours: close to each other, and bit for bit the same on all ranks."""
+    weights = []
+    for backend in ("loopback", "portable"):
+        meet(rank, size, folder, backend)
+        torch.manual_seed(5)
+        model = DistributedDataParallel(nn.Sequential(nn.Linear(300, 200), nn.Tanh(), nn.Linear(200, 10)))
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        torch.manual_seed(100 + rank)
+        for _ in range(3):
+            optimizer.zero_grad()
+            model(torch.randn(16, 300)).pow(2).mean().backward()
+            optimizer.step()
+        flat = nn.utils.parameters_to_vector(model.parameters()).detach()
+        assert same_everywhere(flat, size)
+        weights.append(flat)
+        dist.barrier()
+        dist.destroy_process_group()
+    torch.testing.assert_close(weights[0], weights[1], rtol=1e-5, atol=1e-6)
+
+
+def test_ddp_runs_on_it_unchanged_and_as_on_gloo(tmp_path: Path) -> None:
+    play(ddp_on_both, 3, tmp_path)
+
+
+def one_dies(rank: int, size: int, folder: str) -> None:
+    meet(rank, size, folder)
+    dist.barrier()
+    if rank == 1:
+        os._exit(0)
+    for tensor in (torch.ones(1), torch.ones(1_000_000), torch.ones(1)):
+        try:
+            dist.all_reduce(tensor)
+            dist.all_reduce(tensor)
+        except MemberGoneError:
+            continue
+        raise AssertionError("a member is gone, and nobody noticed")
+    os._exit(0)
+
+
+def test_a_member_that_dies_is_an_error_at_once_and_for_good(tmp_path: Path) -> None:
+    play(one_dies, 3, tmp_path)
+
+
+def meet_wrongly(folder: Path, introduction: bytes) -> None:
+    """Rank 0 meets a rank 1 that introduces itself so."""
+    Book(str(folder), 1).set("portable/1", introduction)
+    with pytest.raises((MemberGoneError, ValueError)) as found:
+        PortableGroup(Book(str(folder), 0), 0, 2, datetime.timedelta(seconds=5))
+    assert "portable is 2 there and 1 here" in str(found.value) or b"portable" not in introduction
+
+
+@pytest.mark.parametrize("introduction", [b'{"portable": 2, "byteorder": "little", "size": 2}', b"[]", b"not JSON"])
+def test_another_version_is_named(tmp_path: Path, introduction: bytes) -> None:
+    meet_wrongly(tmp_path, introduction)
+
+
+@pytest.mark.parametrize("garbage", [struct.pack("<I", 1 << 30), struct.pack("<I", 2) + b"{]", b"GET / HTTP/1.1\r\n"])
+def test_whoever_connects_with_garbage_is_refused(tmp_path: Path, garbage: bytes) -> None:
+    book = Book(str(tmp_path), 0)
+    Book(str(tmp_path), 1).set("portable/1", b'{"portable": 1, "byteorder": "little", "size": 2}')
+
+    def intrude() -> None:
+        port = int(book.get("port/0"))
+        with contextlib.suppress(ConnectionError), socket.create_connection(("127.0.0.1", port)) as line:
+            line.sendall(garbage)
+            line.shutdown(socket.SHUT_WR)
+            line.recv(1)
+
+    intruder = threading.Thread(target=intrude)
+    intruder.start()
+    with pytest.raises((MemberGoneError, OSError)):
+        PortableGroup(book, 0, 2, datetime.timedelta(seconds=5))
+    intruder.join()

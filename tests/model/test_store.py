@@ -1,0 +1,90 @@
+"""What gloo publishes is understood, and what others are shown leads to forwarders."""
+
+import socket
+import struct
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model.probe import probe_gloo
+from model.store import GlooAddress, GlooStore, is_gloo_address
+
+
+def address(port: int, host: str = "laptop", family: int = socket.AF_INET, rest: bytes = b"garbage") -> bytes:
+    place = struct.pack("=H", family) + struct.pack(">H", port) + socket.inet_aton("127.0.0.1")
+    name = host.encode()
+    body = place + rest.ljust(120, b"?") + struct.pack("=Q", 7)
+    return struct.pack("=Q", len(name)) + name + struct.pack("=Q", 136) + body + bytes(16)
+
+
+class Line:
+    """A trainer's line to an agent that holds the store and opens forwarders."""
+
+    def __init__(self, values: dict[str, str]) -> None:
+        self.values, self.calls = values, []  # type: ignore[var-annotated]
+
+    def ask(self, method: str, params: dict[str, Any], seconds: float) -> Any:
+        self.calls.append((method, params))
+        match method:
+            case "store.set":
+                self.values[params["key"]] = params["data"]
+            case "store.get":
+                return self.values[params["keys"][0]]
+            case "tunnel.forward":
+                return 100
+        return None
+
+
+@given(st.integers(1, 65535), st.text(max_size=30))
+def test_an_address_keeps_all_but_the_port_and_the_garbage(port: int, host: str) -> None:
+    parsed = GlooAddress.parse(address(port, host))
+    assert parsed.port == port
+    shown = parsed.with_port(1234)
+    assert len(shown) == len(address(port, host))
+    assert b"garbage" not in shown
+    assert GlooAddress.parse(shown).port == 1234
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"", bytes(200), address(7)[:100], address(7, family=socket.AF_INET6), struct.pack("=Q", 1 << 60) + bytes(200)],
+)
+def test_another_layout_is_an_error_and_not_a_guess(value: bytes) -> None:
+    with pytest.raises(ValueError, match="gloo's address"):
+        GlooAddress.parse(value)
+
+
+def test_each_rank_dials_the_forwarders_of_those_below_it() -> None:
+    shared: dict[str, str] = {}
+    lines = [Line(shared) for _ in range(3)]
+    stores: list[Any] = [GlooStore(lines[rank], rank, 1.0) for rank in range(3)]  # type: ignore[arg-type]
+    for rank, store in enumerate(stores):
+        store.set(f"pg//cpu//0/{rank}", address(5000 + rank))
+    assert ("tunnel.expose", {"port": 5001}) in lines[1].calls
+    seen = [GlooAddress.parse(stores[1].get(f"pg//cpu//0/{rank}")).port for rank in range(3)]
+    assert seen == [100, 5001, 65535]
+    assert ("tunnel.forward", {"rank": 0, "before": 5001}) in lines[1].calls
+
+
+def test_ranks_on_the_same_loopback_meet_without_agents() -> None:
+    shared: dict[str, str] = {}
+    one: Any = GlooStore(Line(shared), 0, 1.0, frozenset({1}))  # type: ignore[arg-type]
+    two: Any = GlooStore(Line(shared), 1, 1.0, frozenset({0}))  # type: ignore[arg-type]
+    one.set("0/0", address(5000))
+    two.set("0/1", address(5001))
+    assert [GlooAddress.parse(two.get(f"0/{rank}")).port for rank in (0, 1)] == [5000, 5001]
+    assert [GlooAddress.parse(one.get(f"0/{rank}")).port for rank in (0, 1)] == [5000, 5001]
+    one.expose(6000)
+    assert two.forwarder(0) == 6000
+
+
+def test_only_long_values_under_a_rank_are_addresses() -> None:
+    assert is_gloo_address("pg//cpu//0/1", address(1))
+    assert not is_gloo_address("pg//cpu//0/1", b"short")
+    assert not is_gloo_address("portable/one", address(1))
+
+
+def test_the_probe_passes_where_gloo_works() -> None:
+    probe_gloo()
