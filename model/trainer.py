@@ -247,8 +247,12 @@ def choose_device(wish: str | None, rank: int) -> torch.device:
 
 
 def choose_threads(members_on_this_host: int) -> int:
-    """The cores that this process may use, shared with the members here: more threads than cores is catastrophic."""
+    """The cores that this process may use, shared with the members here: more threads than cores is catastrophic.
+    OMP_NUM_THREADS of the agent's environment, where people limit such things, is a limit here too."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    if limit.isdigit() and int(limit) > 0:
+        usable = min(usable, int(limit))
     return max(1, usable // max(1, members_on_this_host))
 
 

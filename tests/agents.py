@@ -54,6 +54,12 @@ class Device:
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     def start(self) -> "Device":
+        self.launch()
+        wait_for(lambda: (self.home / "agent.json").exists(), START_SECONDS, f"{self.name} to serve")
+        return self
+
+    def launch(self) -> None:
+        """Start, and do not wait for it to serve."""
         self.home.mkdir(parents=True, exist_ok=True)
         (self.home / "agent.json").unlink(missing_ok=True)
         command = (sys.executable, "-m", "cellmind_agent.main", "--home", str(self.home), "--name", self.name)
@@ -64,8 +70,6 @@ class Device:
                 stderr=screen,
                 env={**ENVIRONMENT, **self.environment},
             )
-        wait_for(lambda: (self.home / "agent.json").exists(), START_SECONDS, f"{self.name} to serve")
-        return self
 
     @property
     def control(self) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from zmq.auth.base import Authenticator
 from zmq.utils import z85
 from zmq.utils.monitor import parse_monitor_message
 
+from cellmind_agent.network.doorkeeper import Doorkeeper
 from cellmind_agent.protocol.address import Address
 from cellmind_agent.protocol.errors import CellmindError, LinkLostError, NotPairedError, UnreachableError
 from cellmind_agent.protocol.limits import (
@@ -37,6 +38,7 @@ from cellmind_agent.protocol.messages import Outcome
 from cellmind_agent.trust.identity import CurveKeys, new_curve_keys
 
 _DOMAIN = b"cellmind"
+_MAPPED = "::ffff:"  # how an IPv6 socket writes an IPv4 address
 _FIRST_WORD_SECONDS = 0.5  # who dials speaks at once
 _AT_ONCE = 16  # messages taken from one socket before the loop's other work has its turn
 _log = logging.getLogger(__name__)
@@ -218,6 +220,7 @@ class Listener:
         self._monitor: _Pump | None = None
         self._accepted: dict[bytes, _Accepted] = {}  # by route
         self._files: dict[int, _Accepted | None] = {}  # every open connection; None until it has said something
+        self._doorkeeper: Doorkeeper | None = None
         self.port = 0
 
     async def open(self, host: str, port: int) -> None:
@@ -226,7 +229,7 @@ class Listener:
         self._gate_task = asyncio.create_task(self._gate.serve(), name="zap gate")
         await self._prove_gate()
         router = self._make_router()
-        monitor = router.get_monitor_socket(zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED)
+        monitor = router.get_monitor_socket(zmq.EVENT_LISTENING | zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED)
         self._monitor = _Pump(monitor, self._hear_event)
         self._router = _Pump(router, self._hear)
         place = f"tcp://[{host}]" if ":" in host else f"tcp://{host}"
@@ -266,6 +269,8 @@ class Listener:
             self._monitor.close(0)
             self._router.close(200)
             self._router = None
+        if self._doorkeeper:
+            self._doorkeeper.close()
         if self._gate_task:
             self._gate_task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -288,7 +293,7 @@ class Listener:
         self._monitor.drain()  # an older connection may have ended that had the same file descriptor
         try:
             curve_key = key_from_text(cast(str, body.get("User-Id")))
-            host = cast(str, body.get("Peer-Address")).removeprefix("::ffff:")
+            host = cast(str, body.get("Peer-Address")).removeprefix(_MAPPED)
             file = int(cast(str, body.get("__fd")))
         except (zmq.ZMQError, ValueError):
             return None
@@ -297,6 +302,8 @@ class Listener:
         channel.when_lost(lambda: self._forget(route))
         if not self._admits(curve_key):  # removed between its handshake and its first word
             channel.cut()
+        elif self._doorkeeper:
+            self._doorkeeper.was_known(host)
         return channel
 
     def _forget(self, route: bytes) -> None:
@@ -304,8 +311,14 @@ class Listener:
 
     def _hear_event(self, frames: list[zmq.Frame]) -> None:
         event = parse_monitor_message([frame.bytes for frame in frames])
-        if event["event"] == zmq.EVENT_ACCEPTED:
-            self._files[int(event["value"])] = None
+        if event["event"] == zmq.EVENT_LISTENING:
+            self._doorkeeper = Doorkeeper(int(event["value"]))
+        elif event["event"] == zmq.EVENT_ACCEPTED:
+            file = int(event["value"])
+            self._files[file] = None
+            if self._doorkeeper:
+                place = _far_end(file) if _near_port(file) == self.port else None
+                self._doorkeeper.came(_plain_host(place))
         elif event["event"] == zmq.EVENT_DISCONNECTED:
             channel = self._files.pop(int(event["value"]), None)
             if channel:
@@ -434,11 +447,16 @@ def _dial(socket: Any, keys: CurveKeys, server_key: bytes) -> None:
     socket.setsockopt(zmq.RECONNECT_IVL, -1)
 
 
-def _far_end(file: int) -> object:
+def _plain_host(place: tuple[str, int] | None) -> str | None:
+    return place[0].removeprefix(_MAPPED) if place else None
+
+
+def _far_end(file: int) -> tuple[str, int] | None:
     """The other end's address and port, or None when the connection is gone."""
     try:
         with sockets.socket(fileno=os.dup(file)) as twin:
-            return twin.getpeername()
+            host, port, *_ = twin.getpeername()
+            return str(host), int(port)
     except OSError:
         return None
 

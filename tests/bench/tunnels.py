@@ -1,19 +1,26 @@
 """What tunnels cost: all_reduce of two ranks in two network namespaces, against plain gloo in the same run.
 
-    python -m tests.bench.tunnels [--repeats 8] [--json FILE]      needs root (see tests/lab)
+    python -m tests.bench.tunnels [--repeats 8] [--gigabytes 20] [--json FILE]      needs root (see tests/lab)
 
 Plain gloo goes straight over the network, in clear. The others go as in a run: trainer, loopback, agent, CURVE, agent,
-loopback, trainer. Peers alternate, and everything shares this machine's processors. Prints a table, writes JSON.
+loopback, trainer. Peers alternate, and everything shares this machine's processors. Then --gigabytes are carried by one
+pair, and what its agents' memory grew by. Prints tables, writes JSON.
 """
 
 import argparse
+import contextlib
 import json
+import math
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
+
+import psutil
 
 from tests.lab import network
 from tests.lab.network import Network
@@ -27,6 +34,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=8)
     parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--gigabytes", type=float, default=20.0, help="for the memory figure")
     parser.add_argument("--json", type=Path, default=Path("tests/bench/results/tunnels.json"))
     options = parser.parse_args()
     load_before = os.getloadavg()[0]
@@ -38,11 +46,27 @@ def main() -> int:
                 kept = found.setdefault(f"{link or 'unshaped'} {way}", {"large": [], "small": []})
                 for size in ("large", "small"):
                     kept[size] += times[size]
-    report(found, options.json, load_before)
+    grown = memory(options.gigabytes) if options.gigabytes else {}
+    report(found, grown, options.json, load_before)
     return 0
 
 
-def once(way: str, link: str | None, repeats: int) -> dict[str, list[float]]:
+def memory(gigabytes: float) -> dict[str, list[float]]:
+    """RSS in MB of the two agents after the first all_reduces and at the end."""
+    seen: list[list[float]] = []
+
+    def look(ranks: list[subprocess.Popen[bytes]]) -> None:
+        with contextlib.suppress(psutil.Error):
+            seen.append([psutil.Process(rank.pid).memory_info().rss / 1e6 for rank in ranks])
+
+    repeats = math.ceil(gigabytes * 1e9 / (2 * 4 * COUNT))  # in and out of each agent
+    once("gloo", None, repeats, look)
+    return {"early": seen[len(seen) // 5], "late": seen[-4]}
+
+
+def once(
+    way: str, link: str | None, repeats: int, look: Callable[[list[subprocess.Popen[bytes]]], None] | None = None
+) -> dict[str, list[float]]:
     """Two fresh namespaces, two ranks; the seconds of each all_reduce."""
     network.sweep()
     lab = f"cmb{os.getpid() % 10000}"
@@ -59,6 +83,9 @@ def once(way: str, link: str | None, repeats: int) -> dict[str, list[float]]:
                     other = ports[1 - rank].address
                     words = ["-m", "tests.bench.courier", str(rank), port.address, other, folder, *words]
                 ranks.append(subprocess.Popen(["ip", "netns", "exec", port.namespace, sys.executable, *words]))
+            while look and all(rank.poll() is None for rank in ranks):
+                look(ranks)
+                time.sleep(0.5)
             codes = [rank.wait(300) for rank in ranks]
             if any(codes):
                 raise RuntimeError(f"{way} over {link}: ranks ended with {codes}")
@@ -72,7 +99,9 @@ def once(way: str, link: str | None, repeats: int) -> dict[str, list[float]]:
             network.unregister(lab)
 
 
-def report(found: dict[str, dict[str, list[float]]], path: Path, load_before: float) -> None:
+def report(
+    found: dict[str, dict[str, list[float]]], grown: dict[str, list[float]], path: Path, load_before: float
+) -> None:
     rows = {}
     for name, times in found.items():
         link = name.split()[0]
@@ -86,12 +115,15 @@ def report(found: dict[str, dict[str, list[float]]], path: Path, load_before: fl
         }
     path.parent.mkdir(parents=True, exist_ok=True)
     machine = {"cores": os.cpu_count(), "load_before": load_before, "load_after": os.getloadavg()[0]}
-    path.write_text(json.dumps({"machine": machine, "figures": rows, "values": found}, indent=1))
+    path.write_text(json.dumps({"machine": machine, "figures": rows, "memory_mb": grown, "values": found}, indent=1))
     print(f"all_reduce of {COUNT:,} float32 between two namespaces, {os.cpu_count()} cores, load {load_before:.2f}")
     print("| link, group | s | Gbit/s each way | of plain gloo | 1 float p50 (ms) | p95 |\n|---|---|---|---|---|---|")
     for name, row in rows.items():
         figures = "{seconds:.3f} | {gigabits_each_way:.2f} | {of_plain_gloo:.2f}".format(**row)
         print(f"| {name} | {figures} | {row['one_float_ms_p50']:.2f} | {row['one_float_ms_p95']:.2f} |")
+    for place in range(2 if grown else 0):
+        early, late = grown["early"][place], grown["late"][place]
+        print(f"agent {place}: {early:.1f} MB RSS early, {late:.1f} MB at the end ({late - early:+.1f})")
 
 
 if __name__ == "__main__":

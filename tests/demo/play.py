@@ -7,6 +7,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 
@@ -14,6 +16,9 @@ import psutil
 import yaml
 
 from tests.agents import CTL, ENVIRONMENT, Cell, Device, states, wait_for
+from tests.lab import network
+from tests.lab.capture import read_packets
+from tests.lab.home import AGENT_PORT, Home
 
 PROMPT = "오늘 기분이 어때?"
 NAMES = ("laptop", "desktop", "phone")
@@ -31,20 +36,45 @@ CONFIG = {
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="./demo", description=__doc__)
+    parser.add_argument("--hosts", action="store_true", help="on three simulated hosts of one network (Linux, root)")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="keep homes and project in this folder")
     options = parser.parse_args()
+    why_not = network.why_not_here() if options.hosts else None
+    if why_not:
+        print(f"error: {why_not}\nhint: sudo ./demo --hosts, or ./demo", file=sys.stderr)
+        return 1
     started = time.monotonic()
     before = set(psutil.pids())
     with tempfile.TemporaryDirectory(prefix="cellmind-demo-") as folder:
-        play(options.keep.absolute() if options.keep else Path(folder))
+        place = options.keep.absolute() if options.keep else Path(folder)
+        if options.hosts:
+            play_on_hosts(place)
+        else:
+            cell = Cell(place)
+            play(place, cell, lambda name: cell.device(name, "--interface", "lo"), "here on one machine, its loopback")
     left = [p for p in psutil.process_iter(["cmdline"]) if p.pid not in before and "cellmind" in str(p.info["cmdline"])]
     say(f"no process is left behind: {not left}; {time.monotonic() - started:.0f} s in all")
     return 1 if left else 0
 
 
-def play(folder: Path) -> None:
+def play_on_hosts(folder: Path) -> None:
+    """Three network namespaces with a link of 100 Mbit/s each, and everything on the air recorded."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with Home(folder, link="100mbit") as home, home.captured(folder / "air.pcap") as air:
+        play(folder, home.cell, home.device, "three hosts on a network of 100 Mbit/s")
+        say("7. What was on the air")
+        carried: Counter[str] = Counter()
+        for packet in read_packets(air):
+            port = min(packet.source_port, packet.target_port)
+            carried[f"{packet.protocol} port {port}" if port else packet.protocol] += len(packet.payload)
+        for what, count in carried.most_common():
+            print(f"{what:<16} {count:>12,} bytes")
+        if {what for what in carried if what.startswith("tcp")} != {f"tcp port {AGENT_PORT}"}:
+            raise SystemExit("something went by another port")
+
+
+def play(folder: Path, cell: Cell, make: Callable[[str], Device], where: str) -> None:
     project = folder / "project"
-    cell = Cell(folder)
     try:
         say("1. Text: Korean dialogues, and a tokenizer trained on them")
         documents = write_project(project)
@@ -53,8 +83,8 @@ def play(folder: Path) -> None:
         run("python -m tokenizer", sys.executable, "-m", "tokenizer", "--input", text, "--model-prefix", "minigpt",
             "--character-coverage", "0.98", "--model-type", "bpe", "--vocab-size", "800", "--output-dir", "tokenizer",
             cwd=project)  # fmt: skip
-        say("2. Three agents find each other by mDNS (here on one machine, so on its loopback)")
-        devices = [cell.device(name, "--interface", "lo") for name in NAMES]
+        say(f"2. Three agents find each other by mDNS ({where})")
+        devices = [make(name) for name in NAMES]
         wait_for(lambda: list(states(devices[0]).values()).count("unpaired") == 2, 30, "the others to be heard")
         show(devices[0], "peers")
         say("3. They form a cell: a one-time code each")
@@ -126,7 +156,8 @@ def compare(devices: list[Device]) -> None:
 
 def show(device: Device, *words: str, cwd: Path | None = None) -> None:
     """A command as a person types it, with what it prints."""
-    run(f"{device.name}$ cellmindctl", *CTL, "--home", str(device.home), *words, cwd=cwd, words=words)
+    command = (*device.prefix, *CTL, "--home", str(device.home), *words)
+    run(f"{device.name}$ cellmindctl", *command, cwd=cwd, words=words)
 
 
 def run(title: str, *command: str, cwd: Path | None = None, words: tuple[str, ...] | None = None) -> None:

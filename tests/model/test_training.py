@@ -245,6 +245,9 @@ def test_matrices_decay_and_norms_do_not() -> None:
     assert all(p.dim() >= 2 for p in optimizer.param_groups[0]["params"])
 
 
-def test_members_of_one_host_share_its_cores() -> None:
+def test_members_of_one_host_share_its_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert choose_threads(1) == 1
+    monkeypatch.delenv("OMP_NUM_THREADS")
     assert choose_threads(1000) == 1
     assert choose_threads(1) >= choose_threads(2) >= 1

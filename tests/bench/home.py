@@ -1,0 +1,133 @@
+"""How soon devices of a home find each other, and notice that one is lost.
+
+    python -m tests.bench.home [--repeats 20] [--losses 5] [--json FILE]      needs root (see tests/lab)
+
+Three devices with links of 100 Mbit/s. Prints a table, writes JSON.
+"""
+
+import argparse
+import json
+import math
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+from tests.agents import wait_for
+from tests.integration.test_run import LONG, make_project
+from tests.lab.home import AGENT_PORT, Home, LabDevice, peers_of
+
+NAMES = ("one", "two", "three")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=20)
+    parser.add_argument("--losses", type=int, default=5)
+    parser.add_argument("--json", type=Path, default=Path("tests/bench/results/home.json"))
+    options = parser.parse_args()
+    load_before = os.getloadavg()[0]
+    found: dict[str, list[float]] = {}
+    with tempfile.TemporaryDirectory() as folder, Home(Path(folder), link="100mbit") as home:
+        devices = home.paired(*NAMES)
+        found["all three find each other, mDNS (s)"] = [discovery(devices) for _ in range(options.repeats)]
+        home.network.set_multicast(False)
+        peer = ("--peer", f"{devices[0].address}:{AGENT_PORT}")
+        for device in devices[1:]:
+            device.options = peer
+        found["the same without multicast, one known address (s)"] = [
+            discovery(devices) for _ in range(options.repeats)
+        ]
+        home.network.set_multicast(True)
+        for name, trouble, undo in (
+            ("a frozen member: the run is told (s)", LabDevice.lid_closes, LabDevice.lid_opens),
+            ("a killed member: the run is told (s)", LabDevice.power_cut, LabDevice.start),
+        ):
+            told, released = [], []
+            for _ in range(options.losses):
+                one, two = loss(devices, trouble, Path(folder) / "project")
+                undo(devices[2])
+                told.append(one)
+                released.append(two)
+            found[name] = told
+            found[name.replace("the run is told", "gloo has let go on all others")] = released
+    report(found, options, load_before)
+    return 0
+
+
+def discovery(devices: list[LabDevice]) -> float:
+    """All start at once, knowing no address; until each is linked with both others."""
+    for device in devices:
+        device.stop()
+        (device.home / "addresses.json").unlink(missing_ok=True)
+    before = [len(device.log()) for device in devices]
+    started = time.monotonic()
+    for device in devices:
+        device.launch()
+
+    def linked(place: int) -> bool:
+        said = devices[place].log()[before[place] :]
+        return all(f"linked with {name}" in said for name in NAMES if name != devices[place].name)
+
+    for place in range(len(devices)):
+        wait_for(lambda place=place: linked(place), 60, "all to be linked")  # type: ignore[misc]
+    return time.monotonic() - started
+
+
+def loss(devices: list[LabDevice], trouble: Callable[[LabDevice], object], project: Path) -> tuple[float, float]:
+    """Seconds until the watching terminal says so, and until the trainers of the others have ended."""
+    everybody = dict.fromkeys(NAMES, "online")
+    for device in devices:
+        wait_for(lambda device=device: states(device) == everybody, 60, "all online")  # type: ignore[misc]
+    make_project(project, LONG)
+    words = ("train", "--json", "--yes", "--backend", "gloo")
+    training = devices[0].start_ctl(*words, cwd=project)
+    assert training.stdout
+    for line in training.stdout:
+        event = json.loads(line)
+        if event["event"] == "round_committed" and event["step"] > 0:
+            break
+    trainers = [child for device in devices[:2] for child in device.children()]
+    trouble(devices[2])
+    started = time.monotonic()
+    for line in training.stdout:
+        if json.loads(line)["event"] in ("member_lost", "failed"):
+            break
+    told = time.monotonic() - started
+    psutil.wait_procs(trainers, timeout=60)
+    released = time.monotonic() - started
+    training.communicate(timeout=60)
+    return told, released
+
+
+def states(device: LabDevice) -> dict[str, object]:
+    return {name: peer["state"] for name, peer in peers_of(device).items()}
+
+
+def report(found: dict[str, list[float]], options: argparse.Namespace, load_before: float) -> None:
+    rows = {
+        name: {
+            "p50": statistics.median(values),
+            "p95": sorted(values)[math.ceil(0.95 * len(values)) - 1],
+            "worst": max(values),
+            "n": len(values),
+        }
+        for name, values in found.items()
+        if values
+    }
+    machine = {"cores": os.cpu_count(), "load_before": load_before, "load_after": os.getloadavg()[0]}
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    options.json.write_text(json.dumps({"machine": machine, "figures": rows, "values": found}, indent=1))
+    print(f"three devices, links of 100 Mbit/s, {os.cpu_count()} cores, load {load_before:.2f}")
+    print("| figure | p50 | p95 | worst | n |\n|---|---|---|---|---|")
+    for name, row in rows.items():
+        print("| {} | {p50:.2f} | {p95:.2f} | {worst:.2f} | {n} |".format(name, **row))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
