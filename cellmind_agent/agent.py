@@ -18,10 +18,11 @@ from cellmind_agent.cell.membership import Membership
 from cellmind_agent.config import AgentConfig
 from cellmind_agent.device.clocks import read_clocks
 from cellmind_agent.device.vitals import Situation, local_versions, read_vitals, really_differ
+from cellmind_agent.network.acquaintance import Greeting
 from cellmind_agent.network.discovery import Discovery
 from cellmind_agent.network.interfaces import choose_interfaces, read_interfaces
 from cellmind_agent.network.link import Link
-from cellmind_agent.network.peers import Greeting, Peers
+from cellmind_agent.network.peers import Peers
 from cellmind_agent.network.probes import Probes
 from cellmind_agent.network.reception import Handler, Reception
 from cellmind_agent.network.transfer import Transfer
@@ -344,7 +345,8 @@ class Agent:
             how="local",
             vitals=replace(self._vitals, run=self._desk.run, tokens_per_second=self._speed),
         )
-        return (myself, *self._peers.views())
+        carried = self._tunnels.carried_bytes()
+        return (myself, *(replace(view, carried_bytes=carried.get(view.id, 0)) for view in self._peers.views()))
 
     async def _serve_peers(self, request: m.ListPeers, caller: Caller) -> m.PeerList:
         return m.PeerList(peers=self._views())

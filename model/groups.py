@@ -70,16 +70,16 @@ def join(
     device: torch.device,
     seconds: float,
     near: Sequence[int] = (),
-    interface: str | None = None,
 ) -> Group:
     """Meet the others, of whom `near` share this loopback. Raises RuntimeError when they do not come within `seconds`.
 
-    Only NCCL, on a network that its owner trusts, leaves loopback: by `interface`.
+    Only NCCL, on a network that its owner trusts, leaves loopback, by an interface of its own choice.
     """
     if size > 1:
         limit = datetime.timedelta(seconds=seconds)
         if backend == "nccl":
-            os.environ.setdefault("NCCL_SOCKET_IFNAME", interface or "lo")
+            if len(near) == size - 1:
+                os.environ.setdefault("NCCL_SOCKET_IFNAME", "lo")
             torch.cuda.set_device(device)
             store = LinkStore(link, rank, seconds, frozenset(near))
             dist.init_process_group("nccl", store=store, rank=rank, world_size=size, timeout=limit)

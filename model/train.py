@@ -73,7 +73,7 @@ class _Program:
         torch.set_float32_matmul_precision("high")
         device = choose_device(os.environ.get("CELLMIND_DEVICE"), rank)
         seconds = float(orders["rendezvous_seconds"])
-        group = join(orders["backend"], rank, size, self._link, device, seconds, orders["near"], orders["interface"])
+        group = join(orders["backend"], rank, size, self._link, device, seconds, orders["near"])
         if rank == 0:
             self._metrics = Metrics(Path(orders["folder"]))
         self._trainer = Trainer(config, manifest, data, group, orders["total_steps"], self._metrics, self._link.tell)

@@ -107,6 +107,7 @@ class PeerView:
     seen_seconds: float | None = None
     how: str | None = None  # which rung of the discovery ladder reached it
     rungs: tuple[str, ...] = ()  # which rungs know an address of it
+    carried_bytes: int = 0  # in tunnels to and from it, since the asked agent started
     vitals: Vitals | None = None
 
 

@@ -209,7 +209,6 @@ class MemberDesk:
             "shards": [str(self._store.path(ref)) for ref in spec.shards],
             "folder": str(self._journal.run_folder(spec.run)),
             "resume": resume,
-            "interface": None,
             "rendezvous_seconds": RENDEZVOUS_SECONDS,
         }
 

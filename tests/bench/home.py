@@ -10,6 +10,7 @@ import json
 import math
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -84,9 +85,7 @@ def loss(devices: list[LabDevice], trouble: Callable[[LabDevice], object], proje
     everybody = dict.fromkeys(NAMES, "online")
     for device in devices:
         wait_for(lambda device=device: states(device) == everybody, 60, "all online")  # type: ignore[misc]
-    make_project(project, LONG)
-    words = ("train", "--json", "--yes", "--backend", "gloo")
-    training = devices[0].start_ctl(*words, cwd=project)
+    training = start_run(devices[0], make_project(project, LONG))
     assert training.stdout
     for line in training.stdout:
         event = json.loads(line)
@@ -103,6 +102,15 @@ def loss(devices: list[LabDevice], trouble: Callable[[LabDevice], object], proje
     released = time.monotonic() - started
     training.communicate(timeout=60)
     return told, released
+
+
+def start_run(device: LabDevice, project: Path) -> subprocess.Popen[str]:
+    """With all three: one that came back a moment ago may still be busy with the last run."""
+    while True:
+        planned = device.ctl("plan", "--json", cwd=project).data
+        if len(planned["roster"]) == len(NAMES):
+            return device.start_ctl("train", "--json", "--yes", "--backend", "gloo", cwd=project)
+        time.sleep(1)
 
 
 def states(device: LabDevice) -> dict[str, object]:
