@@ -28,7 +28,8 @@ def main() -> int:
             print(words, file=sys.stderr, flush=True)
             link.refuse(number, words)
             program.close()
-            return 1
+            sys.stderr.flush()
+            os._exit(1)  # a process group whose member is gone may take its time over being torn down
     return 0
 
 

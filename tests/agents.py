@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,7 @@ class Device:
     listen: str = "127.0.0.1:0"
     prefix: Sequence[str] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
+    has_probed_gloo: bool = True  # as a device has that trained before: a probe imports torch, for seconds
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     def start(self) -> "Device":
@@ -62,6 +64,8 @@ class Device:
         """Start, and do not wait for it to serve."""
         self.home.mkdir(parents=True, exist_ok=True)
         (self.home / "agent.json").unlink(missing_ok=True)
+        if self.has_probed_gloo:
+            (self.home / "gloo.json").write_text(json.dumps({"torch": version("torch"), "fault": None}))
         command = (sys.executable, "-m", "cellmind_agent.main", "--home", str(self.home), "--name", self.name)
         with open(self.home / "screen.txt", "ab") as screen:
             self.process = subprocess.Popen(

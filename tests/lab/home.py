@@ -28,6 +28,7 @@ class LabDevice(Device):
     """A device of a simulated home."""
 
     plug: Port
+    has_probed_gloo: bool = False
     groups: dict[str, Path] = field(default_factory=dict)
 
     @property
