@@ -22,6 +22,7 @@ from cellmind_agent.network.wire import Channel
 from cellmind_agent.protocol.errors import LinkLostError
 from cellmind_agent.protocol.limits import TUNNEL_PIECE_BYTES, TUNNEL_WINDOW_BYTES
 
+_AGAIN_SECONDS = 0.005
 _DATA, _CREDIT, _END, _CUT = b"D", b"C", b"E", b"X"
 
 
@@ -36,6 +37,7 @@ class Stream:
         self._credit = TUNNEL_WINDOW_BYTES
         self._waiting: deque[memoryview] = deque()  # for the program here
         self._num_waiting = self._num_taken = 0
+        self._unsent: deque[tuple[bytes, bytes]] = deque()  # while the channel takes no more frames
         self._has_sent_end = self._has_heard_end = self._is_over = False
         self.sent_bytes = self.heard_bytes = 0
         with contextlib.suppress(OSError):
@@ -69,16 +71,38 @@ class Stream:
             return
         self._credit -= count
         self.sent_bytes += count
-        if not self._credit:
-            self._loop.remove_reader(self._local.fileno())
         self._send(_DATA, self._piece[:count])
+        self._pause_or_read()
 
     def _send(self, kind: bytes, body: bytes | memoryview) -> None:
+        """In order; what the channel does not take now (many small frames on a slow link) is tried again."""
         try:
-            if not self._channel.try_send([kind, body]):  # the window is far below what a channel takes
-                self.cut()
+            if self._unsent or not self._channel.try_send([kind, body]):
+                self._unsent.append((kind, bytes(body)))
+                if len(self._unsent) == 1:
+                    self._loop.call_later(_AGAIN_SECONDS, self._send_again)
         except LinkLostError:
             self._finish()
+
+    def _send_again(self) -> None:
+        try:
+            while self._unsent and not self._is_over:
+                if not self._channel.try_send(self._unsent[0]):
+                    self._loop.call_later(_AGAIN_SECONDS, self._send_again)
+                    return
+                self._unsent.popleft()
+        except LinkLostError:
+            self._finish()
+        self._pause_or_read()
+
+    def _pause_or_read(self) -> None:
+        """The program is read while there is credit for its bytes and the channel takes them."""
+        if self._is_over or self._has_sent_end:
+            return
+        if self._credit and not self._unsent:
+            self._loop.add_reader(self._local.fileno(), self._read)
+        else:
+            self._loop.remove_reader(self._local.fileno())
 
     # -- from the channel to the program -----------------------------------------------------------------------------
 
@@ -133,19 +157,18 @@ class Stream:
             self._send(_CREDIT, struct.pack("<I", taken))
 
     def _give_credit(self, count: int) -> None:
-        if not self._credit and not self._has_sent_end:
-            self._loop.add_reader(self._local.fileno(), self._read)
         self._credit += count
         if self._credit > TUNNEL_WINDOW_BYTES:
             self.cut()
             return
+        self._pause_or_read()
         self._close_if_done()
 
     # -- the end -----------------------------------------------------------------------------------------------------
 
     def _close_if_done(self) -> None:
         all_came_back = self._credit == TUNNEL_WINDOW_BYTES
-        if self._has_sent_end and self._has_heard_end and not self._waiting and all_came_back:
+        if self._has_sent_end and self._has_heard_end and not self._waiting and not self._unsent and all_came_back:
             self._finish()
 
     def _finish(self) -> None:

@@ -5,8 +5,10 @@ Needs Linux, root, iproute2 and nftables. Everything made carries the lab's name
 
 from __future__ import annotations
 
+import functools
 import json
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -20,13 +22,25 @@ SUBNET = "10.77.0"
 BURST = "256kb"  # segmentation offload makes packets of 64 KB: a smaller bucket never lets them through
 
 
+@functools.cache
 def why_not_here() -> str | None:
-    """Why this machine cannot have labs, or None."""
+    """Why this machine cannot have labs, or None. Tried, since containers have roots of little power."""
     if sys.platform != "linux" or os.geteuid() != 0:
         return "simulated homes need Linux and root"
     missing = [tool for tool in ("ip", "tc", "nft") if shutil.which(tool) is None]
     if missing:
         return f"simulated homes need {', '.join(missing)} (iproute2, nftables)"
+    lab = f"cmt{secrets.token_hex(3)}"
+    try:
+        made = Network(lab, link="100mbit", shared="100mbit")
+        try:
+            made.plug("one")
+            made.block_port("one", 9)
+        finally:
+            made.close()
+    except RuntimeError as error:
+        remove_namespaces(lab)
+        return f"simulated homes cannot be made here: {error}"
     return None
 
 

@@ -210,6 +210,46 @@ def test_a_lost_connection_is_felt_at_both_ends() -> None:
     asyncio.run(play())
 
 
+def test_a_channel_that_takes_no_more_for_a_while_loses_nothing() -> None:
+    class Full(Channel):
+        """Takes nothing until it is told to."""
+
+        def __init__(self) -> None:
+            super().__init__(b"", "", "full")
+            self.takes = False
+            self.said: list[tuple[bytes, bytes]] = []
+
+        def try_send(self, frames: Any) -> bool:
+            if self.takes:
+                self.said.append((bytes(frames[0]), bytes(frames[1])))
+            return self.takes
+
+        def cut(self) -> None:
+            self._lose()
+
+    async def play() -> None:
+        near, far = socket.socketpair()
+        near.setblocking(False)
+        channel, ended = Full(), asyncio.Event()
+        stream = Stream(near, channel, ended.set)
+        for number in range(20):
+            far.sendall(bytes([number]) * 10)
+            await asyncio.sleep(0.001)
+        far.close()
+        await asyncio.sleep(0.05)
+        channel.takes = True
+        await asyncio.sleep(0.1)
+        assert b"".join(body for kind, body in channel.said if kind == b"D") == b"".join(
+            bytes([number]) * 10 for number in range(20)
+        )
+        assert channel.said[-1] == (b"E", b"")
+        assert not ended.is_set()
+        stream.cut()
+        assert ended.is_set()
+
+    asyncio.run(play())
+
+
 def test_a_stream_beyond_its_credit_is_cut() -> None:
     class Greedy(Channel):
         """A channel whose other end sends what it likes."""
