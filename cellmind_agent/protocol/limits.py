@@ -24,7 +24,7 @@ MAX_CHILD_LINE_BYTES: Final = (
     8 * 1024 * 1024
 )  # a trainer's line holds one store value at most; our own child, so lenient
 STRANGERS_AT_ONCE: Final = 100  # connections that have not said whose they are; a class that starts up stays below
-STRANGERS_PER_SECOND: Final = 20  # a handshake costs a millisecond: a flood of them takes 2 % of a core, no more
+STRANGERS_PER_SECOND: Final = 20  # what a flood may still cost us, if a handshake costs about a millisecond: 2 %
 SHUT_SECONDS: Final = 1.0  # how long nobody new gets in, where it is not known whose flood it is
 BAN_SECONDS: Final = 10.0  # how long one address gets no packet through to the port
 HIGH_WATER_MARK: Final = 1000
