@@ -191,12 +191,13 @@ class Cell:
         assert not alive, f"orphans: {alive}"
 
 
-def pair(inviter: Device, joiner: Device, *options: str) -> None:
-    """Invite and join, as two people would."""
+def pair(inviter: Device, joiner: Device, *options: str, by_key: bool = True) -> None:
+    """Invite and join, as two people would: typing the whole address that `invite` prints, or only HOST:PORT of it."""
     inviting = inviter.start_ctl("invite", "--json", *options)
     assert inviting.stdout
     opened = json.loads(inviting.stdout.readline())["data"]
-    joined = joiner.ctl("join", opened["code"], "--at", opened["addresses"][0], "--json")
+    address = opened["addresses"][0]
+    joined = joiner.ctl("join", opened["code"], "--at", address if by_key else address.partition("/")[0], "--json")
     assert joined.code == 0, joined
     out, err = inviting.communicate(timeout=15)
     assert inviting.returncode == 0, err

@@ -94,10 +94,8 @@ def _mdns(about: Circumstances) -> Check:
 
 def _multicast(about: Circumstances) -> Iterator[Check]:
     online = [peer for peer in about.peers if peer.paired and not peer.is_self and peer.state == "online"]
-    if about.uses_mdns and online and not any({"mdns", "unicast"} & set(peer.rungs) for peer in online):
-        why = (
-            f"{len(online)} devices are online and none is heard by mDNS: multicast is blocked (AP isolation, firewall)"
-        )
+    if about.uses_mdns and online and not any(peer.is_announced for peer in online):
+        why = f"{len(online)} devices are online and mDNS hears none: multicast is blocked (AP isolation, firewall)"
         fix = "allow UDP port 5353, or leave it: known addresses work, and new devices join with `join --at`"
         yield Check(id="multicast", verdict="warning", detail=why, fix=fix)
 

@@ -92,6 +92,7 @@ class Acquaintance:
         self.how: How | None = None
         self.vitals: m.Vitals | None = None
         self.goodbye: Literal["stopping", "sleeping"] | None = None
+        self.is_announced = False  # mDNS hears it now
         self.slept: float | None = None  # seconds that this machine slept, which the other has not been told yet
         self._book, self._dialler, self._reception, self._greeting = book, dialler, reception, greeting
         self._called: Link | None = None  # over a connection that it dialled

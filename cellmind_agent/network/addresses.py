@@ -40,14 +40,14 @@ class AddressBook:
         return self._found.get(device, {})
 
     def learn(self, device: DeviceId, addresses: Iterable[Address], rung: Rung) -> bool:
-        """Is there anything new in it?"""
+        """Is there anything new in it? An address keeps the most trusted rung that gave it."""
         known = self._found[device]
-        fresh = [address for address in addresses if known.get(address) != rung]
-        for address in fresh:
-            known[address] = rung
+        before = set(known)
+        for address in addresses:
+            known[address] = max(known.get(address, rung), rung, key=_TRUST.index)
         while len(known) > _MAX_ADDRESSES:
             del known[min(known, key=lambda address: _TRUST.index(known[address]))]
-        return bool(fresh)
+        return not before.issuperset(known)
 
     def prefer(self, device: DeviceId, address: Address) -> None:
         """It answered there: try that first next time, also after a restart."""

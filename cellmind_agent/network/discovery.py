@@ -34,7 +34,7 @@ class Sighting:
 
     announcement: Announcement
     addresses: tuple[Address, ...]
-    how: Literal["mdns", "unicast"] = "mdns"
+    how: Literal["mdns", "unicast"] = "mdns"  # unicast: a host that was known was asked alone
 
 
 class Discovery:
@@ -103,7 +103,7 @@ class Discovery:
         self, host: str | None, zeroconf: Zeroconf, service_type: str, name: str, state_change: ServiceStateChange
     ) -> None:
         if state_change is not ServiceStateChange.Removed:
-            self._resolve_soon(zeroconf, name, "unicast", host)
+            self._resolve_soon(zeroconf, name, host)
 
     async def _start(self, addresses: tuple[str, ...]) -> None:
         self._addresses = addresses
@@ -150,16 +150,16 @@ class Discovery:
         if state_change is ServiceStateChange.Removed:
             self._lost(name.partition(".")[0])
             return
-        self._resolve_soon(zeroconf, name, "mdns", None)
+        self._resolve_soon(zeroconf, name, None)
 
-    def _resolve_soon(self, zeroconf: Zeroconf, name: str, how: Literal["mdns", "unicast"], host: str | None) -> None:
-        task = asyncio.get_running_loop().create_task(self._resolve(zeroconf, name, how, host))
+    def _resolve_soon(self, zeroconf: Zeroconf, name: str, host: str | None) -> None:
+        task = asyncio.get_running_loop().create_task(self._resolve(zeroconf, name, host))
         self._resolving.add(task)
         task.add_done_callback(self._resolving.discard)
 
-    async def _resolve(self, zeroconf: Zeroconf, name: str, how: Literal["mdns", "unicast"], host: str | None) -> None:
+    async def _resolve(self, zeroconf: Zeroconf, name: str, asked: str | None) -> None:
         info = AsyncServiceInfo(SERVICE_TYPE, name)
-        if not await info.async_request(zeroconf, _RESOLVE_MILLISECONDS, addr=host) or not info.port:
+        if not await info.async_request(zeroconf, _RESOLVE_MILLISECONDS, addr=asked) or not info.port:
             return
         try:
             announcement = from_txt(info.properties)
@@ -168,4 +168,5 @@ class Discovery:
             return
         addresses = tuple(Address(host=host, port=info.port) for host in info.parsed_addresses(IPVersion.V4Only)[:8])
         if self._announcement and announcement.device != self._announcement.device:
+            how: Literal["mdns", "unicast"] = "unicast" if asked else "mdns"
             self._heard(Sighting(announcement=announcement, addresses=addresses, how=how))

@@ -79,10 +79,13 @@ class Peers:
             if device in self._strangers or len(self._strangers) < _MAX_STRANGERS:
                 self._strangers[device] = sighting
             return
+        peer.is_announced |= sighting.how == "mdns"
         peer.learn(sighting.addresses, sighting.how)
 
     def unsighted(self, beginning: str) -> None:
         """mDNS says that the device whose id begins so is gone. For members only silence counts, so strangers go."""
+        for device, peer in self._peers.items():
+            peer.is_announced &= not device.startswith(beginning)
         for device in [device for device in self._strangers if device.startswith(beginning)]:
             del self._strangers[device]
 
@@ -183,7 +186,7 @@ class Peers:
                 addresses=tuple(str(address) for address in self._book.of(device)),
                 seen_seconds=peer.seen_seconds(),
                 how=peer.how,
-                rungs=tuple(dict.fromkeys(self._book.of(device).values())),
+                is_announced=peer.is_announced,
                 vitals=peer.vitals,
             )
             for device, peer in self._peers.items()
@@ -197,7 +200,7 @@ class Peers:
                 state="online",
                 is_self=False,
                 addresses=tuple(str(address) for address in seen.addresses),
-                how="mdns",
+                how=seen.how,
             )
             for device, seen in self._strangers.items()
         ]

@@ -106,7 +106,7 @@ class PeerView:
     addresses: tuple[str, ...] = ()
     seen_seconds: float | None = None
     how: str | None = None  # which rung of the discovery ladder reached it
-    rungs: tuple[str, ...] = ()  # which rungs know an address of it
+    is_announced: bool = False  # multicast DNS hears it now
     carried_bytes: int = 0  # in tunnels to and from it, since the asked agent started
     vitals: Vitals | None = None
 

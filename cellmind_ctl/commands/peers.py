@@ -89,6 +89,7 @@ def peer_json(peer: PeerView) -> dict[str, Any]:
         "battery": to_plain(vitals.battery) if vitals else None,
         "tokens_per_second": _value(vitals.tokens_per_second) if vitals else None,
         "run": vitals.run if vitals else None,
+        "carried_bytes": peer.carried_bytes,
         "last_seen": seen,
     }
 

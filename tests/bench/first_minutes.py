@@ -7,9 +7,6 @@ On one machine, over loopback. Discovery is by mDNS; the rest uses known address
 
 import argparse
 import json
-import math
-import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -21,6 +18,7 @@ from typing import Any
 import psutil
 
 from tests.agents import CTL, ENVIRONMENT, Cell, Device, pair, states, wait_for
+from tests.bench.results import Results, spread
 from tests.integration.test_run import CONFIG, make_project
 
 IDLE_SECONDS = 30.0
@@ -32,14 +30,14 @@ def main() -> int:
     parser.add_argument("--repeats", type=int, default=20)
     parser.add_argument("--json", type=Path, default=Path("tests/bench/results/first_minutes.json"))
     options = parser.parse_args()
-    load_before = os.getloadavg()[0]
+    results = Results(options.json)
     figures: dict[str, list[float]] = {
         "bare `python -c pass` (ms)": measure(options.repeats, lambda: milliseconds(*PYTHON_START)),
         "cellmindctl --help (ms)": measure(options.repeats, lambda: milliseconds(*CTL, "--help")),
         "discovery by mDNS, agent start to linked (s)": discovery(options.repeats),
     }
     figures |= with_a_cell(options.repeats)
-    report(figures, options.json, load_before)
+    report(figures, results)
     return 0
 
 
@@ -135,19 +133,10 @@ def seconds(work: Callable[[], Any]) -> float:
     return time.monotonic() - started
 
 
-def report(figures: dict[str, list[float]], path: Path, load_before: float) -> None:
-    rows = {
-        name: {
-            "p50": statistics.median(values),
-            "p95": sorted(values)[math.ceil(0.95 * len(values)) - 1],
-            "n": len(values),
-        }
-        for name, values in figures.items()
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    machine = {"cores": os.cpu_count(), "load_before": load_before, "load_after": os.getloadavg()[0]}
-    path.write_text(json.dumps({"machine": machine, "figures": rows, "values": figures}, indent=1))
-    print(f"| figure | p50 | p95 | n |\n|---|---|---|---|  <!-- load {load_before:.2f}, {os.cpu_count()} cores -->")
+def report(figures: dict[str, list[float]], results: Results) -> None:
+    rows = {name: spread(values) for name, values in figures.items()}
+    results.save(rows, figures)
+    print(f"{results.about()}\n| figure | p50 | p95 | n |\n|---|---|---|---|")
     for name, row in rows.items():
         print(f"| {name} | {row['p50']:.2f} | {row['p95']:.2f} | {row['n']} |")
 

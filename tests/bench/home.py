@@ -7,9 +7,6 @@ Three devices with links of 100 Mbit/s. Prints a table, writes JSON.
 
 import argparse
 import json
-import math
-import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -20,6 +17,7 @@ from pathlib import Path
 import psutil
 
 from tests.agents import wait_for
+from tests.bench.results import Results, spread
 from tests.integration.test_run import LONG, make_project
 from tests.lab.home import AGENT_PORT, Home, LabDevice, peers_of
 
@@ -32,7 +30,7 @@ def main() -> int:
     parser.add_argument("--losses", type=int, default=4)
     parser.add_argument("--json", type=Path, default=Path("tests/bench/results/home.json"))
     options = parser.parse_args()
-    load_before = os.getloadavg()[0]
+    results = Results(options.json)
     found: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder, Home(Path(folder), link="100mbit") as home:
         devices = home.paired(*NAMES)
@@ -57,7 +55,7 @@ def main() -> int:
                 released.append(two)
             found[name] = told
             found[name.replace("the run is told", "gloo has let go on all others")] = released
-    report(found, options, load_before)
+    report(found, results)
     return 0
 
 
@@ -118,21 +116,10 @@ def states(device: LabDevice) -> dict[str, object]:
     return {name: peer["state"] for name, peer in peers_of(device).items()}
 
 
-def report(found: dict[str, list[float]], options: argparse.Namespace, load_before: float) -> None:
-    rows = {
-        name: {
-            "p50": statistics.median(values),
-            "p95": sorted(values)[math.ceil(0.95 * len(values)) - 1],
-            "worst": max(values),
-            "n": len(values),
-        }
-        for name, values in found.items()
-        if values
-    }
-    machine = {"cores": os.cpu_count(), "load_before": load_before, "load_after": os.getloadavg()[0]}
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps({"machine": machine, "figures": rows, "values": found}, indent=1))
-    print(f"three devices, links of 100 Mbit/s, {os.cpu_count()} cores, load {load_before:.2f}")
+def report(found: dict[str, list[float]], results: Results) -> None:
+    rows = {name: spread(values) for name, values in found.items() if values}
+    results.save(rows, found)
+    print(f"three devices, links of 100 Mbit/s, {results.about()}")
     print("| figure | p50 | p95 | worst | n |\n|---|---|---|---|---|")
     for name, row in rows.items():
         print("| {} | {p50:.2f} | {p95:.2f} | {worst:.2f} | {n} |".format(name, **row))

@@ -22,6 +22,7 @@ from cellmind_agent.protocol.plain import from_plain
 from cellmind_agent.storage.blobs import BlobStore
 from cellmind_ctl.client import Client
 from tests.agents import wait_for
+from tests.bench.results import Results
 from tests.lab.home import Home, LabDevice, peers_of
 
 
@@ -35,7 +36,7 @@ def main() -> int:
     options = parser.parse_args()
     if options.fetch:
         return fetch(Path(options.fetch[0]), BlobRef(id=BlobId(options.fetch[1]), size=int(options.fetch[2])))
-    load_before = os.getloadavg()[0]
+    results = Results(options.json)
     found: dict[str, list[float]] = {"one device": [], "four devices": []}
     sent: dict[str, list[float]] = {"one device": [], "four devices": []}
     with tempfile.TemporaryDirectory() as folder, Home(Path(folder), link=options.link) as home:
@@ -49,7 +50,7 @@ def main() -> int:
                 before = home.network.bytes_sent("source")
                 found[title].append(all_fetch(fetchers, ref))
                 sent[title].append((home.network.bytes_sent("source") - before) / ref.size)
-    report(found, sent, options, load_before)
+    report(found, sent, f"{options.megabytes} MiB, links of {options.link}", results)
     return 0
 
 
@@ -91,9 +92,7 @@ def fetch(home: Path, ref: BlobRef) -> int:
     return 0
 
 
-def report(
-    found: dict[str, list[float]], sent: dict[str, list[float]], options: argparse.Namespace, load_before: float
-) -> None:
+def report(found: dict[str, list[float]], sent: dict[str, list[float]], about: str, results: Results) -> None:
     rows = {
         title: {
             "seconds": statistics.median(seconds),
@@ -102,11 +101,8 @@ def report(
         }
         for title, seconds in found.items()
     }
-    machine = {"cores": os.cpu_count(), "load_before": load_before, "load_after": os.getloadavg()[0]}
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps({"machine": machine, "figures": rows, "values": found}, indent=1))
-    about = f"{options.megabytes} MiB, links of {options.link}, {os.cpu_count()} cores, load {load_before:.2f}"
-    print(f"a blob of {about}")
+    results.save(rows, found)
+    print(f"a blob of {about}, {results.about()}")
     print("| to | s | of one transfer | sent by the source, in blobs |\n|---|---|---|---|")
     for title, row in rows.items():
         print("| {} | {seconds:.2f} | {of_one_transfer:.2f} | {sent_by_source:.2f} |".format(title, **row))

@@ -1,6 +1,6 @@
 """What tunnels cost: all_reduce of two ranks in two network namespaces, against plain gloo in the same run.
 
-    python -m tests.bench.tunnels [--repeats 8] [--gigabytes 20] [--json FILE]      needs root (see tests/lab)
+    python -m tests.bench.tunnels [--turns 2] [--repeats 6] [--gigabytes 20] [--json FILE]    needs root (see tests/lab)
 
 Plain gloo goes straight over the network, in clear. The others go as in a run: trainer, loopback, agent, CURVE, agent,
 loopback, trainer. Peers alternate, and everything shares this machine's processors. Then --gigabytes are carried by one
@@ -22,6 +22,7 @@ from pathlib import Path
 
 import psutil
 
+from tests.bench.results import Results, spread
 from tests.lab import network
 from tests.lab.network import Network
 
@@ -32,12 +33,12 @@ LINKS = (None, "100mbit")
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=8)
-    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=6)
+    parser.add_argument("--turns", type=int, default=2)
     parser.add_argument("--gigabytes", type=float, default=20.0, help="for the memory figure")
     parser.add_argument("--json", type=Path, default=Path("tests/bench/results/tunnels.json"))
     options = parser.parse_args()
-    load_before = os.getloadavg()[0]
+    results = Results(options.json)
     found: dict[str, dict[str, list[float]]] = {}
     for link in LINKS:
         for _ in range(options.turns if link is None else 1):
@@ -47,7 +48,7 @@ def main() -> int:
                 for size in ("large", "small"):
                     kept[size] += times[size]
     grown = memory(options.gigabytes) if options.gigabytes else {}
-    report(found, grown, options.json, load_before)
+    report(found, grown, results)
     return 0
 
 
@@ -99,24 +100,20 @@ def once(
             network.unregister(lab)
 
 
-def report(
-    found: dict[str, dict[str, list[float]]], grown: dict[str, list[float]], path: Path, load_before: float
-) -> None:
+def report(found: dict[str, dict[str, list[float]]], grown: dict[str, list[float]], results: Results) -> None:
     rows = {}
     for name, times in found.items():
         link = name.split()[0]
-        seconds = statistics.median(times["large"])
+        seconds, small = statistics.median(times["large"]), spread([1000 * each for each in times["small"]])
         rows[name] = {
             "seconds": seconds,
             "gigabits_each_way": COUNT * 4 * 8 / seconds / 1e9,  # each of two ranks sends all of it once
             "of_plain_gloo": statistics.median(found[f"{link} plain"]["large"]) / seconds,
-            "one_float_ms_p50": 1000 * statistics.median(times["small"]),
-            "one_float_ms_p95": 1000 * sorted(times["small"])[int(0.95 * len(times["small"]))],
+            "one_float_ms_p50": small["p50"],
+            "one_float_ms_p95": small["p95"],
         }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    machine = {"cores": os.cpu_count(), "load_before": load_before, "load_after": os.getloadavg()[0]}
-    path.write_text(json.dumps({"machine": machine, "figures": rows, "memory_mb": grown, "values": found}, indent=1))
-    print(f"all_reduce of {COUNT:,} float32 between two namespaces, {os.cpu_count()} cores, load {load_before:.2f}")
+    results.save(rows, found, memory_mb=grown)
+    print(f"all_reduce of {COUNT:,} float32 between two namespaces, {results.about()}")
     print("| link, group | s | Gbit/s each way | of plain gloo | 1 float p50 (ms) | p95 |\n|---|---|---|---|---|---|")
     for name, row in rows.items():
         figures = "{seconds:.3f} | {gigabits_each_way:.2f} | {of_plain_gloo:.2f}".format(**row)

@@ -14,9 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.agents import Cell, Device, wait_for
+from tests.agents import Cell, Device
 from tests.lab import network
-from tests.lab.capture import Packet, read_packets
 from tests.lab.network import Network, Port
 
 AGENT_PORT = 7420
@@ -175,14 +174,6 @@ def _limit(groups: dict[str, Path], cpu: float | None, memory_bytes: int | None)
             (folder / "memory.limit_in_bytes").write_text(str(value))
 
 
-def linked(device: Device, name: str) -> bool:
-    """Has the device's log said that it is linked with the other?"""
-    return f"linked with {name}" in device.log()
-
-
 def peers_of(device: Device) -> dict[str, dict[str, object]]:
     answer = device.ctl("peers", "--json")
     return {peer["name"]: peer for peer in json.loads(answer.out)["data"]} if answer.code == 0 else {}
-
-
-__all__ = ["AGENT_PORT", "Home", "LabDevice", "Packet", "linked", "peers_of", "read_packets", "wait_for"]

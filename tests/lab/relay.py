@@ -3,7 +3,8 @@
     python -m tests.lab.relay --outer NAME --inner NAME --delay SECONDS --loss SHARE [--seed N]
 
 Makes both devices in the network namespace that it runs in, says `ready`, and carries until it is killed. (The kernel's
-own netem is missing on many machines that run tests.)
+own netem is missing on many machines that run tests.) Address resolution (ARP) is never lost: the kernel asks only
+three times, and a test that fails by that chance says nothing about the loss.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from collections import deque
 
 _TUNSETIFF = 0x400454CA
 _IFF_TAP, _IFF_NO_PI = 0x0002, 0x1000
+_ARP = b"\x08\x06"  # EtherType, at byte 12 of the frame
 _MAX_WAITING = 2000  # frames; beyond it the cable drops, as a real queue does
 
 
@@ -51,7 +53,8 @@ def carry(ends: list[int], delay: float, loss: float, chance: random.Random) -> 
                 frame = os.read(end, 65536)
             except OSError:  # the other end is not up yet
                 continue
-            if chance.random() >= loss and len(waiting) < _MAX_WAITING:
+            is_lost = chance.random() < loss and frame[12:14] != _ARP
+            if not is_lost and len(waiting) < _MAX_WAITING:
                 waiting.append((time.monotonic() + delay, ends[1 - ends.index(end)], frame))
         now = time.monotonic()
         while waiting and waiting[0][0] <= now:
