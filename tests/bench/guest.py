@@ -81,6 +81,8 @@ class Progress:
 def steps_a_second(progress: Progress, seconds: float) -> float:
     step, at = progress.step, progress.at
     time.sleep(seconds)
+    if progress.step == step:
+        raise RuntimeError("the run stands still or has ended: fewer --turns, or --seconds")
     return (progress.step - step) / (progress.at - at)
 
 
