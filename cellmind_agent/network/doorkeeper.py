@@ -63,8 +63,8 @@ class Doorkeeper:
     def _act(self, now: float) -> None:
         worst = [who for who, count in self._strangers.most_common(_MAX_BANNED) if count > STRANGERS_AT_ONCE / 4]
         named = [who for who in worst if who is not None]
-        seconds = SHUT_SECONDS if None in worst or not named else BAN_SECONDS
         everybody = None in worst or not named
+        seconds = SHUT_SECONDS if everybody else BAN_SECONDS
         if not sys.platform.startswith(("linux", "android")):
             _log.warning("a flood of strangers at the port; this system has no way to keep them out")
             self._open_at = now + BAN_SECONDS
