@@ -18,8 +18,9 @@ NAMES = ("one", "two", "three")
 
 
 def all_online(device: Device, count: int = 3) -> bool:
-    peers = peers_of(device)
-    return len(peers) == count and {peer["state"] for peer in peers.values()} == {"online"}
+    """Of the cell: a device that was forgotten may well be seen again, as a stranger."""
+    states = [peer["state"] for peer in peers_of(device).values() if peer["paired"]]
+    return states == ["online"] * count
 
 
 def train(device: Device, project: Path, *words: str) -> list[dict[str, Any]]:
