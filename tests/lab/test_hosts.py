@@ -56,6 +56,9 @@ def test_three_hosts_train_as_one_and_nothing_on_the_air_can_be_read(home: Home,
         assert losses(events) == pytest.approx(losses(alone), abs=0.005)
     committed = [event for event in mixed if event["event"] == "round_committed"]
     assert committed[-1]["wire_bytes"] > 1_000_000
+    carried = {name: peer["carried_bytes"] for name, peer in peers_of(devices[0]).items()}
+    assert carried["one"] == 0
+    assert min(carried["two"], carried["three"]) > 100_000
     nothing_to_read(file, devices)
 
 
