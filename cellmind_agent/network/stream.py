@@ -39,6 +39,7 @@ class Stream:
         self._num_waiting = self._num_taken = 0
         self._unsent: deque[tuple[bytes, bytes]] = deque()  # while the channel takes no more frames
         self._has_sent_end = self._has_heard_end = self._is_over = False
+        self._is_reading = True
         self.sent_bytes = self.heard_bytes = 0
         with contextlib.suppress(OSError):
             local.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -65,8 +66,8 @@ class Stream:
             return
         if not count:
             self._has_sent_end = True
-            self._loop.remove_reader(self._local.fileno())
             self._send(_END, b"")
+            self._pause_or_read()
             self._close_if_done()
             return
         self._credit -= count
@@ -94,12 +95,15 @@ class Stream:
         except LinkLostError:
             self._finish()
         self._pause_or_read()
+        self._close_if_done()
 
     def _pause_or_read(self) -> None:
         """The program is read while there is credit for its bytes and the channel takes them."""
-        if self._is_over or self._has_sent_end:
+        wanted = self._credit > 0 and not self._unsent and not self._has_sent_end
+        if self._is_over or wanted == self._is_reading:
             return
-        if self._credit and not self._unsent:
+        self._is_reading = wanted
+        if wanted:
             self._loop.add_reader(self._local.fileno(), self._read)
         else:
             self._loop.remove_reader(self._local.fileno())
