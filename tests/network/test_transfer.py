@@ -31,6 +31,7 @@ class Cell:
         self.transfers: dict[DeviceId, Transfer] = {}
         self.stores: dict[DeviceId, BlobStore] = {}
         self.asked: dict[DeviceId, int] = {}
+        self.chunk_seconds = 0.001
         self.spoil: dict[DeviceId, Callable[[Any, Any], Any]] = {}
 
     def device(self, name: str, has_it: bool = False) -> DeviceId:
@@ -62,7 +63,7 @@ class View:
 
     async def request(self, message: Any, answer: type, seconds: float = 1.0) -> Any:
         assert self.other
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(self.cell.chunk_seconds if isinstance(message, m.ReadBlob) else 0.001)
         if isinstance(message, m.ReadBlob):
             self.cell.asked[self.other] = self.cell.asked.get(self.other, 0) + 1
         said = await self.cell.transfers[self.other].handlers()[type(message)](message, ASKER)
@@ -90,6 +91,7 @@ def test_every_holder_is_drawn_from(tmp_path: Path) -> None:
 
 def test_those_who_fetch_together_give_to_each_other(tmp_path: Path) -> None:
     cell = Cell(tmp_path)
+    cell.chunk_seconds = 0.15  # so that holders are asked anew, every 0.25 s, before the source has given all
     source = cell.device("1", True)
     fetchers = [cell.device(name) for name in "2345"]
     fetch(cell, *fetchers)
