@@ -197,8 +197,13 @@ def pair(inviter: Device, joiner: Device, *options: str, by_key: bool = True) ->
     assert inviting.stdout
     opened = json.loads(inviting.stdout.readline())["data"]
     address = opened["addresses"][0]
-    joined = joiner.ctl("join", opened["code"], "--at", address if by_key else address.partition("/")[0], "--json")
-    assert joined.code == 0, joined
+    try:
+        joined = joiner.ctl("join", opened["code"], "--at", address if by_key else address.partition("/")[0], "--json")
+        assert joined.code == 0, joined
+    except BaseException:
+        inviting.kill()
+        inviting.communicate()
+        raise
     out, err = inviting.communicate(timeout=15)
     assert inviting.returncode == 0, err
     assert json.loads(out)["data"]["joined"]["name"] == joiner.name

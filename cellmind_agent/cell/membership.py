@@ -182,17 +182,16 @@ class Membership:
         )
 
     async def _targets(self, code: str, at: str | None) -> list[tuple[Address, bytes]]:
-        if at:
-            address = parse_address(at)
-            if address.key:
-                return [(address, address.key)]
-            if self.look_at:  # its announcement, asked of that host alone, has the key
-                await self.look_at(address.host)
+        address = parse_address(at) if at else None
+        if address and address.key:
+            return [(address, address.key)]
         deadline = time.monotonic() + _SEARCH_SECONDS
         while True:
+            if address and self.look_at:  # its announcement, asked of that host alone, has the key. Asked until it says
+                await self.look_at(address.host)  # that an invitation is open: news may take it a second or two
             sightings = self._peers.inviters(nameplate(code))
-            found = [(address, key) for seen in sightings for address, key in _reachable(seen)]
-            if at:
+            found = [(where, key) for seen in sightings for where, key in _reachable(seen)]
+            if address:
                 found = [(a, key) for a, key in found if (a.host, a.port) == (address.host, address.port)]
             if found or time.monotonic() > deadline:
                 return found[:3]
