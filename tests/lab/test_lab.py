@@ -66,6 +66,11 @@ def seconds_to_send(one: LabDevice, other: LabDevice, count: int) -> float:
         taking.stdout.close()
 
 
+def best_seconds(one: LabDevice, other: LabDevice, count: int) -> float:
+    """The least of three: another process may hold up any one of them, and none can be faster than the link."""
+    return min(seconds_to_send(one, other, count) for _ in range(3))
+
+
 def datagrams_through(one: LabDevice, other: LabDevice, count: int) -> int:
     """How many of so many arrive. (Not by TCP: how long that takes to get through such a loss is anybody's guess.)"""
     taking = other.spawn(sys.executable, "-c", COUNT)
@@ -91,10 +96,9 @@ def dials(one: LabDevice, other: LabDevice, port: int = 9) -> bool:
 
 def test_links_have_the_wanted_rate_and_bytes_are_counted(home: Home) -> None:
     one, two = plain(home, "one", "two")
-    seconds = seconds_to_send(one, two, 5_000_000)
-    assert 0.35 < seconds < 1.0  # 0.4 s at 100 Mbit/s
+    assert 0.35 < best_seconds(one, two, 5_000_000) < 1.0  # 0.4 s at 100 Mbit/s
     for count in (home.network.bytes_sent("one"), home.network.bytes_received("two")):
-        assert 5_000_000 < count < 5_600_000
+        assert 15_000_000 < count < 16_800_000
 
 
 def test_partitions_port_blocks_and_firewalls_come_and_go(home: Home) -> None:
@@ -119,17 +123,17 @@ def test_shared_air_is_one_medium(tmp_path: Path) -> None:
         pytest.skip(why_not)
     with Home(tmp_path, shared="100mbit") as home:
         one, two, three, four = plain(home, "one", "two", "three", "four")
-        alone = seconds_to_send(one, two, 5_000_000)
+        assert best_seconds(one, two, 5_000_000) < 0.7  # 0.4 s at 100 Mbit/s
         with ThreadPoolExecutor() as pool:
             both = list(pool.map(lambda pair: seconds_to_send(*pair, 5_000_000), ((one, two), (three, four))))
-        assert max(both) > 1.5 * alone
+        assert max(both) > 0.75  # 0.8 s for the two
 
 
 def test_a_relay_delays_and_loses(home: Home) -> None:
     one, two = plain(home, "one", "two")
     (far,) = plain(home, "far", delay_seconds=0.05)
     (bad,) = plain(home, "bad", loss=0.3)
-    assert seconds_to_send(one, far, 10) > seconds_to_send(one, two, 10) + 0.09  # connecting takes a round trip
+    assert best_seconds(one, far, 10) > best_seconds(one, two, 10) + 0.09  # connecting takes a round trip
     assert datagrams_through(one, bad, 1000) == pytest.approx(700, abs=100)  # seven standard deviations
 
 
