@@ -18,6 +18,7 @@ from cellmind_agent.network.peers import Peers
 from cellmind_agent.network.reception import Handler
 from cellmind_agent.network.transfer import Transfer
 from cellmind_agent.network.tunnels import Tunnels
+from cellmind_agent.network.wire import Channel
 from cellmind_agent.planning.ledger import first_view, ledger_of
 from cellmind_agent.planning.shares import shares, spans
 from cellmind_agent.protocol import messages as m
@@ -119,7 +120,7 @@ class MemberDesk:
             ready = await part.child.call("prepare", self._trainer_orders(part), PREPARE_SECONDS)
             self._update(part, state="training")
             yield m.MemberReady(device_kind=str(ready["device_kind"]))
-            async for progress in self._follow(part):
+            async for progress in self._follow(part, caller.channel):
                 yield progress
             problem = None if part.is_dismissed else part.view.error
         except JobFailedError as error:
@@ -212,8 +213,12 @@ class MemberDesk:
             "rendezvous_seconds": RENDEZVOUS_SECONDS,
         }
 
-    async def _follow(self, part: _Part) -> AsyncIterator[m.MemberProgressed]:
-        """The trainer's progress until it ends. Raises JobFailedError (its end), LinkLostError (the leader's)."""
+    async def _follow(self, part: _Part, channel: object) -> AsyncIterator[m.MemberProgressed]:
+        """The trainer's progress until it ends. Raises JobFailedError (its end), LinkLostError (the leader's).
+
+        `channel` is the connection that the leader asked on: once it is lost, the leader has given this member up, also
+        when it is online again by another one (after a sleep that nobody here has noticed).
+        """
         assert part.child
         ended = asyncio.create_task(part.child.ended())
         try:
@@ -227,7 +232,8 @@ class MemberDesk:
                     heard.cancel()
                 if ended.done() and not part.is_dismissed:
                     raise JobFailedError(ended.result())
-                if part.leader != self._device and self._peers.state(part.leader) != "online":
+                is_given_up = isinstance(channel, Channel) and channel.is_lost
+                if is_given_up or (part.leader != self._device and self._peers.state(part.leader) != "online"):
                     raise LinkLostError(f"the leader, {self._peers.name(part.leader)}, went away")
         finally:
             ended.cancel()
