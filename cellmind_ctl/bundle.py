@@ -21,11 +21,11 @@ from cellmind_ctl.client import Client
 from cellmind_ctl.session import Session
 from cellmind_ctl.words import t
 from model.config import Config, TokenizerConfig, load_config, to_json
-from tokenizer.clean.readers import is_prepared
+from tokenizer.clean.sources import find_sources
 from tokenizer.encoding import Encoder
-from tokenizer.errors import TextError
-from tokenizer.prepare import documents, prepare
+from tokenizer.prepare import prepare
 from tokenizer.shards import Manifest, read_manifest, write_shards
+from tokenizer.texts import is_prepared, prepared_sides, read_texts
 from tokenizer.training import TokenizerSettings, train_tokenizer, write_tokenizer
 
 _PUSH_SECONDS = 60.0
@@ -83,21 +83,29 @@ def make_bundle(project: Project, session: Session) -> Bundle:
     config = project.config
     kept = session.home.absolute() / "prepared" / _key(project)
     # 1. Documents: prepared JSONL as it is, anything else cleaned first.
-    files = list(project.data)
-    if not all(is_prepared(path) for path in files):
-        files = [kept / "data" / "train.jsonl"]
-        if not files[0].exists():
+    sides = prepared_sides(project.data)
+    if not all(is_prepared(path) for path in project.data):
+        if not is_prepared(kept / "data"):
             prepare(project.data, kept / "data")
+        sides = prepared_sides([kept / "data"])
     # 2. The tokenizer: the configured one, or one trained on this text.
-    tokenizer = _tokenizer(project, files, kept, session)
+    tokenizer = _tokenizer(project, sides.train, kept, session)
     encoder = Encoder(tokenizer)
     # 3. Shards, packed for this sequence length.
     seq_len = config.training.dataset.seq_len
     folder = kept / f"shards-{seq_len}-{encoder.digest[:12]}"
     path = folder / "manifest.json"
-    manifest = (
-        read_manifest(path) if path.exists() else write_shards(lambda: documents(files), encoder, seq_len, folder)
-    )
+    if path.exists():
+        manifest = read_manifest(path)
+    else:
+        held_out = sides.held_out
+        manifest = write_shards(
+            lambda: read_texts(sides.train),
+            encoder,
+            seq_len,
+            folder,
+            (lambda: read_texts(held_out)) if held_out is not None else None,
+        )
     names = [file.name for file in (*manifest.train.files, *manifest.held_out.files)]
     # 4. The configuration as it really is, and the model to take up, if there is one.
     config = replace(config, tokenizer=TokenizerConfig(model_path="", vocab_size=encoder.vocab_size))
@@ -211,7 +219,7 @@ def _tokenizer(project: Project, files: Sequence[Path], kept: Path, session: Ses
     if kept_model.exists():
         return kept_model.read_bytes()
     session.tell(t("training a tokenizer on the text"))
-    model = train_tokenizer(documents(files), TokenizerSettings(vocab_size=wish.vocab_size))
+    model = train_tokenizer(read_texts(files), TokenizerSettings(vocab_size=wish.vocab_size))
     have = Encoder(model).vocab_size
     if have < wish.vocab_size:
         session.tell(
@@ -228,15 +236,11 @@ def _tokenizer(project: Project, files: Sequence[Path], kept: Path, session: Ses
 
 def _key(project: Project) -> str:
     """Names what was prepared by the files' names, sizes and times of change."""
-    digest = hashlib.sha256(b"prepared-1")
-    for path in project.data:
-        try:
-            status = path.stat()
-        except FileNotFoundError as error:
-            raise TextError(
-                f"{path} does not exist", "cellmindctl data prepare makes it; or: train --data FILE"
-            ) from error
-        digest.update(f"{path.absolute()}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
+    digest = hashlib.sha256(b"prepared-2")
+    sides = prepared_sides(project.data) if all(is_prepared(path) for path in project.data) else None
+    sources, _ = find_sources([*sides.train, *(sides.held_out or ())] if sides else project.data)
+    for source in sources:
+        digest.update(f"{source.identity}\0".encode())
     return digest.hexdigest()[:16]
 
 

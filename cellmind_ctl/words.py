@@ -41,6 +41,9 @@ KOREAN: Mapping[str, str] = {
     ),
     "not needed any more and ignored: {keys}": "더 이상 필요 없어 무시한 설정: {keys}",
     "starts from {path} (step {step})": "{path}에서 시작합니다 ({step}단계)",
+    "{name} was left alone: {why}": "{name} 파일은 읽지 않았습니다: {why}",
+    "left out: {count} {reason}": "제외: {count} ({reason})",
+    "there already: {count} documents ({kind})": "이미 있음: 문서 {count}개 ({kind})",
     "written: {path}": "저장했습니다: {path}",
 }
 

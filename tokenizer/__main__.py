@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tokenizer.encoding import Encoder
 from tokenizer.errors import TextError
-from tokenizer.prepare import documents
+from tokenizer.texts import read_texts
 from tokenizer.training import DEFAULT_VOCAB_SIZE, TokenizerSettings, train_tokenizer, vocab_size, write_tokenizer
 
 _SAMPLE = 2000
@@ -23,7 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
         is_strict=options.vocab_size is not None,
     )
     try:
-        model = train_tokenizer(documents(options.input), settings)
+        model = train_tokenizer(read_texts(options.input), settings)
         path = write_tokenizer(model, options.output_dir, options.model_prefix)
         print(f"{path}: {vocab_size(model)} pieces, {_measure(Encoder(model), options.input)}")
     except TextError as error:
@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _measure(encoder: Encoder, paths: list[Path]) -> str:
     """Characters a token and the share of texts that come back exactly, over the first texts."""
     characters = tokens = exact = texts = 0
-    for text in documents(paths):
+    for text in read_texts(paths):
         ids = encoder.encode(text)
         characters, tokens, texts = characters + len(text), tokens + len(ids), texts + 1
         exact += encoder.decode(ids) == text

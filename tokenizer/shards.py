@@ -66,18 +66,30 @@ class Manifest:
     padding_if_padded: int
 
 
-def write_shards(texts: Callable[[], Iterable[str]], encoder: Encoder, seq_len: int, folder: Path) -> Manifest:
-    """Encode and pack all texts (`texts` is called twice: to count, then to encode). Raises TextError."""
+Texts = Callable[[], Iterable[str]]
+
+
+def write_shards(
+    texts: Texts, encoder: Encoder, seq_len: int, folder: Path, held_out_texts: Texts | None = None
+) -> Manifest:
+    """Encode and pack all texts. Where nothing was held out by `data prepare`, the last documents are (`texts` is then
+    called more than once: to count, then to encode). Raises TextError."""
     folder.mkdir(parents=True, exist_ok=True)
-    documents = sum(1 for _ in texts())
-    if documents < 2:
-        raise TextError(f"{documents} document is too little to train on", "give more text")
-    held_out = max(1, round(documents * HELD_OUT_SHARE))
+    if held_out_texts is None:
+        documents = sum(1 for _ in texts())
+        if documents < 2:
+            raise TextError(f"{documents} document is too little to train on", "give more text")
+        last = documents - max(1, round(documents * HELD_OUT_SHARE))
+        sides: tuple[Iterable[str], Iterable[str]] = _between(texts(), 0, last), _between(texts(), last, documents)
+    else:
+        sides = texts(), held_out_texts()
     dtype = "<u2" if encoder.vocab_size <= 1 << 16 else "<u4"
     waste = _PaddingCount(seq_len + 1)
     writer = _PartWriter(folder, encoder, seq_len, dtype)
-    train = writer.write("train", _between(texts(), 0, documents - held_out), waste)
-    rest = writer.write("held-out", _between(texts(), documents - held_out, documents), None)
+    train = writer.write("train", sides[0], waste)
+    rest = writer.write("held-out", sides[1], None)
+    if not train.documents or not rest.documents:
+        raise TextError("the text is too little to train on and to hold some out", "give more text")
     manifest = Manifest(
         format=FORMAT,
         dtype=dtype,

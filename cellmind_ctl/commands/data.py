@@ -7,8 +7,13 @@ from pathlib import Path
 
 import click
 
+from cellmind_agent.protocol.errors import UsageError
 from cellmind_ctl.session import Group, Session, pass_session
+from cellmind_ctl.words import t
+from tokenizer.collection import Batch, Stats, Wishes
 from tokenizer.prepare import prepare
+
+_ROLES = ("time", "user", "text")
 
 
 @click.group("data", cls=Group)
@@ -19,14 +24,73 @@ def command_() -> None:
 @command_.command("prepare")
 @click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="The folder to write to.")
+@click.option("--append", is_flag=True, help="Add what is new to OUT, which was prepared before.")
 @click.option("--name", "names", multiple=True, help="A further name to hide (repeatable).")
+@click.option("--keep-names", is_flag=True, help="Hide numbers and addresses, but leave names as they are.")
+@click.option("--columns", metavar="text=NAME,...", help="A table's columns: text, and perhaps user and time.")
+@click.option("--gap", type=float, default=30, show_default=True, help="Minutes of silence that end a conversation.")
+@click.option("--turns", is_flag=True, help="Begin each message with its speaker's letter, `A: `.")
 @pass_session
-def prepare_(session: Session, inputs: tuple[Path, ...], out: Path, names: tuple[str, ...]) -> None:
-    """Clean chat CSV, text and JSONL files into OUT: train.jsonl, textonly.txt, stats.json."""
-    stats = prepare(inputs, out, names)
+def prepare_(
+    session: Session,
+    inputs: tuple[Path, ...],
+    out: Path,
+    append: bool,
+    names: tuple[str, ...],
+    keep_names: bool,
+    columns: str | None,
+    gap: float,
+    turns: bool,
+) -> None:
+    """Clean text into OUT: train.jsonl, held-out.jsonl, textonly.txt, stats.json.
+
+    INPUTS are exports of KakaoTalk, WhatsApp, Telegram, LINE, Discord and Signal, CSV, JSONL, text, folders and zips.
+    """
+    wishes = Wishes(
+        given_names=names,
+        keeps_names=keep_names,
+        gap_seconds=round(gap * 60),
+        has_turns=turns,
+        columns=_columns(columns),
+        is_append=append,
+    )
+    stats = prepare(inputs, out, wishes)
     if session.is_json:
         session.emit("data.prepare", {**asdict(stats), "out": str(out)})
         return
-    print(f"{stats.documents:,} documents of {stats.messages:,} messages, {stats.characters:,} characters -> {out}")
-    for placeholder, count in stats.replaced.items():
-        print(f"{placeholder:<8} {count:,}")
+    _tell(stats, stats.batches[-1], out, session)
+
+
+def _columns(text: str | None) -> dict[str, str]:
+    """`text=Body,user=Name`. Raises UsageError."""
+    found = {}
+    for part in (text or "").split(",") if text else ():
+        role, is_given, name = part.partition("=")
+        if role.strip() not in _ROLES or not is_given or not name.strip():
+            raise UsageError(f"--columns {part!r} says nothing", "--columns text=Body,user=Sender,time=Date")
+        found[role.strip()] = name.strip()
+    if found and "text" not in found:
+        raise UsageError("--columns names no text", "--columns text=Body,user=Sender,time=Date")
+    return found
+
+
+def _tell(stats: Stats, batch: Batch, out: Path, session: Session) -> None:
+    """What came in to stderr, the result to stdout. Nobody's words are shown."""
+    for file in batch.files:
+        how = f"{file['format']} ({file['confidence']:.0%} sure), {file['encoding']}, {file['messages']:,} messages"
+        session.tell(f"{file['name']}: {how}")
+    for skip in batch.left_alone:
+        session.tell("warning: " + t("{name} was left alone: {why}", name=skip["name"], why=skip["why"]))
+    for reason, count in batch.skipped.items():
+        session.tell(t("left out: {count} {reason}", count=f"{count:,}", reason=reason))
+    for kind, count in batch.duplicates.items():
+        if count:
+            session.tell(t("there already: {count} documents ({kind})", count=f"{count:,}", kind=kind))
+    print(
+        f"{batch.documents:,} documents and {batch.held_out:,} held out of {batch.messages:,} messages, "
+        f"{batch.characters:,} characters -> {out}"
+    )
+    if len(stats.batches) > 1:
+        print(f"{stats.documents:,} documents and {stats.held_out:,} held out in all {len(stats.batches)} batches")
+    for placeholder, count in batch.replaced.items():
+        print(f"{placeholder:<9} {count:,}")

@@ -81,6 +81,7 @@ def test_given_names_come_from_three_syllables_and_from_the_person() -> None:
         "길동",
         "강xx",
         "남궁민수",
+        "민수",  # 남궁 is a surname of two syllables
         "철수",
     }
 

@@ -3,13 +3,16 @@
 import json
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
 
-from tokenizer.clean.readers import read_messages
+from tests.tokenizer.chats import EXPORTS, chat, kakao_android, kakao_windows
+from tokenizer.collection import Wishes
 from tokenizer.errors import TextError
-from tokenizer.prepare import documents, prepare
+from tokenizer.prepare import prepare
+from tokenizer.texts import read_documents
 
 CSV = """Date,User,Message
 2022-10-30 10:35:01,"강길동","이태원 가서 다친 분들 없겠지 여긴????"
@@ -17,21 +20,44 @@ CSV = """Date,User,Message
 2022-10-30 10:37:48,"강길동","여러 줄
 메시지, 쉼표도"
 2022-10-30 10:37:53,"강길동","   "
+2022-10-30 18:00:00,"김YY","저녁 먹자"
 """
+FILES = ["held-out.jsonl", "index.bin", "names.json", "stats.json", "textonly.txt", "train.jsonl"]
 
 
-def test_a_group_chat_becomes_three_files(tmp_path: Path) -> None:
+def texts_of(out: Path, name: str = "train.jsonl") -> list[str]:
+    return list(read_documents(out / name))
+
+
+def test_a_group_chat_becomes_documents(tmp_path: Path) -> None:
     source, out = tmp_path / "chat.csv", tmp_path / "out"
     source.write_text("\ufeff" + CSV)
-    stats = prepare([source], out, ["철수"])
-    texts = [json.loads(line)["text"] for line in (out / "train.jsonl").read_text().splitlines()]
-    assert texts == ["이태원 가서 다친 분들 없겠지 여긴????", "없을걸? <NAME>이가 그랬어", "여러 줄\n메시지, 쉼표도"]
-    assert (out / "textonly.txt").read_text() == "\n".join(texts) + "\n"
+    stats = prepare([source], out, Wishes(given_names=("철수",)))
+    first = "이태원 가서 다친 분들 없겠지 여긴????\n없을걸? <NAME>이가 그랬어\n여러 줄\n메시지, 쉼표도"
+    assert texts_of(out) == [first]
+    assert texts_of(out, "held-out.jsonl") == ["저녁 먹자"]
+    assert json.loads((out / "train.jsonl").read_text())["time"] == "2022-10-30T10:35:01"
+    assert (out / "textonly.txt").read_text() == first + "\n"
     written = json.loads((out / "stats.json").read_text())
-    assert (written["messages"], written["documents"], written["empty"], written["users"]) == (4, 3, 1, 2)
-    assert written["first_time"] == "2022-10-30T10:35:01"
+    assert [written[key] for key in ("messages", "documents", "held_out", "empty", "users")] == [5, 1, 1, 1, 2]
+    assert (written["first_time"], written["last_time"]) == ("2022-10-30T10:35:01", "2022-10-30T18:00:00")
     assert written["replaced"] == stats.replaced == {"<NAME>": 1}
-    assert "길동" not in (out / "stats.json").read_text()
+    for name in FILES:
+        assert "길동" not in (out / name).read_text(errors="replace")
+
+
+def test_turns_names_and_gaps_are_as_wanted(tmp_path: Path) -> None:
+    source, out = tmp_path / "chat.csv", tmp_path / "out"
+    source.write_text(CSV)
+    prepare([source], out, Wishes(keeps_names=True, has_turns=True, gap_seconds=86400))
+    everything = "\n".join(texts_of(out) + texts_of(out, "held-out.jsonl"))
+    assert everything.split("\n") == [
+        "A: 이태원 가서 다친 분들 없겠지 여긴????",
+        "B: 없을걸? 길동이가 그랬어",
+        "A: 여러 줄",
+        "메시지, 쉼표도",
+        "B: 저녁 먹자",
+    ]
 
 
 def test_text_and_jsonl_are_read_too(tmp_path: Path) -> None:
@@ -39,7 +65,8 @@ def test_text_and_jsonl_are_read_too(tmp_path: Path) -> None:
     text.write_text("하나\n\n둘\n")
     jsonl.write_text('{"text": "셋"}\n\n{"text": "넷", "extra": 1}\n')
     prepare([text, jsonl], tmp_path / "out")
-    assert list(documents([tmp_path / "out" / "train.jsonl"])) == ["하나", "둘", "셋", "넷"]
+    assert texts_of(tmp_path / "out") == ["하나", "셋"]
+    assert texts_of(tmp_path / "out", "held-out.jsonl") == ["둘", "넷"]
 
 
 @pytest.mark.parametrize(
@@ -48,14 +75,16 @@ def test_text_and_jsonl_are_read_too(tmp_path: Path) -> None:
         ("none.csv", None, "does not exist"),
         ("empty.csv", b"", "is empty"),
         ("blank.txt", b" \n\n", "is empty"),
-        ("binary.txt", b"ab\0cd", "not text but binary"),
-        ("cp949.txt", "안녕".encode("cp949"), "not UTF-8"),
+        ("binary.txt", b"ab\0cd\xff\xfe", "not text but binary"),
+        ("koi8.txt", "приветприветпривет".encode("koi8-r") + b"\xff\xff", "no encoding known here"),
         ("columns.csv", b"a,b,c\n1,2,3\n", "no column date, user, message"),
         ("short.csv", b"Date,User,Message\n2022-01-01,x\n", "2 columns instead of 3"),
-        ("bad.jsonl", b'{"text": "a"}\n{"txt": "b"}\n', "line 2"),
-        ("type.jsonl", b'{"text": 5}\n', "no string"),
-        ("deep.jsonl", b"[" * 100_000 + b"\n", "line 1"),
+        ("head.csv", b"Date,User,Message\n", "no message was found"),
+        ("type.jsonl", b'{"text": 5}\n', "whose text is no string"),
+        ("deep.jsonl", b"[" * 100_000 + b"\n", "lines without"),
+        ("other.json", b'{"a": {"b": 1}}', "JSON of no kind"),
         ("media.txt", b"( )\n", "no text is left"),
+        ("bad.zip", b"PK\x03\x04nonsense", "no readable zip"),
     ],
 )
 def test_bad_files_are_named_and_leave_nothing(tmp_path: Path, name: str, contents: bytes | None, message: str) -> None:
@@ -66,23 +95,141 @@ def test_bad_files_are_named_and_leave_nothing(tmp_path: Path, name: str, conten
     with pytest.raises(TextError, match=message) as caught:
         prepare([source], out)
     assert caught.value.hint
-    assert not out.exists() or list(out.iterdir()) == []
+    assert [path for path in tmp_path.iterdir() if path != source] == []
 
 
-def test_a_folder_is_no_file(tmp_path: Path) -> None:
-    with pytest.raises(TextError, match="is a folder"):
-        list(read_messages(tmp_path))
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp949", "utf-16", "utf-16-le", "utf-16-be"])
+def test_encodings_are_found_by_trial(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "chat.txt").write_bytes("안녕하세요 반갑습니다\r\n\r\n잘 지내시죠? 네, 그럼요\r\n".encode(encoding))
+    stats = prepare([tmp_path / "chat.txt"], tmp_path / "out")
+    assert texts_of(tmp_path / "out") == ["안녕하세요 반갑습니다"]
+    assert stats.skipped == {}
+
+
+def test_what_is_damaged_is_counted_and_the_rest_kept(tmp_path: Path) -> None:
+    """A bad line of JSONL, a row too short, a character cut in half: said, and nothing else lost."""
+    (tmp_path / "a.jsonl").write_text('{"text": "하나"}\n{"txt": "둘"}\nnonsense\n{"text": "셋"}\n')
+    (tmp_path / "b.csv").write_text("time,text\n2024-01-01,넷\n다섯\n2024-01-02,여섯\n")
+    (tmp_path / "c.txt").write_bytes(("일곱 " * 100).encode() + "끝".encode()[:2])
+    stats = prepare([tmp_path], tmp_path / "out")
+    assert stats.skipped == {
+        'lines without {"text": ...}': 2,
+        "rows of 1 columns instead of 2": 1,
+        "damaged characters": 1,
+    }
+    everything = texts_of(tmp_path / "out") + texts_of(tmp_path / "out", "held-out.jsonl")
+    assert sorted(everything) == sorted(["하나", "셋", "넷", "여섯", ("일곱 " * 100).strip()])
+
+
+def test_folders_and_zips_are_opened_and_bombs_are_not(tmp_path: Path) -> None:
+    folder = tmp_path / "exports"
+    (folder / "inner").mkdir(parents=True)
+    (folder / "inner" / "a.txt").write_text("첫째 글\n")
+    (folder / "photo.jpg").write_bytes(b"\xff\xd8\xff")
+    (folder / "link.txt").symlink_to("/etc/passwd")
+    with zipfile.ZipFile(folder / "b.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("../../chat.txt", "둘째 글\n")
+        archive.writestr("bomb.txt", b"a" * (32 << 20))
+        archive.writestr("nested.zip", b"PK")
+        archive.writestr("empty.txt", "")
+    stats = prepare([folder], tmp_path / "out")
+    everything = texts_of(tmp_path / "out") + texts_of(tmp_path / "out", "held-out.jsonl")
+    assert sorted(everything) == ["둘째 글", "첫째 글"]
+    why = {Path(skip["name"]).name.rpartition(":")[2]: skip["why"] for skip in stats.batches[0].left_alone}
+    assert sorted(why) == ["bomb.txt", "empty.txt", "link.txt", "nested.zip", "photo.jpg"]
+    assert "no chat does" in why["bomb.txt"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["exports", "out"]
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        "(.*)+$",
+        "../../etc/passwd",
+        "a" * 200_000,
+        "\u202e뒤집힌\u2066글",
+        "<NAME><|endoftext|>",
+        "name\x00\x1b[31m",
+        '","',
+        "] [오전 1:00] ",
+    ],
+)
+def test_hostile_names_and_texts_are_only_text(tmp_path: Path, hostile: str) -> None:
+    rows = [{"date": f"2024-01-0{i}", "user": hostile, "text": f"{hostile} 말 {i}"} for i in range(1, 4)]
+    (tmp_path / "chat.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    prepare([tmp_path / "chat.jsonl"], tmp_path / "out")
+    texts = texts_of(tmp_path / "out") + texts_of(tmp_path / "out", "held-out.jsonl")
+    assert len(texts) == 3
+    assert not any(character in text for text in texts for character in "\x00\x1b\u202e\u2066")
+
+
+def test_ten_megabytes_in_one_line_are_cut(tmp_path: Path) -> None:
+    (tmp_path / "line.txt").write_text("".join(f"{i * 7919 % 899_981:06d} " for i in range(1_500_000)))
+    prepare([tmp_path / "line.txt"], tmp_path / "out")
+    texts = texts_of(tmp_path / "out")
+    assert len(texts) > 2000
+    assert max(map(len, texts)) <= 4000
+
+
+def test_an_export_broken_off_is_read_to_its_end(tmp_path: Path) -> None:
+    whole = EXPORTS["telegram"][2](chat(seed=1, count=200))
+    (tmp_path / "result.json").write_text(whole[: len(whole) // 2])
+    stats = prepare([tmp_path / "result.json"], tmp_path / "out")
+    assert 50 < stats.messages < 150
+    assert stats.skipped["files that break off, or go on as no JSON"] == 1
 
 
 def test_an_earlier_result_survives_a_bad_second_run(tmp_path: Path) -> None:
     good, bad, out = tmp_path / "good.txt", tmp_path / "bad.jsonl", tmp_path / "out"
     good.write_text("좋은 글\n")
-    bad.write_text('{"text": "a"}\nnonsense\n')
+    bad.write_text('{"text": 5}\nnonsense\n')
     prepare([good], out)
     with pytest.raises(TextError):
         prepare([bad], out)
-    assert list(documents([out / "train.jsonl"])) == ["좋은 글"]
-    assert sorted(path.name for path in out.iterdir()) == ["stats.json", "textonly.txt", "train.jsonl"]
+    assert texts_of(out) == ["좋은 글"]
+    assert sorted(path.name for path in out.iterdir()) == FILES
+
+
+def test_a_later_export_adds_only_what_is_new(tmp_path: Path) -> None:
+    """The same room, exported again a month later: its last conversation goes on."""
+    said = chat(seed=5, count=3_000)
+    (tmp_path / "one.txt").write_text(kakao_android(said[:2_000]))
+    (tmp_path / "two.txt").write_text(kakao_android(said))
+    first = prepare([tmp_path / "one.txt"], tmp_path / "out")
+    before = (tmp_path / "out" / "train.jsonl").read_bytes()
+    with pytest.raises(TextError, match="there already"):
+        prepare([tmp_path / "one.txt"], tmp_path / "out", Wishes(is_append=True))
+    second = prepare([tmp_path / "two.txt"], tmp_path / "out", Wishes(is_append=True))
+    assert (tmp_path / "out" / "train.jsonl").read_bytes().startswith(before)
+    assert len(second.batches) == 2
+    assert second.batches[0] == first.batches[0]
+    whole = prepare([tmp_path / "two.txt"], tmp_path / "whole")
+    assert second.batches[1].duplicates["continued"] == 1
+    assert abs(second.characters - whole.characters) <= 2
+    in_all = texts_of(tmp_path / "out") + texts_of(tmp_path / "out", "held-out.jsonl")
+    at_once = texts_of(tmp_path / "whole") + texts_of(tmp_path / "whole", "held-out.jsonl")
+    assert sorted("\n".join(in_all).split("\n")) == sorted("\n".join(at_once).split("\n"))
+
+
+def test_duplicates_go_exact_and_near(tmp_path: Path) -> None:
+    said = [one for one in chat(seed=9, count=400) if one.kind == "text"]
+    text = "\n".join(one.text for one in said[:60])
+    other = "\n".join(one.text for one in said[60:120])
+    near = text.replace(said[5].text, "한 줄만 다르다", 1)
+    rows = [text, other, text, near]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps({"text": row}) + "\n" for row in rows))
+    stats = prepare([tmp_path / "a.jsonl"], tmp_path / "out")
+    assert stats.duplicates == {"continued": 0, "exact": 1, "near": 1}
+
+
+def test_many_blocks_give_the_same_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever a file is cut for parallel work, conversations and days stay whole."""
+    (tmp_path / "chat.txt").write_text(kakao_windows(chat(seed=2, count=3_000)))
+    once = prepare([tmp_path / "chat.txt"], tmp_path / "once", Wishes(has_turns=True))
+    monkeypatch.setattr("tokenizer.clean.blocks.BLOCK_CHARACTERS", 5_000)
+    often = prepare([tmp_path / "chat.txt"], tmp_path / "often", Wishes(has_turns=True))
+    assert (tmp_path / "once" / "train.jsonl").read_bytes() == (tmp_path / "often" / "train.jsonl").read_bytes()
+    assert once.replaced == often.replaced
 
 
 def test_the_guides_command_trains_a_tokenizer(tmp_path: Path) -> None:

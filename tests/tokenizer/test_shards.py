@@ -68,7 +68,7 @@ def test_the_same_text_gives_the_same_tokenizer() -> None:
     ("settings", "message"),
     [
         (TokenizerSettings(vocab_size=100), "no room"),
-        (TokenizerSettings(vocab_size=270), "too small"),
+        (TokenizerSettings(vocab_size=275), "too small"),
         (TokenizerSettings(character_coverage=2.0), "coverage"),
         (TokenizerSettings(vocab_size=100_000, is_strict=True), "the text allows"),
     ],

@@ -1,0 +1,71 @@
+"""Documents that are there twice, or nearly: the same export again, a longer one of the same room, forwarded texts.
+Pure.
+
+Near duplicates by MinHash (Broder 1997) over five-character shingles, of which every fourth is looked at (his mod-m
+sampling), with bands as in Leskovec, Rajaraman & Ullman, Mining of Massive Datasets, section 3.4: 4 bands of 8 find
+nine of ten documents that share nine tenths of their shingles, half of those that share eight, and two strangers (a
+twentieth shared) once in ten thousand million pairs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+BANDS: Final = 4
+_ROWS: Final = 8
+_SHINGLE: Final = 5
+_SAMPLED: Final = 4
+_FEWEST: Final = 16  # sampled shingles: shorter texts are alike by chance, and repeat because people do
+_BEGINNING: Final = 48
+_PRIME: Final = np.uint64(0x100000001B3)
+_MULTIPLIERS: Final = (np.arange(1, BANDS * _ROWS + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)) | np.uint64(1)
+Hashes = npt.NDArray[np.uint64]
+
+
+def exact_hash(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
+def beginning_hash(text: str) -> int:
+    """Of the first characters: a later export continues the conversation that an earlier one broke off."""
+    return exact_hash(text[:_BEGINNING])
+
+
+def near_hashes(texts: Sequence[str]) -> Hashes:
+    """One hash a band, (len(texts), BANDS); 0 for texts that are too short to compare."""
+    found = np.zeros((len(texts), BANDS), dtype=np.uint64)
+    lengths = np.array([len(text) for text in texts], dtype=np.int64)
+    if not lengths.sum():
+        return found
+    codes = np.frombuffer("".join(texts).encode("utf-32-le"), dtype="<u4").astype(np.uint64)
+    owners = np.repeat(np.arange(len(texts)), lengths)
+    with np.errstate(over="ignore"):
+        shingles = codes[: 1 - _SHINGLE].copy()
+        for offset in range(1, _SHINGLE):
+            shingles *= _PRIME
+            shingles ^= codes[offset : len(codes) + offset + 1 - _SHINGLE]
+        shingles *= _MULTIPLIERS[0]
+        is_sampled = (shingles >> np.uint64(40)) % np.uint64(_SAMPLED) == 0
+        is_sampled &= owners[: 1 - _SHINGLE] == owners[_SHINGLE - 1 :]  # it reaches into no other document
+        shingles, owners = shingles[is_sampled], owners[: 1 - _SHINGLE][is_sampled]
+        counts = np.bincount(owners, minlength=len(texts))
+        compared = np.flatnonzero(counts >= _FEWEST)
+        if not len(compared):
+            return found
+        is_compared = counts[owners] >= _FEWEST
+        shingles = shingles[is_compared]
+        starts = np.zeros(len(compared), dtype=np.int64)
+        np.cumsum(counts[compared][:-1], out=starts[1:])
+        for band in range(BANDS):
+            key = np.zeros(len(compared), dtype=np.uint64)
+            for multiplier in _MULTIPLIERS[band * _ROWS : (band + 1) * _ROWS]:
+                mixed = shingles * multiplier
+                mixed ^= mixed >> np.uint64(32)
+                key = key * _PRIME ^ np.minimum.reduceat(mixed, starts)
+            found[compared, band] = key | np.uint64(1)
+    return found

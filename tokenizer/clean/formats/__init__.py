@@ -1,0 +1,1 @@
+"""What messengers export: one small file each, a table of patterns rather than code."""

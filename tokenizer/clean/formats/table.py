@@ -1,0 +1,193 @@
+"""Tables: CSV with any columns, JSON lines with the same names, and the CSV of KakaoTalk for macOS, also where it is
+broken.
+
+KakaoTalk's CSV may have unquoted line breaks and half rows of the system's inside a message: then rows begin where a
+date stands, and nothing else counts.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from tokenizer.clean.formats.kakaotalk import SYSTEM_LINES
+from tokenizer.clean.formats.records import whole_characters
+from tokenizer.clean.messages import NO_TIME, SYSTEM, Messages
+from tokenizer.clean.times import read_stamp
+
+csv.field_size_limit(1 << 27)
+MAC_NAME: Final = "KakaoTalk (macOS)"
+DIALECT_RECORD: Final = re.compile(
+    r'\n(?:(?P<time>\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}),(?:"(?P<quoted>(?:[^"\n]|"")*)"|(?P<plain>[^,"\n]*)),'
+    r'|(?:"")?,(?:"")?,(?="))'
+)
+MAC_ROW: Final = re.compile(r"\n\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2},")
+_WORDS: Final = {
+    "time": [
+        "date",
+        "time",
+        "datetime",
+        "timestamp",
+        "created_at",
+        "sent_at",
+        "날짜",
+        "시간",
+        "일시",
+        "날짜시간",
+        "보낸시간",
+    ],
+    "user": [
+        "user",
+        "name",
+        "author",
+        "sender",
+        "from",
+        "nickname",
+        "username",
+        "사용자",
+        "이름",
+        "작성자",
+        "보낸사람",
+        "발신자",
+        "닉네임",
+    ],
+    "text": ["message", "text", "content", "body", "msg", "메시지", "내용", "본문", "대화", "채팅"],
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Columns:
+    """Which column of `header` has the time, the author, the text; None: there is no such column."""
+
+    text: str
+    time: str | None = None
+    user: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableState:
+    """`header` are the cells of the first line; None for JSON lines."""
+
+    columns: Columns
+    header: tuple[str, ...]
+    delimiter: str = ","
+    is_day_first: bool = False
+
+
+def find_columns(header: Sequence[str], wish: Mapping[str, str]) -> Columns | None:
+    """By the wish (`time=Sent at`), otherwise by usual names in English and Korean; None where no text column is."""
+    plain = {cell.strip().lower(): cell for cell in header}
+    found = {}
+    for role, words in _WORDS.items():
+        known = [wish[role].strip().lower()] if role in wish else words
+        found[role] = next((plain[word] for word in known if word in plain), None)
+    return Columns(text=found["text"], time=found["time"], user=found["user"]) if found["text"] else None
+
+
+def read_header(line: str) -> tuple[tuple[str, ...], str]:
+    """Its cells and the delimiter that makes the most of them."""
+    delimiter = max(",;\t|", key=line.count)
+    return tuple(cell.strip() for cell in next(csv.reader([line], delimiter=delimiter), [])), delimiter
+
+
+def parse_table(block: str, state: TableState) -> Messages:
+    """Rows of a CSV file. What has another number of cells is skipped and counted."""
+    messages = Messages()
+    place = {role: state.header.index(name) for role, name in _named(state.columns)}
+    try:
+        rows: Iterable[list[str]] = list(csv.reader(io.StringIO(block), delimiter=state.delimiter))
+    except csv.Error:
+        messages.skipped["rows that are no CSV"] += 1
+        rows = _readable(block, state.delimiter, messages)
+    width = len(state.header)
+    for row in rows:
+        if len(row) == width:
+            time = row[place["time"]] if "time" in place else ""
+            user = row[place["user"]].strip() if "user" in place else ""
+            messages.add(read_stamp(time, state.is_day_first) if time else NO_TIME, user, row[place["text"]])
+        elif row:
+            messages.skipped[f"rows of {len(row)} columns instead of {width}"] += 1
+    return messages
+
+
+def parse_mac(block: str) -> Messages:
+    """KakaoTalk for macOS: rows of Date,User,Message."""
+    messages = Messages()
+    for time, user, text in _strict_rows(block) or _mended_rows(block):
+        stamp = read_stamp(time) if time else NO_TIME
+        if not user or stamp == NO_TIME or is_system(user):
+            messages.skipped[SYSTEM] += 1
+        else:
+            messages.add(stamp, user, text)
+    return messages
+
+
+def parse_json_lines(block: str, state: TableState) -> Messages:
+    """Objects, one a line. What is none, or has no text, is skipped and counted."""
+    messages = Messages()
+    columns = state.columns
+    for line in block.split("\n"):
+        if not line or line.isspace():
+            continue
+        try:
+            row = json.loads(line)
+            text = row[columns.text]
+        except (ValueError, TypeError, KeyError, IndexError, RecursionError):
+            messages.skipped[f'lines without {{"{columns.text}": ...}}'] += 1
+            continue
+        if not isinstance(text, str):
+            messages.skipped[f"lines whose {columns.text} is no string"] += 1
+            continue
+        time, user = row.get(columns.time), row.get(columns.user)
+        messages.add(
+            read_stamp(str(time), state.is_day_first) if time else NO_TIME,
+            user if isinstance(user, str) else "",
+            whole_characters(text),
+        )
+    return messages
+
+
+def is_system(text: str) -> bool:
+    return any(core in text and whole.fullmatch(text) for core, whole in SYSTEM_LINES)
+
+
+def _named(columns: Columns) -> Iterator[tuple[str, str]]:
+    for role, name in (("time", columns.time), ("user", columns.user), ("text", columns.text)):
+        if name is not None:
+            yield role, name
+
+
+def _readable(block: str, delimiter: str, messages: Messages) -> Iterator[list[str]]:
+    """Line by line, where the block as a whole is no CSV."""
+    for line in block.split("\n"):
+        try:
+            yield next(csv.reader([line], delimiter=delimiter), [])
+        except csv.Error:
+            messages.skipped["rows that are no CSV"] += 1
+
+
+def _strict_rows(block: str) -> list[list[str]] | None:
+    """The rows as CSV, or None when they are none of this kind."""
+    try:
+        rows = [row for row in csv.reader(io.StringIO(block), strict=True) if row]
+    except csv.Error:
+        return None
+    if any(len(row) != 3 or (row[0] and read_stamp(row[0]) == NO_TIME) for row in rows):
+        return None
+    return rows
+
+
+def _mended_rows(block: str) -> Iterator[tuple[str, str, str]]:
+    """A row lasts from one date to the next, whatever stands between."""
+    parts = DIALECT_RECORD.split("\n" + block)
+    for time, quoted, plain, text in zip(parts[1::4], parts[2::4], parts[3::4], parts[4::4], strict=True):
+        text = text.rstrip("\n")
+        if len(text) > 1 and text[0] == text[-1] == '"':
+            text = text[1:-1]
+        user = quoted.replace('""', '"') if quoted is not None else plain
+        yield time or "", user or "", text.replace('""', '"')

@@ -1,0 +1,144 @@
+"""Private data to placeholders: numbers of phones, persons, cards and accounts, e-mail, postal addresses. Pure.
+
+Works on many messages at once, joined by U+0000 (`rules.SEPARATOR`), in lower case. One pattern finds what looks like a
+long number; which kind it is, a few checks decide: a date of birth, Luhn's formula (ISO/IEC 7812-1), the weights of the
+resident registration number. What fails its checksum but is as long as an account number is hidden as one: a model must
+not learn it, whatever it is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import Final
+
+from tokenizer.clean.places import DISTRICTS, PROVINCES
+from tokenizer.clean.words import any_of
+
+PHONE, RRN, CARD, ACCOUNT, EMAIL, ADDRESS = PRIVATE = (
+    "<PHONE>",
+    "<RRN>",
+    "<CARD>",
+    "<ACCOUNT>",
+    "<EMAIL>",
+    "<ADDRESS>",
+)
+
+_AT: Final = r"(?:@|＠| ?[(\[]at[)\]] ?| ?골뱅이 ?)"
+_EMAIL: Final = re.compile(
+    rf"(?<![a-z0-9._%+\-])[a-z0-9._%+\-]{{1,64}}+{_AT}[a-z0-9\-]{{1,63}}(?:\.[a-z0-9\-]{{1,63}})+"
+)
+_EMAIL_SIGNS: Final = ("@", "＠", "골뱅이", "at)", "at]")
+
+_FULL_WIDTH: Final = str.maketrans("０１２３４５６７８９－．（）＋‐‑–", "0123456789-.()+---")
+_LONG_NUMBER: Final = re.compile(r"[+(0-9０-９][0-9０-９ ().\-‐‑–－．（）]{5,40}[0-9０-９]")
+_NUMBER: Final = re.compile(
+    "|".join(
+        (
+            r"(?P<rrn>(?<![0-9\-])[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])"
+            r"(?: ?- ?| )?[1-8][0-9]{6}(?![0-9\-]))",
+            r"(?P<phone>(?<![0-9.])(?:\+?82[ .\-]?\(?0?\)?[ .\-]?|0)(?:1[016-9]|2|[3-6][1-5]|70|50[2-8]?)\)?"
+            r"[ .\-]*[0-9]{3,4}[ .\-]*[0-9]{4}(?![0-9])"
+            r"|(?<![0-9])\([0-9]{2,3}\) ?[0-9]{3,4}[ .\-][0-9]{4}(?![0-9])"
+            r"|\+[0-9]{1,3}(?:[ .\-]?\(?[0-9]{2,4}\)?){2,4}(?![0-9]))",
+            r"(?P<card>(?<![0-9])(?:[0-9]{4}[ \-]?){3}[0-9]{4}(?![0-9])"
+            r"|(?<![0-9])3[47][0-9]{2}[ \-]?[0-9]{6}[ \-]?[0-9]{5}(?![0-9]))",
+            r"(?P<account>(?<![0-9.\-])[0-9]{2,6}(?:-[0-9]{1,8}){1,3}(?![0-9\-])|(?<![0-9.])[0-9]{10,}(?![0-9]))",
+            r"(?P<short>(?<![0-9.\-])[0-9]{6,9}(?![0-9\-]))",
+        )
+    )
+)
+_BANK: Final = re.compile(
+    r"(?:은행|뱅크|계좌|입금|송금|국민|신한|우리|하나|농협|기업|카뱅|토스|우체국|새마을|수협|신협|케뱅|씨티|제일)[^\0\n]{0,6}$"
+)
+_SPOKEN_PHONE: Final = re.compile("공일[공영](?:[ -]*[공영일이삼사오육륙칠팔구]){7,8}")
+
+_COUNTER: Final = (
+    r"(?![0-9]|\s?(?:시|분|명|개|월|일|년|층|원|살|호선|차|인|박|주|점|등|배|대|잔|병|번(?!지|길)|km|m|%|:))"
+)
+_DETAIL: Final = r"(?:,?\s?[0-9]{1,4}동)?(?:,?\s?[0-9]{1,3}층)?(?:,?\s?[0-9]{1,5}호)?(?:\s?\([^)\0\n]{1,30}\))?"
+_STREET: Final = (
+    r"[가-힣0-9·.]{1,12}?(?:대로|로|길)\s?(?:[0-9]{1,4}(?:번|가|나|다)?길\s?)?"
+    rf"[0-9]{{1,4}}(?:-[0-9]{{1,4}})?{_COUNTER}"
+)
+_LOT: Final = (
+    rf"(?:[가-힣0-9]{{1,8}}(?:읍|면|동|리|가)\s?){{1,3}}(?:산\s?)?[0-9]{{1,4}}(?:-[0-9]{{1,4}}|\s?번지|{_COUNTER})"
+)
+_ADDRESS: Final = re.compile(
+    rf"{any_of([*PROVINCES, *DISTRICTS])}\s?(?:{any_of(DISTRICTS)}\s?){{0,2}}"
+    rf"(?:[가-힣]{{1,6}}(?:읍|면|동)\s)?(?:{_STREET}|{_LOT}){_DETAIL}"
+)
+_SIDE_STREET: Final = re.compile(
+    rf"[가-힣]{{2,8}}?(?:대로|로)\s?[0-9]{{1,4}}번?길\s?[0-9]{{1,4}}(?:-[0-9]{{1,4}})?{_DETAIL}"
+)
+_FLAT: Final = re.compile(r"[0-9]{1,4}동\s?(?:[0-9]{1,2}층\s?)?[0-9]{1,5}호(?!선)")
+_PLOT_SIGN: Final = re.compile(r"[동리]\s[0-9]{1,4}-[0-9]")
+_PLOT: Final = re.compile(rf"[가-힣]{{1,5}}[동리]\s[0-9]{{1,4}}-[0-9]{{1,4}}(?![0-9\-])(?:\s?번지)?{_DETAIL}")
+_POSTCODE: Final = re.compile(r"우(?:편번호\s?:?|\))\s?[0-9]{5}(?![0-9])")
+
+
+def hide_private(text: str, counts: Counter[str]) -> str:
+    """The text without private data; what was replaced is added to `counts` by placeholder."""
+    if any(sign in text for sign in _EMAIL_SIGNS):
+        text = _replace(_EMAIL, EMAIL, text, counts)
+    text = _LONG_NUMBER.sub(lambda found: _without_numbers(found, counts), text)
+    if "공일" in text:
+        text = _replace(_SPOKEN_PHONE, PHONE, text, counts)
+    text = _replace(_ADDRESS, ADDRESS, text, counts)
+    if "길" in text:
+        text = _replace(_SIDE_STREET, ADDRESS, text, counts)
+    if _PLOT_SIGN.search(text):
+        text = _replace(_PLOT, ADDRESS, text, counts)
+    text = _replace(_FLAT, ADDRESS, text, counts)
+    return _replace(_POSTCODE, ADDRESS, text, counts)
+
+
+def is_rrn(digits: str) -> bool:
+    """Thirteen digits whose last one is the check digit of the resident registration number (those until 2020 have it;
+    foreigners' are two off)."""
+    total = sum(
+        int(digit) * weight for digit, weight in zip(digits, (2, 3, 4, 5, 6, 7, 8, 9, 2, 3, 4, 5), strict=False)
+    )
+    return int(digits[12]) in ((11 - total % 11) % 10, (13 - total % 11) % 10)
+
+
+def is_card(digits: str) -> bool:
+    """Luhn's formula."""
+    doubled = (int(digit) * (2 if i % 2 else 1) for i, digit in enumerate(reversed(digits)))
+    return sum(n - 9 if n > 9 else n for n in doubled) % 10 == 0
+
+
+def _without_numbers(found: re.Match[str], counts: Counter[str]) -> str:
+    """A stretch of digits and signs, with each private number in it replaced."""
+    raw = found[0]
+    plain = raw.translate(_FULL_WIDTH)
+    kept, start = [], 0
+    for number in _NUMBER.finditer(plain):
+        before = found.string[max(0, found.start() - 14) : found.start()] + raw[: number.start()]
+        kind = _kind(number, before)
+        if kind:
+            kept += [raw[start : number.start()], kind]
+            start = number.end()
+            counts[kind] += 1
+    return "".join([*kept, raw[start:]]) if kept else raw
+
+
+def _kind(number: re.Match[str], before: str) -> str | None:
+    digits = "".join(character for character in number[0] if character.isdigit())
+    match number.lastgroup:
+        case "rrn":
+            return RRN if len(digits) < len(number[0]) or is_rrn(digits) else ACCOUNT
+        case "phone":
+            return PHONE if 8 <= len(digits) <= 15 else None
+        case "card":
+            return CARD if is_card(digits) else ACCOUNT
+        case "account":
+            return ACCOUNT if len(digits) >= 10 or (len(digits) > 6 and _BANK.search(before)) else None
+    return ACCOUNT if _BANK.search(before) else None
+
+
+def _replace(pattern: re.Pattern[str], placeholder: str, text: str, counts: Counter[str]) -> str:
+    text, replaced = pattern.subn(placeholder, text)
+    if replaced:
+        counts[placeholder] += replaced
+    return text

@@ -1,0 +1,95 @@
+"""Dates and clock times as messengers print them. Pure; what was read once is looked up."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import UTC, date, datetime
+from functools import lru_cache
+from typing import Final
+
+from tokenizer.clean.messages import NO_TIME
+
+_NUMBERS: Final = re.compile(r"\d+")
+_MONTH_NAME: Final = re.compile(r"([A-Za-z]{3})[a-z]*\.? (\d{1,2}), (\d{4})")
+_MONTHS: Final = {
+    name: i
+    for i, name in enumerate(["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"], 1)
+}
+_AFTERNOON: Final = re.compile(r"오후|午後|下午|p\.?m", re.IGNORECASE)
+_MORNING: Final = re.compile(r"오전|午前|上午|a\.?m", re.IGNORECASE)
+_EPOCH: Final = date(1970, 1, 1).toordinal()
+
+
+@lru_cache(maxsize=1 << 15)
+def read_day(text: str, is_day_first: bool = False) -> int:
+    """Seconds at the beginning of the day `2025년 8월 14일`, `2025. 8. 14.`, `December 9, 2024`, `14/8/25`; or
+    NO_TIME."""
+    named = _MONTH_NAME.search(text)
+    if named:
+        year, month, day = int(named[3]), _MONTHS.get(named[1].lower(), 0), int(named[2])
+    else:
+        numbers = [int(number) for number in _NUMBERS.findall(text)[:3]]
+        if len(numbers) < 3:
+            return NO_TIME
+        if numbers[0] > 99:
+            year, month, day = numbers
+        elif is_day_first:
+            day, month, year = numbers
+        else:
+            month, day, year = numbers
+        if year < 100:
+            year += 2000
+    try:
+        return (date(year, month, day).toordinal() - _EPOCH) * 86400
+    except ValueError:
+        return NO_TIME
+
+
+@lru_cache(maxsize=1 << 15)
+def read_clock(text: str) -> int:
+    """Seconds since midnight of `오후 1:05`, `1:05 PM`, `13:05:09`; or NO_TIME. 오전 12 is 0 h, 오후 12 is 12 h."""
+    numbers = [int(number) for number in _NUMBERS.findall(text)[:3]]
+    if len(numbers) < 2:
+        return NO_TIME
+    hour, minute, second = [*numbers, 0][:3]
+    if _AFTERNOON.search(text):
+        hour = hour % 12 + 12
+    elif _MORNING.search(text):
+        hour %= 12
+    if hour > 23 or minute > 59 or second > 60:
+        return NO_TIME
+    return hour * 3600 + minute * 60 + second
+
+
+_STAMP: Final = re.compile(
+    r"\s*(\d{4}[-./년]\s?\d{1,2}[-./월]\s?\d{1,2}[.일]?|\d{1,2}/\d{1,2}/\d{2,4})"
+    r"(?:[T ,]\s*((?:오전|오후)?\s?\d{1,2}:\d{2}(?::\d{2})?(?:\s?[AaPp]\.?[Mm]\.?)?)(?:\.\d+)?)?\s*"
+)
+
+
+def read_stamp(text: str, is_day_first: bool = False) -> int:
+    """Date and time in one cell: ISO 8601 (a zone is kept as the wall clock that it shows), or what people's tables
+    have; seconds since the epoch as a number, too. NO_TIME when it is none of these."""
+    known = _STAMP.fullmatch(text)
+    if known:
+        day = read_day(known[1], is_day_first)
+        clock = read_clock(known[2]) if known[2] else 0
+        return NO_TIME if NO_TIME in (day, clock) else day + clock
+    text = text.strip()
+    if text.isdecimal() and len(text) in (10, 13):
+        return int(text) // (1000 if len(text) == 13 else 1)
+    try:
+        return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp())
+    except (ValueError, OverflowError):
+        return NO_TIME
+
+
+def is_day_first(days: Iterable[str], clocks: Iterable[str] = ()) -> bool:
+    """Is it day/month or month/day? Whatever fits all days; where both do, months come first only beside AM and PM."""
+    pairs = [[int(number) for number in _NUMBERS.findall(day)[:2]] for day in days]
+    if any(pair[0] > 12 for pair in pairs if len(pair) == 2):
+        return True
+    if any(pair[1] > 12 for pair in pairs if len(pair) == 2):
+        return False
+    return not any(_AFTERNOON.search(clock) or _MORNING.search(clock) for clock in clocks)
