@@ -311,10 +311,11 @@ def _choose(lines: BinaryIO, entries: Entries, old: Entries) -> tuple[Flags, dic
     count = len(old)
     is_exact = _is_repeated(np.concatenate([old["exact"], entries["exact"]]))[count:]
     remainders = _continued(lines, entries, old, ~is_exact)
-    is_near = np.zeros(len(entries), dtype=bool)
+    repeated_bands = np.zeros(len(entries), dtype=np.int64)
     for band in range(BANDS):
         keys = np.concatenate([old["near"][:, band], entries["near"][:, band]])
-        is_near |= (_is_repeated(keys) & (keys != 0))[count:]
+        repeated_bands += (_is_repeated(keys) & (keys != 0))[count:]
+    is_near = repeated_bands >= 2  # one may be alike by chance
     is_near &= ~is_exact
     is_near[list(remainders)] = False
     duplicates = {"exact": int(is_exact.sum()), "near": int(is_near.sum()), "continued": len(remainders)}

@@ -12,6 +12,7 @@ from cellmind_agent.protocol.errors import ERROR_BY_CODE, UsageError
 from cellmind_ctl import figures, words
 from cellmind_ctl.main import COMMANDS
 from tests.agents import CTL, ENVIRONMENT, Answer, Device
+from tests.tokenizer.chats import chat, kakao_android
 
 ROOT = Path(__file__).parents[2]
 
@@ -137,6 +138,41 @@ def test_data_prepare_answers_in_words_and_json(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "data" / "train.jsonl").read_text())["text"] == "<NAME>이 왔어 ㅋㅋㅋㅋㅋ"
     again = ctl(tmp_path, "data", "prepare", "chat.csv", "--out", "data", "--json").data
     assert again["replaced"] == {"<NAME>": 1}
+
+
+def test_data_prepare_says_what_it_took_a_file_for_and_adds_to_it_later(tmp_path: Path) -> None:
+    said = chat(seed=4, count=600)
+    (tmp_path / "KakaoTalkChats.txt").write_text(kakao_android(said[:400]))
+    (tmp_path / "later.txt").write_text(kakao_android(said))
+    first = ctl(tmp_path, "data", "prepare", "KakaoTalkChats.txt", "--out", "data", "--turns")
+    assert first.code == 0
+    assert "KakaoTalkChats.txt: KakaoTalk (Android) (" in first.err
+    assert "% sure), utf-8, " in first.err
+    assert "system lines" in first.err
+    assert "documents and" in first.out
+    assert not any(one.user in first.out + first.err for one in said)
+    later = ctl(tmp_path, "data", "prepare", "later.txt", "--out", "data", "--turns", "--append")
+    assert later.code == 0
+    assert "in all 2 batches" in later.out
+    again = ctl(tmp_path, "data", "prepare", "later.txt", "--out", "data", "--turns", "--append", "--json")
+    assert again.code == 1
+    assert "there already" in again.out
+
+
+@pytest.mark.parametrize(
+    ("columns", "code", "words"),
+    [
+        ("text=Body,user=Who", 0, ""),
+        ("Body", 2, "hint: --columns text=Body"),
+        ("user=Who", 2, "names no text"),
+        ("text=Nothing", 1, "there are: When, Who, Body"),
+    ],
+)
+def test_a_tables_columns_can_be_named(tmp_path: Path, columns: str, code: int, words: str) -> None:
+    (tmp_path / "t.csv").write_text("When,Who,Body\n2024-01-01,철수,안녕 영희\n2024-01-02,영희,그래 철수야\n")
+    answer = ctl(tmp_path, "data", "prepare", "t.csv", "--out", "data", "--columns", columns)
+    assert answer.code == code, answer
+    assert words in answer.err
 
 
 def test_people_read_their_language(tmp_path: Path) -> None:

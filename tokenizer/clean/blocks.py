@@ -16,7 +16,15 @@ from tokenizer.clean.conversations import Document, group, join
 from tokenizer.clean.duplicates import Hashes, near_hashes
 from tokenizer.clean.formats.lines import LineScan, LineState, parse, scan
 from tokenizer.clean.formats.plain import parse_plain
-from tokenizer.clean.formats.table import MAC_NAME, MAC_ROW, TableState, parse_json_lines, parse_mac, parse_table
+from tokenizer.clean.formats.table import (
+    MAC_NAME,
+    MAC_ROW,
+    TableState,
+    mac_users,
+    parse_json_lines,
+    parse_mac,
+    parse_table,
+)
 from tokenizer.clean.messages import Messages
 from tokenizer.clean.names import keep_names, name_hider
 from tokenizer.clean.private import PRIVATE
@@ -89,6 +97,8 @@ def look(block: Block) -> LineScan:
     form = LINE_FORMATS.get(block.format)
     if form:
         return scan(form, block.text)
+    if block.format == MAC_NAME:
+        return LineScan(users=mac_users(block.text))
     messages = parse_block(block)
     return LineScan(users={user for user in messages.users if user}, records=len(messages))
 

@@ -6,7 +6,7 @@ Only whole messages: people do say 사진 in the middle of one.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 _FILE: Final = r"[^\0\n/]{1,200}\."
@@ -37,13 +37,14 @@ _TABLE: Final[Mapping[str, tuple[str, ...]]] = {
     "emoji": (
         r"\(?이모티콘\)?|emoticons?",
         r"\[(?:스티커|sticker|スタンプ)\]",
-        rf"sticker omitted|<attached: {_FILE}webp>",
+        r"sticker omitted",
+        rf"<attached: {_FILE}webp>",
     ),
     "attached": (
         r"음성메시지|파일: [^\0]+|지도: [^\0]+|연락처: ?[^\0]*",
         r"(?:audio|document|contact card) omitted",
         r"\[(?:파일|file|보이스 메시지|voice message|위치|location|연락처|contact)\]",
-        rf"<attached: [^\0\n]{{1,200}}>|[^\0\n]{{1,200}}{_SENT}",
+        rf"<attached: {_FILE}[^\0\n]{{1,20}}>|{_FILE}[^\0\n]{{1,20}}{_SENT}",
     ),
     "deleted": (
         r"메시지가 삭제되었습니다\.?|삭제된 메시지입니다\.?|이 메시지는 삭제되었습니다\.?|메시지를 삭제했습니다\.?",
@@ -60,5 +61,19 @@ _TABLE: Final[Mapping[str, tuple[str, ...]]] = {
 
 def whole_messages(separator: str) -> re.Pattern[str]:
     """A pattern for any of them between two separators (the second is left standing), with a group for each kind."""
-    kinds = "|".join(f"(?P<{kind}>{'|'.join(patterns)})" for kind, patterns in _TABLE.items())
+    return _pattern(separator, {kind: [p for p in ps if _FILE not in p] for kind, ps in _TABLE.items()})
+
+
+def whole_files(separator: str) -> re.Pattern[str]:
+    """The same for those that begin with the name of a file: any message might, so they cost more."""
+    return _pattern(separator, {kind: [p for p in ps if _FILE in p] for kind, ps in _TABLE.items()})
+
+
+def has_files(text: str) -> bool:
+    """May there be any of `whole_files`?"""
+    return "<attached" in text or "attached)" in text or "첨부됨)" in text
+
+
+def _pattern(separator: str, table: Mapping[str, Sequence[str]]) -> re.Pattern[str]:
+    kinds = "|".join(f"(?P<{kind}>{'|'.join(patterns)})" for kind, patterns in table.items() if patterns)
     return re.compile(f"{separator}(?:{kinds})(?={separator})")

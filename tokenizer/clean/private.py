@@ -24,11 +24,12 @@ PHONE, RRN, CARD, ACCOUNT, EMAIL, ADDRESS = PRIVATE = (
     "<ADDRESS>",
 )
 
-_AT: Final = r"(?:@|＠| ?[(\[]at[)\]] ?| ?골뱅이 ?)"
-_EMAIL: Final = re.compile(
-    rf"(?<![a-z0-9._%+\-])[a-z0-9._%+\-]{{1,64}}+{_AT}[a-z0-9\-]{{1,63}}(?:\.[a-z0-9\-]{{1,63}})+"
-)
-_EMAIL_SIGNS: Final = ("@", "＠", "골뱅이", "at)", "at]")
+_AT: Final = re.compile(r"@|＠| ?[(\[]at[)\]] ?| ?골뱅이 ?")
+_PLAIN_AT: Final = re.compile("@")
+_OTHER_AT: Final = ("＠", "골뱅이", "at)", "at]")
+_BEFORE_AT: Final = re.compile(r"[a-z0-9._%+\-]+$")
+_AFTER_AT: Final = re.compile(r"[a-z0-9\-]{1,63}(?:\.[a-z0-9\-]{1,63})+")
+_LONGEST_LOCAL: Final = 64
 
 _FULL_WIDTH: Final = str.maketrans("０１２３４５６７８９－．（）＋‐‑–", "0123456789-.()+---")
 _LONG_NUMBER: Final = re.compile(r"[+(0-9０-９][0-9０-９ ().\-‐‑–－．（）]{5,40}[0-9０-９]")
@@ -68,28 +69,34 @@ _ADDRESS: Final = re.compile(
     rf"{any_of([*PROVINCES, *DISTRICTS])}\s?(?:{any_of(DISTRICTS)}\s?){{0,2}}"
     rf"(?:[가-힣]{{1,6}}(?:읍|면|동)\s)?(?:{_STREET}|{_LOT}){_DETAIL}"
 )
+_STREET_SIGN: Final = re.compile(r"[로길읍면동리가산][ ]?[0-9]")
+_LINE_END: Final = re.compile(r"[\0\n]")
 _SIDE_STREET: Final = re.compile(
     rf"[가-힣]{{2,8}}?(?:대로|로)\s?[0-9]{{1,4}}번?길\s?[0-9]{{1,4}}(?:-[0-9]{{1,4}})?{_DETAIL}"
 )
+_SIDE_STREET_SIGN: Final = re.compile(r"길\s?[0-9]")
+_FLAT_SIGN: Final = re.compile(r"동\s?(?:[0-9]{1,2}층\s?)?[0-9]{1,5}호")
 _FLAT: Final = re.compile(r"[0-9]{1,4}동\s?(?:[0-9]{1,2}층\s?)?[0-9]{1,5}호(?!선)")
 _PLOT_SIGN: Final = re.compile(r"[동리]\s[0-9]{1,4}-[0-9]")
 _PLOT: Final = re.compile(rf"[가-힣]{{1,5}}[동리]\s[0-9]{{1,4}}-[0-9]{{1,4}}(?![0-9\-])(?:\s?번지)?{_DETAIL}")
+_RARE_ADDRESSES: Final = ((_SIDE_STREET_SIGN, _SIDE_STREET), (_PLOT_SIGN, _PLOT), (_FLAT_SIGN, _FLAT))
 _POSTCODE: Final = re.compile(r"우(?:편번호\s?:?|\))\s?[0-9]{5}(?![0-9])")
 
 
 def hide_private(text: str, counts: Counter[str]) -> str:
     """The text without private data; what was replaced is added to `counts` by placeholder."""
-    if any(sign in text for sign in _EMAIL_SIGNS):
-        text = _replace(_EMAIL, EMAIL, text, counts)
+    text = _without_email(text, counts)
     text = _LONG_NUMBER.sub(lambda found: _without_numbers(found, counts), text)
     if "공일" in text:
         text = _replace(_SPOKEN_PHONE, PHONE, text, counts)
-    text = _replace(_ADDRESS, ADDRESS, text, counts)
-    if "길" in text:
-        text = _replace(_SIDE_STREET, ADDRESS, text, counts)
-    if _PLOT_SIGN.search(text):
-        text = _replace(_PLOT, ADDRESS, text, counts)
-    text = _replace(_FLAT, ADDRESS, text, counts)
+    for sign, pattern in (
+        (None, _ADDRESS),
+        (_SIDE_STREET_SIGN, _SIDE_STREET),
+        (_PLOT_SIGN, _PLOT),
+        (_FLAT_SIGN, _FLAT),
+    ):
+        if sign is None or sign.search(text):
+            text = _replace(pattern, ADDRESS, text, counts)
     return _replace(_POSTCODE, ADDRESS, text, counts)
 
 
@@ -106,6 +113,39 @@ def is_card(digits: str) -> bool:
     """Luhn's formula."""
     doubled = (int(digit) * (2 if i % 2 else 1) for i, digit in enumerate(reversed(digits)))
     return sum(n - 9 if n > 9 else n for n in doubled) % 10 == 0
+
+
+def _without_email(text: str, counts: Counter[str]) -> str:
+    """Looked for from the @ to both sides: there are few, while every word might be the beginning of an address."""
+    kept, start = [], 0
+    signs = _AT if any(other in text for other in _OTHER_AT) else _PLAIN_AT
+    for sign in signs.finditer(text):
+        if sign.start() < start:
+            continue
+        local = _BEFORE_AT.search(text, max(start, sign.start() - _LONGEST_LOCAL), sign.start())
+        domain = _AFTER_AT.match(text, sign.end()) if local else None
+        if local and domain:
+            kept += [text[start : local.start()], EMAIL]
+            start = domain.end()
+            counts[EMAIL] += 1
+    return "".join([*kept, text[start:]]) if kept else text
+
+
+def _without_addresses(text: str, counts: Counter[str]) -> str:
+    """Only the lines that have a street or a lot with a number are looked at closely: they are few."""
+    kept, start = [], 0
+    for sign in _STREET_SIGN.finditer(text):
+        if sign.start() < start:
+            continue
+        begin = max(text.rfind("\0", 0, sign.start()), text.rfind("\n", 0, sign.start())) + 1
+        end = _LINE_END.search(text, sign.end())
+        stop = end.start() if end else len(text)
+        line, replaced = _ADDRESS.subn(ADDRESS, text[begin:stop])
+        if replaced:
+            kept += [text[start:begin], line]
+            counts[ADDRESS] += replaced
+            start = stop
+    return "".join([*kept, text[start:]]) if kept else text
 
 
 def _without_numbers(found: re.Match[str], counts: Counter[str]) -> str:

@@ -17,7 +17,7 @@ from typing import Final
 
 import numpy as np
 
-from tokenizer.clean.media import whole_messages
+from tokenizer.clean.media import has_files, whole_files, whole_messages
 from tokenizer.clean.private import PRIVATE, hide_private
 
 PHOTO, MOVIE, EMOJI, URL, NAME = _OF_THE_GUIDE = ("<PHOTO>", "<MOVIE>", "<EMOJI>", "<URL>", "<NAME>")
@@ -45,12 +45,15 @@ _INVISIBLE: Final = re.compile(
 )
 _JOINERS: Final = re.compile("[\u200c\u200d]")
 _NEWLINES: Final = re.compile(r"\n\n+")
-_URL: Final = re.compile(
-    r"(?:https?://|www\.)[^\s<>\"'가-힣\0]+|(?<![a-z0-9@._\-])[a-z0-9\-]{1,63}(?:\.[a-z0-9\-]{1,63}){0,3}"
-    r"\.(?:com|net|org|kr|me|be|io|gg|tv|ly|co|app|dev|shop|site|xyz)/[^\s<>\"'가-힣\0]*"
+_URL: Final = re.compile(r"(?:https?://|www\.)[^\s<>\"'가-힣\0]+")
+_DOMAINS: Final = r"\.(?:com|net|org|kr|me|be|io|gg|tv|ly|co|app|dev|shop|site|xyz)/"
+_BARE_URL_SIGN: Final = re.compile(_DOMAINS)
+_BARE_URL: Final = re.compile(
+    rf"(?<![a-z0-9@._\-])[a-z0-9\-]{{1,63}}(?:\.[a-z0-9\-]{{1,63}}){{0,3}}{_DOMAINS}[^\s<>\"'가-힣\0]*"
 )
 _EMPTY_PARENTHESES: Final = re.compile(r"\(\s*\)|\[\s*\]|\{\s*\}")
 _WHOLE: Final = whole_messages(SEPARATOR)
+_WHOLE_FILES: Final = whole_files(SEPARATOR)
 _STANDS_FOR: Final = {"photo": PHOTO, "movie": MOVIE, "emoji": EMOJI}
 _DROPPED: Final = {"attached": ATTACHED, "deleted": DELETED, "notice": NOTICE}
 
@@ -78,9 +81,13 @@ def clean_all(texts: Sequence[str], hide_names: Hider, counts: Counter[str], dro
     text = _INVISIBLE.sub("", text)
     text = _NEWLINES.sub("\n", text)
     text = _WHOLE.sub(lambda found: _whole(found, counts, dropped), text)
+    if has_files(text):
+        text = _WHOLE_FILES.sub(lambda found: _whole(found, counts, dropped), text)
     if "(이모티콘) " in text:
         text = _literal("(이모티콘) ", f"{EMOJI} ", text, counts)
     text = _count(_URL, URL, text, counts)
+    if _BARE_URL_SIGN.search(text):
+        text = _count(_BARE_URL, URL, text, counts)
     if "<:" in text or "<a:" in text:
         text = _count(_DISCORD_EMOJI, EMOJI, text, counts)
     if _KEYCAP_SIGN in text:

@@ -13,6 +13,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from tokenizer.clean.formats.kakaotalk import SYSTEM_LINES
@@ -26,6 +27,7 @@ DIALECT_RECORD: Final = re.compile(
     r'\n(?:(?P<time>\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}),(?:"(?P<quoted>(?:[^"\n]|"")*)"|(?P<plain>[^,"\n]*)),'
     r'|(?:"")?,(?:"")?,(?="))'
 )
+_TIME: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}")
 MAC_ROW: Final = re.compile(r"\n\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2},")
 _WORDS: Final = {
     "time": [
@@ -117,14 +119,30 @@ def parse_table(block: str, state: TableState) -> Messages:
 
 def parse_mac(block: str) -> Messages:
     """KakaoTalk for macOS: rows of Date,User,Message."""
-    messages = Messages()
-    for time, user, text in _strict_rows(block) or _mended_rows(block):
-        stamp = read_stamp(time) if time else NO_TIME
-        if not user or stamp == NO_TIME or is_system(user):
-            messages.skipped[SYSTEM] += 1
-        else:
-            messages.add(stamp, user, text)
+    stamps, users, texts = _mac_columns(block)
+    strangers = {user for user in set(users) if not user or is_system(user)}
+    messages = Messages(times=stamps, users=users, texts=texts)
+    if strangers or NO_TIME in stamps:
+        kept = [i for i, user in enumerate(users) if user not in strangers and stamps[i] != NO_TIME]
+        messages = Messages(
+            times=[stamps[i] for i in kept], users=[users[i] for i in kept], texts=[texts[i] for i in kept]
+        )
+        messages.skipped[SYSTEM] = len(users) - len(kept)
     return messages
+
+
+def mac_users(block: str) -> set[str]:
+    """Who speaks."""
+    return {user for user in set(_mac_columns(block, has_times=False)[1]) if user and not is_system(user)}
+
+
+def _mac_columns(block: str, has_times: bool = True) -> tuple[list[int], list[str], list[str]]:
+    """Times, users, texts: as CSV where it is one with a time, or nothing, in front of each row; otherwise mended."""
+    rows = _strict_rows(block) or _mended_rows(block)
+    if not rows:
+        return [], [], []
+    times, users, texts = (list(column) for column in zip(*rows, strict=True))
+    return [read_stamp(time) if time else NO_TIME for time in times] if has_times else [], users, texts
 
 
 def parse_json_lines(block: str, state: TableState) -> Messages:
@@ -152,6 +170,7 @@ def parse_json_lines(block: str, state: TableState) -> Messages:
     return messages
 
 
+@lru_cache(maxsize=1 << 12)
 def is_system(text: str) -> bool:
     return any(core in text and whole.fullmatch(text) for core, whole in SYSTEM_LINES)
 
@@ -171,23 +190,24 @@ def _readable(block: str, delimiter: str, messages: Messages) -> Iterator[list[s
             messages.skipped["rows that are no CSV"] += 1
 
 
-def _strict_rows(block: str) -> list[list[str]] | None:
+def _strict_rows(block: str) -> list[Sequence[str]] | None:
     """The rows as CSV, or None when they are none of this kind."""
     try:
         rows = [row for row in csv.reader(io.StringIO(block), strict=True) if row]
     except csv.Error:
         return None
-    if any(len(row) != 3 or (row[0] and read_stamp(row[0]) == NO_TIME) for row in rows):
-        return None
-    return rows
+    is_whole = all(len(row) == 3 for row in rows) and all(_TIME.fullmatch(row[0]) or not row[0] for row in rows)
+    return list(rows) if is_whole else None
 
 
-def _mended_rows(block: str) -> Iterator[tuple[str, str, str]]:
+def _mended_rows(block: str) -> list[Sequence[str]]:
     """A row lasts from one date to the next, whatever stands between."""
     parts = DIALECT_RECORD.split("\n" + block)
+    rows: list[Sequence[str]] = []
     for time, quoted, plain, text in zip(parts[1::4], parts[2::4], parts[3::4], parts[4::4], strict=True):
         text = text.rstrip("\n")
         if len(text) > 1 and text[0] == text[-1] == '"':
             text = text[1:-1]
         user = quoted.replace('""', '"') if quoted is not None else plain
-        yield time or "", user or "", text.replace('""', '"')
+        rows.append((time or "", user or "", text.replace('""', '"')))
+    return rows
