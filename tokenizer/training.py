@@ -18,8 +18,8 @@ import sentencepiece
 from tokenizer.clean.rules import PLACEHOLDERS
 from tokenizer.errors import TextError
 from tokenizer.files import write_whole
+from tokenizer.pieces import END, PAD, START
 
-START, END, PAD = "<|start|>", "<|endoftext|>", "<|pad|>"
 DEFAULT_VOCAB_SIZE = 8000
 _TOO_SMALL = re.compile(r"Vocabulary size is smaller than required_chars\. (\d+) vs (\d+)")
 _BYTES_AND_CONTROLS = 256 + 4 + len(PLACEHOLDERS)  # byte pieces, <unk> and three controls, placeholders

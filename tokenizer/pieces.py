@@ -1,0 +1,9 @@
+"""The control pieces, whose ids are put around encoded text and never parsed from it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+START: Final = "<|start|>"
+END: Final = "<|endoftext|>"
+PAD: Final = "<|pad|>"

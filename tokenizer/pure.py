@@ -1,0 +1,190 @@
+"""SentencePiece's BPE in Python alone, for devices without the library (a phone): the same ids for the same text.
+
+Reads the model file (Protocol Buffers wire format: varints, and lengths before bytes), then merges as sentencepiece's
+bpe_model.cc does: the pair with the highest score first, the leftmost of equals; what is no piece becomes its UTF-8
+bytes. Only what `training` makes is read: BPE, no normalisation, byte fallback.
+"""
+
+from __future__ import annotations
+
+import heapq
+import re
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+_SPACE: Final = "\u2581"
+_NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED, _UNUSED, _BYTE = 1, 2, 3, 4, 5, 6
+_BPE: Final = 2
+_MOST_REMEMBERED: Final = 100_000
+_WORD: Final = re.compile(f"{_SPACE}*[^{_SPACE}]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    text: str
+    score: float
+    kind: int
+
+
+class PureProcessor:
+    """What of sentencepiece.SentencePieceProcessor is used here."""
+
+    def __init__(self, model: bytes) -> None:
+        """Raises ValueError when the file is damaged, or of a kind that is not read here."""
+        self._pieces = _read_model(model)
+        self._ids = {piece.text: i for i, piece in enumerate(self._pieces)}
+        self._merged = {p.text: (-p.score, i) for i, p in enumerate(self._pieces) if p.kind in (_NORMAL, _USER_DEFINED)}
+        self._bytes = {int(p.text[3:-1], 16): i for i, p in enumerate(self._pieces) if p.kind == _BYTE}
+        if len(self._bytes) != 256:
+            raise ValueError("a tokenizer without byte fallback")
+        whole = sorted((p.text for p in self._pieces if p.kind == _USER_DEFINED), key=len, reverse=True)
+        self._whole = re.compile("|".join(map(re.escape, whole)) or "(?!)")
+        # Where no piece has a space behind a letter, no merge crosses the beginning of a word: words can be remembered.
+        self._has_words = not any(_SPACE in piece.text.lstrip(_SPACE) for piece in self._pieces)
+        self._remembered: dict[str, list[int]] = {}
+
+    def encode(self, text: str) -> list[int]:
+        text = text.replace(" ", _SPACE)
+        ids: list[int] = []
+        start = 0
+        for found in self._whole.finditer(text):
+            self._encode_between(text[start : found.start()], ids)
+            ids.append(self._ids[found[0]])
+            start = found.end()
+        self._encode_between(text[start:], ids)
+        return ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        data = bytearray()
+        for number in ids:
+            piece = self._pieces[number]
+            if piece.kind == _BYTE:
+                data.append(int(piece.text[3:-1], 16))
+            elif piece.kind == _UNKNOWN:
+                data += " \u2047 ".encode()
+            elif piece.kind != _CONTROL:
+                data += piece.text.replace(_SPACE, " ").encode()
+        return data.decode("utf-8", "replace")
+
+    def vocab_size(self) -> int:
+        return len(self._pieces)
+
+    def piece_to_id(self, piece: str) -> int:
+        return self._ids.get(piece, 0)
+
+    def id_to_piece(self, number: int) -> str:
+        return self._pieces[number].text
+
+    def is_control(self, number: int) -> bool:
+        return self._pieces[number].kind == _CONTROL
+
+    def is_unknown(self, number: int) -> bool:
+        return self._pieces[number].kind == _UNKNOWN
+
+    def is_byte(self, number: int) -> bool:
+        return self._pieces[number].kind == _BYTE
+
+    def _encode_between(self, text: str, ids: list[int]) -> None:
+        if not text:
+            return
+        if not self._has_words:
+            ids += self._merge(text)
+            return
+        for word in _WORD.findall(text):
+            known = self._remembered.get(word)
+            if known is None:
+                if len(self._remembered) >= _MOST_REMEMBERED:
+                    self._remembered.clear()
+                known = self._remembered[word] = self._merge(word)
+            ids += known
+
+    def _merge(self, text: str) -> list[int]:
+        """One stretch without user-defined pieces: symbols in a linked list, pairs in a heap."""
+        symbols = list(text)
+        before, after = list(range(-1, len(text) - 1)), [*range(1, len(text)), -1]
+        heap: list[tuple[float, int, int, str]] = []
+
+        def consider(left: int) -> None:
+            right = after[left]
+            if right >= 0:
+                merged = symbols[left] + symbols[right]
+                found = self._merged.get(merged)
+                if found:
+                    heapq.heappush(heap, (found[0], left, right, merged))
+
+        for place in range(len(symbols) - 1):
+            consider(place)
+        while heap:
+            _, left, right, merged = heapq.heappop(heap)
+            if after[left] != right or symbols[left] + symbols[right] != merged or not symbols[right]:
+                continue
+            symbols[left], symbols[right] = merged, ""
+            after[left] = after[right]
+            if after[right] >= 0:
+                before[after[right]] = left
+            consider(left)
+            if before[left] >= 0:
+                consider(before[left])
+        return [number for symbol in symbols if symbol for number in self._ids_of(symbol)]
+
+    def _ids_of(self, symbol: str) -> Sequence[int]:
+        found = self._merged.get(symbol)
+        return (found[1],) if found else [self._bytes[byte] for byte in symbol.encode()]
+
+
+def _read_model(model: bytes) -> list[Piece]:
+    """ModelProto: 1 pieces, 2 trainer_spec (3 model_type), 3 normalizer_spec (1 name, 3 dummy prefix, 4 extra
+    spaces)."""
+    pieces, kind, normalizer = [], 1, {}
+    for field, value in _fields(model):
+        if field == 1 and isinstance(value, bytes):
+            piece = dict(_fields(value))
+            text, score = piece.get(1, b""), piece.get(2, b"\0\0\0\0")
+            if not isinstance(text, bytes) or not isinstance(score, bytes):
+                raise ValueError("a damaged piece")
+            number = piece.get(3, _NORMAL)
+            pieces.append(Piece(text.decode(), struct.unpack("<f", score)[0], number if isinstance(number, int) else 0))
+        elif field == 2 and isinstance(value, bytes):
+            found = dict(_fields(value)).get(3, 1)
+            kind = found if isinstance(found, int) else 0
+        elif field == 3 and isinstance(value, bytes):
+            normalizer = dict(_fields(value))
+    if kind != _BPE:
+        raise ValueError("a tokenizer of another kind than BPE")
+    if normalizer.get(1) != b"identity" or normalizer.get(3, 1) or normalizer.get(4, 1):
+        raise ValueError("a tokenizer that normalises text")
+    return pieces
+
+
+def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
+    """Numbers and values of a message, groups apart. Raises ValueError when it breaks off."""
+    place = 0
+    while place < len(data):
+        key, place = _varint(data, place)
+        if key & 7 == 0:
+            value, place = _varint(data, place)
+            yield key >> 3, value
+            continue
+        if key & 7 == 2:
+            length, place = _varint(data, place)
+        elif key & 7 in (1, 5):
+            length = 8 if key & 7 == 1 else 4
+        else:
+            raise ValueError("a damaged tokenizer")
+        if place + length > len(data):
+            raise ValueError("a tokenizer that breaks off")
+        yield key >> 3, data[place : place + length]
+        place += length
+
+
+def _varint(data: bytes, place: int) -> tuple[int, int]:
+    value = shift = 0
+    while place < len(data) and shift < 64:
+        byte = data[place]
+        value |= (byte & 127) << shift
+        place, shift = place + 1, shift + 7
+        if byte < 128:
+            return value, place
+    raise ValueError("a tokenizer that breaks off")
