@@ -3,6 +3,7 @@ core, or where the system has no semaphores to share (Android)."""
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 from collections import deque
@@ -51,6 +52,8 @@ def workers(is_worth_it: bool) -> Iterator[Workers]:
 
 def _pool(number: int) -> ProcessPoolExecutor | None:
     try:
-        return ProcessPoolExecutor(number, mp_context=multiprocessing.get_context("spawn"))
+        context = multiprocessing.get_context("spawn")
+        # Rows by the ten thousand, none of them in a cycle: collecting them costs a fifth of the time.
+        return ProcessPoolExecutor(number, mp_context=context, initializer=gc.disable)
     except (ImportError, NotImplementedError, OSError):
         return None

@@ -24,14 +24,16 @@ from typing import Final
 
 from tokenizer.clean.blocks import Cleaned, Settings, clean_block, look
 from tokenizer.clean.conversations import belong_together, join
-from tokenizer.clean.duplicates import near_hashes
+from tokenizer.clean.documents import pack_documents
 from tokenizer.clean.messages import Messages
 from tokenizer.clean.names import names_from_users
 from tokenizer.clean.reading import InputFile, recognise_file
 from tokenizer.clean.sources import Skipped, Source, find_sources
-from tokenizer.collection import Collection, Facts, FileReport, Spool, Stats, Wishes, open_spool
+from tokenizer.collection import Collection
 from tokenizer.errors import TextError
 from tokenizer.parallel import Workers, workers
+from tokenizer.spool import Spool, open_spool
+from tokenizer.stats import Facts, FileReport, Stats, Wishes
 
 _WORTH_PROCESSES: Final = 8 << 20  # bytes: below, starting them takes longer than the work
 _FEW_SAMPLES: Final = 6
@@ -49,42 +51,40 @@ def prepare(inputs: Sequence[Path], out: Path, wishes: Wishes = Wishes()) -> Sta
     left_alone += unreadable
     if not files:
         raise TextError("there is no text in what was given", _why(left_alone))
-    with workers(sum(file.source.size for file in files) > _WORTH_PROCESSES) as pool:
+    with workers(sum(file.source.size for file in files) > _WORTH_PROCESSES) as pool, open_spool(out) as spool:
         # 1. Who speaks? Their names must be known before the first message is cleaned.
         for file in files:
+            file.open(spool.folder)
             file.scans = list(pool.map(look, file.blocks()))
         users = {user for file in files for found in file.scans for user in found.users}
         others = {name for file in files for name in file.names}
         names = names_from_users(users | others, wishes.given_names)
-        # 2. Clean block after block. Documents go to a spool on disk, their fingerprints beside them.
+        # 2. Clean block after block. Documents go to a spool on disk; of each an entry says what it is.
         settings = Settings(
             names=None if wishes.keeps_names else frozenset(names),
             gap_seconds=wishes.gap_seconds,
             has_turns=wishes.has_turns,
         )
-        with open_spool(out) as spool:
-            reports = []
-            for number, file in enumerate(files):
-                spool.begin_source(number)
-                reports.append(_clean_file(file, settings, pool, spool))
-            # 3. Leave out what is there already, hold out the last, write.
-            _check_result(reports, spool)
-            facts = Facts(
-                files=tuple(reports),
-                left_alone=tuple(left_alone),
-                users=len(users),
-                names=frozenset(names),
-                wishes=wishes,
-            )
-            return collection.add(spool, facts)
+        reports = [_clean_file(file, settings, pool, spool) for file in files]
+        # 3. Leave out what is there already, hold out the last, write.
+        _check_result(reports, spool)
+        facts = Facts(
+            files=tuple(reports),
+            left_alone=tuple(left_alone),
+            users=len(users),
+            names=frozenset(names),
+            wishes=wishes,
+        )
+        return collection.add(spool, facts)
 
 
 def _recognised(sources: list[Source], wishes: Wishes, is_strict: bool) -> tuple[list[InputFile], list[Skipped]]:
     """What each file is. One file that is none is an error; among several it is left alone, and reported."""
-    files, unreadable = [], []
+    files: list[InputFile] = []
+    unreadable: list[Skipped] = []
     for source in sources:
         try:
-            files.append(recognise_file(source, wishes.columns))
+            files.append(recognise_file(source, len(files), wishes.columns))
         except TextError as error:
             if is_strict:
                 raise
@@ -103,14 +103,14 @@ def _clean_file(file: InputFile, settings: Settings, pool: Workers, spool: Spool
         skipped.update(cleaned.skipped)
         spool.count(cleaned.messages, cleaned.empty, cleaned.replaced)
         spool.samples += cleaned.samples[: max(0, _FEW_SAMPLES - len(spool.samples))]
-        opened = _put(cleaned, opened, settings, spool)
+        opened = _put(cleaned, opened, file.number, settings, spool)
     if opened is not None:
-        _put_edge(opened, settings, spool)
+        _put_edge(opened, file.number, settings, spool)
     report.skipped = dict(sorted((skipped + file.skipped).items()))
     return report
 
 
-def _put(cleaned: Cleaned, opened: Messages | None, settings: Settings, spool: Spool) -> Messages | None:
+def _put(cleaned: Cleaned, opened: Messages | None, source: int, settings: Settings, spool: Spool) -> Messages | None:
     """A block's documents to the spool; the conversation that is open then."""
     if cleaned.first is None:
         return opened
@@ -120,20 +120,20 @@ def _put(cleaned: Cleaned, opened: Messages | None, settings: Settings, spool: S
         opened.texts += cleaned.first.texts
     else:
         if opened is not None:
-            _put_edge(opened, settings, spool)
+            _put_edge(opened, source, settings, spool)
         opened = cleaned.first
     if cleaned.last is None:
         return opened
-    _put_edge(opened, settings, spool)
-    assert cleaned.near is not None
-    spool.put(cleaned.documents, cleaned.near)
+    _put_edge(opened, source, settings, spool)
+    assert cleaned.documents is not None
+    spool.put(cleaned.documents)
     return cleaned.last
 
 
-def _put_edge(messages: Messages, settings: Settings, spool: Spool) -> None:
+def _put_edge(messages: Messages, source: int, settings: Settings, spool: Spool) -> None:
     document = join(messages, settings.has_turns)
     if document:
-        spool.put([document], near_hashes([document.text]))
+        spool.put(pack_documents([document], source))
 
 
 def _check_result(reports: Sequence[FileReport], spool: Spool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +13,9 @@ from tokenizer.clean.blocks import look, parse_block
 from tokenizer.clean.reading import recognise_file
 from tokenizer.clean.recognise import PLAIN
 from tokenizer.clean.sources import find_sources, open_text
-from tokenizer.collection import HELD_OUT, STATS, TRAIN
+from tokenizer.collection import HELD_OUT, TRAIN
 from tokenizer.errors import TextError
+from tokenizer.stats import STATS
 
 _HINT: Final = 'each line is an object such as {"text": "안녕"}'
 
@@ -54,9 +56,11 @@ def read_texts(paths: Iterable[Path]) -> Iterator[str]:
                 with open_text(file.source, file.encoding) as stream:
                     yield from (line.rstrip("\n") for line in stream if not line.isspace())
                 continue
-            file.scans = [look(block) for block in file.blocks()]
-            for block in file.blocks():
-                yield from (text for text in parse_block(block).texts if text)
+            with tempfile.TemporaryDirectory() as folder:
+                file.open(Path(folder))
+                file.scans = [look(block) for block in file.blocks()]
+                for block in file.blocks():
+                    yield from (text for text in parse_block(block).texts if text)
 
 
 def read_documents(path: Path, start: int = 0, stop: int | None = None) -> Iterator[str]:

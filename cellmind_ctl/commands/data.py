@@ -10,8 +10,8 @@ import click
 from cellmind_agent.protocol.errors import UsageError
 from cellmind_ctl.session import Group, Session, pass_session
 from cellmind_ctl.words import t
-from tokenizer.collection import Batch, Stats, Wishes
 from tokenizer.prepare import prepare
+from tokenizer.stats import Batch, Stats, Wishes
 
 _ROLES = ("time", "user", "text")
 

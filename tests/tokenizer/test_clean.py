@@ -7,12 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tokenizer.clean import media
 from tokenizer.clean.names import name_hider, names_from_users
 from tokenizer.clean.rules import clean
 
 
 def cleaned(text: str, *names: str) -> str:
     return clean(text, name_hider(names), Counter())
+
+
+def _matching(pattern: str) -> st.SearchStrategy[str]:
+    return st.from_regex(pattern, fullmatch=True)
 
 
 @pytest.mark.parametrize(
@@ -41,6 +46,13 @@ def cleaned(text: str, *names: str) -> str:
 )
 def test_rules_of_the_guide(raw: str, expected: str) -> None:
     assert cleaned(raw) == expected
+
+
+@given(st.sampled_from(sorted({p for ps in media._TABLE.values() for p in ps})).flatmap(_matching))
+def test_whatever_a_messenger_writes_for_a_file_is_known(message: str) -> None:
+    """The two patterns made of the table (and what they look at first) find all that the table's lines do."""
+    found = [make("\0").sub("", f"\0{message}\0") for make in (media.whole_messages, media.whole_files)]
+    assert "\0" in found
 
 
 def test_korean_letters_are_never_normalised_away() -> None:

@@ -16,10 +16,11 @@ from tokenizer.clean.sources import find_sources
 STANDS_FOR = {"photo": PHOTO, "movie": MOVIE, "emoji": EMOJI, "file": "", "deleted": ""}
 
 
-def read(path: Path) -> tuple[str, float, Messages]:
+def read(path: Path, folder: Path) -> tuple[str, float, Messages]:
     """As `data prepare` does: a first pass, then all messages."""
     (source,), _ = find_sources([path])
     file = recognise_file(source)
+    file.open(folder)
     file.scans = [look(block) for block in file.blocks()]
     whole = Messages()
     for block in file.blocks():
@@ -36,7 +37,7 @@ def test_every_message_of_an_export_is_found(export: str, tmp_path: Path) -> Non
     said = chat(seed=len(export), count=10_000)
     path = tmp_path / name
     path.write_text(write(said), encoding="utf-8")
-    found, confidence, messages = read(path)
+    found, confidence, messages = read(path, tmp_path)
     assert found == form
     assert confidence > 0.6
     cleaned = clean_all(messages.texts, keep_names, Counter(), Counter())

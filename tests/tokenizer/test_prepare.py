@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.tokenizer.chats import EXPORTS, chat, kakao_android, kakao_windows
-from tokenizer.collection import Wishes
 from tokenizer.errors import TextError
 from tokenizer.prepare import prepare
+from tokenizer.stats import Wishes
 from tokenizer.texts import read_documents
 
 CSV = """Date,User,Message
@@ -226,7 +226,8 @@ def test_many_blocks_give_the_same_as_one(tmp_path: Path, monkeypatch: pytest.Mo
     """Wherever a file is cut for parallel work, conversations and days stay whole."""
     (tmp_path / "chat.txt").write_text(kakao_windows(chat(seed=2, count=3_000)))
     once = prepare([tmp_path / "chat.txt"], tmp_path / "once", Wishes(has_turns=True))
-    monkeypatch.setattr("tokenizer.clean.blocks.BLOCK_CHARACTERS", 5_000)
+    monkeypatch.setattr("tokenizer.clean.ranges.RANGE_BYTES", 5_000)
+    monkeypatch.setattr("tokenizer.clean.ranges._FIRST_LOOK", 500)
     often = prepare([tmp_path / "chat.txt"], tmp_path / "often", Wishes(has_turns=True))
     assert (tmp_path / "once" / "train.jsonl").read_bytes() == (tmp_path / "often" / "train.jsonl").read_bytes()
     assert once.replaced == often.replaced

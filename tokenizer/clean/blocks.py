@@ -6,14 +6,12 @@ found in a first pass, which also finds everybody's name.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Final, TextIO
+from typing import Final
 
-from tokenizer.clean.conversations import Document, group, join
-from tokenizer.clean.duplicates import Hashes, near_hashes
+from tokenizer.clean.conversations import group, join
+from tokenizer.clean.documents import Packed, pack_documents
 from tokenizer.clean.formats.lines import LineScan, LineState, parse, scan
 from tokenizer.clean.formats.plain import parse_plain
 from tokenizer.clean.formats.table import (
@@ -24,16 +22,16 @@ from tokenizer.clean.formats.table import (
     parse_json_lines,
     parse_mac,
     parse_table,
+    table_users,
 )
 from tokenizer.clean.messages import Messages
 from tokenizer.clean.names import keep_names, name_hider
 from tokenizer.clean.private import PRIVATE
-from tokenizer.clean.recognise import CSV, JSON_LINES, LINE_FORMATS, PLAIN, Recognised
+from tokenizer.clean.ranges import Cut, Range
+from tokenizer.clean.recognise import CSV, LINE_FORMATS, PLAIN
 from tokenizer.clean.rules import NAME, Hider, clean_all
 
-BLOCK_CHARACTERS: Final = 1 << 20
-_LONGEST_BLOCK: Final = 1 << 23  # a record that is longer is cut
-_QUOTES_TRIED: Final = 500
+BROKEN_OFF: Final = "files that break off"
 _SAMPLES: Final = 2
 
 
@@ -48,10 +46,12 @@ class Settings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """Some records of one file: text to parse, or messages that were parsed while reading (JSON)."""
+    """Some records of one file: bytes to parse, or messages that were parsed while reading (JSON). `source` is the
+    file's number."""
 
     format: str
-    text: str = ""
+    source: int = 0
+    range: Range | None = None
     messages: Messages | None = None
     lines: LineState = field(default_factory=LineState)
     table: TableState | None = None
@@ -64,8 +64,7 @@ class Cleaned:
 
     first: Messages | None = None
     last: Messages | None = None
-    documents: list[Document] = field(default_factory=list)
-    near: Hashes | None = None
+    documents: Packed | None = None
     messages: int = 0
     empty: int = 0
     replaced: Counter[str] = field(default_factory=Counter)
@@ -73,48 +72,51 @@ class Cleaned:
     samples: list[tuple[str, str]] = field(default_factory=list)
 
 
-def text_blocks(file: TextIO, found: Recognised) -> Iterator[str]:
-    """The file in pieces that begin at a record."""
-    cut = _cutter(found)
-    buffer = ""
-    while True:
-        read = file.read(BLOCK_CHARACTERS)
-        buffer += read
-        if not read:
-            if buffer:
-                yield buffer
-            return
-        place = cut(buffer)
-        if place <= 0 and len(buffer) >= _LONGEST_BLOCK:
-            place = buffer.rfind("\n") + 1 or len(buffer)
-        if place > 0:
-            yield buffer[:place]
-            buffer = buffer[place:]
+def cut_of(format_name: str) -> Cut:
+    """Where a file of this format may be cut into ranges."""
+    form = LINE_FORMATS.get(format_name)
+    if form or format_name == MAC_NAME:
+        return Cut(record=form.record if form else MAC_ROW)
+    return Cut(has_quotes=format_name == CSV, prefers_blank=format_name == PLAIN)
 
 
 def look(block: Block) -> LineScan:
     """The first pass: who speaks, and on which days."""
+    if block.messages is not None:
+        return LineScan(users=set(block.messages.users) - {""})
+    if block.format == PLAIN:
+        return LineScan()
+    text = _text(block, Counter())
     form = LINE_FORMATS.get(block.format)
     if form:
-        return scan(form, block.text)
+        return scan(form, text)
     if block.format == MAC_NAME:
-        return LineScan(users=mac_users(block.text))
-    messages = parse_block(block)
-    return LineScan(users={user for user in messages.users if user}, records=len(messages))
+        return LineScan(users=mac_users(text))
+    assert block.table
+    if block.format == CSV:
+        return LineScan(users=table_users(text, block.table))
+    return LineScan(users=set(parse_json_lines(text, block.table).users) - {""})
 
 
 def parse_block(block: Block) -> Messages:
     if block.messages is not None:
         return block.messages
+    skipped: Counter[str] = Counter()
+    messages = _parse(block, _text(block, skipped))
+    messages.skipped += skipped
+    return messages
+
+
+def _parse(block: Block, text: str) -> Messages:
     form = LINE_FORMATS.get(block.format)
     if form:
-        return parse(form, block.text, block.lines)
+        return parse(form, text, block.lines)
     if block.format == MAC_NAME:
-        return parse_mac(block.text)
+        return parse_mac(text)
     if block.format == PLAIN:
-        return parse_plain(block.text)
+        return parse_plain(text)
     assert block.table
-    return parse_table(block.text, block.table) if block.format == CSV else parse_json_lines(block.text, block.table)
+    return parse_table(text, block.table) if block.format == CSV else parse_json_lines(text, block.table)
 
 
 def clean_block(block: Block, settings: Settings) -> Cleaned:
@@ -130,9 +132,8 @@ def clean_block(block: Block, settings: Settings) -> Cleaned:
         cleaned.first = stretches[0]
     if len(stretches) > 1:
         cleaned.last = stretches[-1]
-    inner = (join(stretch, settings.has_turns) for stretch in stretches[1:-1])
-    cleaned.documents = [document for document in inner if document]
-    cleaned.near = near_hashes([document.text for document in cleaned.documents])
+        inner = (join(stretch, settings.has_turns) for stretch in stretches[1:-1])
+        cleaned.documents = pack_documents([document for document in inner if document], block.source)
     return cleaned
 
 
@@ -161,36 +162,12 @@ def _samples(before: list[str], after: list[str]) -> list[tuple[str, str]]:
     return found
 
 
-def _cutter(found: Recognised) -> Callable[[str], int]:
-    """A function from a text that begins at a record to the place where its last record begins, or -1."""
-    form = LINE_FORMATS.get(found.format)
-    if form:
-        return lambda text: _last_match(form.record, text)
-    if found.format == MAC_NAME:
-        return lambda text: _last_match(MAC_ROW, text)
-    if found.format == CSV:
-        return _last_even_line
-    if found.format == JSON_LINES:
-        return lambda text: text.rfind("\n") + 1
-    return lambda text: text.rfind("\n\n") + 1 or text.rfind("\n") + 1
-
-
-def _last_match(pattern: re.Pattern[str], text: str) -> int:
-    """Where the last record begins. It is looked for near the end first."""
-    for start in (max(0, len(text) - 65536), 0):
-        last = max((match.start() for match in pattern.finditer(text, start)), default=-1)
-        if last >= 0:
-            return last + 1
-    return -1
-
-
-def _last_even_line(text: str) -> int:
-    """The end of the last line before which quotes are balanced: line breaks inside quotes end no row."""
-    end = len(text)
-    for _ in range(_QUOTES_TRIED):
-        end = text.rfind("\n", 0, end)
-        if end < 0:
-            return -1
-        if text.count('"', 0, end) % 2 == 0:
-            return end + 1
-    return -1
+def _text(block: Block, skipped: Counter[str]) -> str:
+    """What the block holds; that its file cannot be read any more is counted."""
+    if block.range is None:
+        return ""
+    try:
+        return block.range.read()
+    except OSError:
+        skipped[BROKEN_OFF] += 1
+        return ""

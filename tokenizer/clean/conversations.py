@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from string import ascii_uppercase
 from typing import Final
 
+import numpy as np
+
 from tokenizer.clean.messages import NO_TIME, Messages
 
 GAP_SECONDS: Final = 1800
@@ -29,16 +31,19 @@ class Document:
 
 def group(messages: Messages, gap_seconds: int) -> Iterator[Messages]:
     """Stretches without a silence. Messages without a time stand alone; those without text are left out."""
-    start, last, size = 0, NO_TIME, 0
     times, users, texts = messages.times, messages.users, messages.texts
-    for i, (time, text) in enumerate(zip(times, texts, strict=True)):
-        is_new = time == NO_TIME or last == NO_TIME or not 0 <= time - last <= gap_seconds or size > LONGEST
-        if is_new and i > start:
-            yield Messages(times=times[start:i], users=users[start:i], texts=texts[start:i])
-            start, size = i, 0
-        last, size = time, size + len(text)
-    if len(texts) > start:
-        yield Messages(times=times[start:], users=users[start:], texts=texts[start:])
+    if not texts:
+        return
+    clock = np.array(times, dtype=np.int64)
+    steps = np.diff(clock)
+    is_new = (steps < 0) | (steps > gap_seconds) | (clock[1:] == NO_TIME) | (clock[:-1] == NO_TIME)
+    starts = [0, *(np.flatnonzero(is_new) + 1).tolist()]
+    sizes = np.concatenate([[0], np.cumsum([len(text) for text in texts])])
+    for start, end in zip(starts, [*starts[1:], len(texts)], strict=True):
+        while start < end:  # pieces that end with the message that makes them too long
+            stop = min(end, int(np.searchsorted(sizes, sizes[start] + LONGEST, side="right")))
+            yield Messages(times=times[start:stop], users=users[start:stop], texts=texts[start:stop])
+            start = stop
 
 
 def belong_together(one: Messages, other: Messages, gap_seconds: int) -> bool:

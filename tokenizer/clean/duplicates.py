@@ -23,17 +23,19 @@ _SAMPLED: Final = 8  # a power of two
 _FEWEST: Final = 16  # sampled shingles: shorter texts are alike by chance, and repeat because people do
 _BEGINNING: Final = 48
 _PRIME: Final = np.uint64(0x100000001B3)
+_SHORT_PRIME: Final = np.uint32(0x01000193)
 _MULTIPLIERS: Final = (np.arange(1, BANDS * _ROWS + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)) | np.uint64(1)
 Hashes = npt.NDArray[np.uint64]
 
 
-def exact_hash(text: str) -> int:
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+def exact_hash(text: bytes) -> int:
+    """Of a text in UTF-8."""
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
 
 
 def beginning_hash(text: str) -> int:
     """Of the first characters: a later export continues the conversation that an earlier one broke off."""
-    return exact_hash(text[:_BEGINNING])
+    return exact_hash(text[:_BEGINNING].encode())
 
 
 def near_hashes(texts: Sequence[str]) -> Hashes:
@@ -42,17 +44,19 @@ def near_hashes(texts: Sequence[str]) -> Hashes:
     lengths = np.array([len(text) for text in texts], dtype=np.int64)
     if not lengths.sum():
         return found
-    codes = np.frombuffer("".join(texts).encode("utf-32-le"), dtype="<u4").astype(np.uint64)
-    owners = np.repeat(np.arange(len(texts), dtype=np.int32), lengths)
+    codes = np.frombuffer("".join(texts).encode("utf-32-le"), dtype="<u4")
+    ends = np.cumsum(lengths)
     with np.errstate(over="ignore"):
-        shingles = codes[: 1 - _SHINGLE].copy()
+        rolled = codes[: 1 - _SHINGLE].copy()
         for offset in range(1, _SHINGLE):
-            shingles *= _PRIME
-            shingles ^= codes[offset : len(codes) + offset + 1 - _SHINGLE]
-        shingles *= _MULTIPLIERS[0]
-        is_sampled = (shingles >> np.uint64(40)) & np.uint64(_SAMPLED - 1) == 0
-        is_sampled &= owners[: 1 - _SHINGLE] == owners[_SHINGLE - 1 :]  # it reaches into no other document
-        shingles, owners = shingles[is_sampled], owners[: 1 - _SHINGLE][is_sampled]
+            rolled *= _SHORT_PRIME
+            rolled ^= codes[offset : len(codes) + offset + 1 - _SHINGLE]
+        rolled *= _SHORT_PRIME
+        places = np.flatnonzero(rolled >> np.uint32(16) & np.uint32(_SAMPLED - 1) == 0)
+        owners = np.searchsorted(ends, places, side="right")
+        is_inside = places + _SHINGLE <= ends[owners]  # it reaches into no other document
+        places, owners = places[is_inside], owners[is_inside]
+        shingles = rolled[places].astype(np.uint64) * _MULTIPLIERS[0]
         counts = np.bincount(owners, minlength=len(texts))
         compared = np.flatnonzero(counts >= _FEWEST)
         if not len(compared):

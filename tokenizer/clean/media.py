@@ -57,6 +57,7 @@ _TABLE: Final[Mapping[str, tuple[str, ...]]] = {
         r"☎ [^\0\n]{0,40}|missed (?:voice|video) call[^\0\n]{0,30}",
     ),
 }
+_FIRST: Final = r"[사동이음파지연메삭채관샵톡보페그라0-9a-gimnpstvy<(\[☎]"  # of any but those with a file's name
 
 
 def whole_messages(separator: str) -> re.Pattern[str]:
@@ -75,5 +76,7 @@ def has_files(text: str) -> bool:
 
 
 def _pattern(separator: str, table: Mapping[str, Sequence[str]]) -> re.Pattern[str]:
+    # Most messages are told from all of these by their first character.
     kinds = "|".join(f"(?P<{kind}>{'|'.join(patterns)})" for kind, patterns in table.items() if patterns)
-    return re.compile(f"{separator}(?:{kinds})(?={separator})")
+    first = "." if any(_FILE in pattern for patterns in table.values() for pattern in patterns) else _FIRST
+    return re.compile(f"{separator}(?={first})(?:{kinds})(?={separator})")

@@ -30,9 +30,9 @@ _PARTICLES: Final = """
 이예요 이에요 야말로 이다 입니다 이야 이지 인데 이고 이니 였어 이었어 여
 """
 _ENDINGS: Final = f"{_TITLES} {_PARTICLES}".split()
-_AFTER: Final = rf"(?=(?:{'|'.join(sorted(_ENDINGS, key=len, reverse=True))})*(?![가-힣\w]))"
+_AFTER: Final = rf"(?={any_of(_ENDINGS)}*(?![가-힣\w]))"
 _EVERYBODY: Final = "all|here|everyone|channel|모두|전체|여러분"
-_MENTION: Final = re.compile(rf"(?<![\w.+\-])@(?!(?:{_EVERYBODY})\b)[^\W\d][\w.\-]{{0,40}}")
+_MENTION: Final = re.compile(rf"@(?<![\w.+\-]@)(?!(?:{_EVERYBODY})\b)[^\W\d][\w.\-]{{0,40}}")
 
 
 def names_from_users(users: Iterable[str], given_names: Iterable[str] = ()) -> set[str]:

@@ -69,8 +69,7 @@ _ADDRESS: Final = re.compile(
     rf"{any_of([*PROVINCES, *DISTRICTS])}\s?(?:{any_of(DISTRICTS)}\s?){{0,2}}"
     rf"(?:[가-힣]{{1,6}}(?:읍|면|동)\s)?(?:{_STREET}|{_LOT}){_DETAIL}"
 )
-_STREET_SIGN: Final = re.compile(r"[로길읍면동리가산][ ]?[0-9]")
-_LINE_END: Final = re.compile(r"[\0\n]")
+_STREET_SIGN: Final = re.compile(r"[로길읍면동리가산]\s?[0-9]")  # in every _ADDRESS
 _SIDE_STREET: Final = re.compile(
     rf"[가-힣]{{2,8}}?(?:대로|로)\s?[0-9]{{1,4}}번?길\s?[0-9]{{1,4}}(?:-[0-9]{{1,4}})?{_DETAIL}"
 )
@@ -89,13 +88,9 @@ def hide_private(text: str, counts: Counter[str]) -> str:
     text = _LONG_NUMBER.sub(lambda found: _without_numbers(found, counts), text)
     if "공일" in text:
         text = _replace(_SPOKEN_PHONE, PHONE, text, counts)
-    for sign, pattern in (
-        (None, _ADDRESS),
-        (_SIDE_STREET_SIGN, _SIDE_STREET),
-        (_PLOT_SIGN, _PLOT),
-        (_FLAT_SIGN, _FLAT),
-    ):
-        if sign is None or sign.search(text):
+    text = _without_addresses(text, counts)
+    for sign, pattern in _RARE_ADDRESSES:
+        if sign.search(text):
             text = _replace(pattern, ADDRESS, text, counts)
     return _replace(_POSTCODE, ADDRESS, text, counts)
 
@@ -132,19 +127,19 @@ def _without_email(text: str, counts: Counter[str]) -> str:
 
 
 def _without_addresses(text: str, counts: Counter[str]) -> str:
-    """Only the lines that have a street or a lot with a number are looked at closely: they are few."""
+    """Only messages with a street or a lot and a number are looked at closely: they are few."""
     kept, start = [], 0
     for sign in _STREET_SIGN.finditer(text):
         if sign.start() < start:
             continue
-        begin = max(text.rfind("\0", 0, sign.start()), text.rfind("\n", 0, sign.start())) + 1
-        end = _LINE_END.search(text, sign.end())
-        stop = end.start() if end else len(text)
-        line, replaced = _ADDRESS.subn(ADDRESS, text[begin:stop])
+        begin = max(text.rfind("\0", start, sign.start()), start)
+        end = text.find("\0", sign.end())
+        end = len(text) if end < 0 else end
+        message, replaced = _ADDRESS.subn(ADDRESS, text[begin:end])
         if replaced:
-            kept += [text[start:begin], line]
             counts[ADDRESS] += replaced
-            start = stop
+        kept += [text[start:begin], message]
+        start = end
     return "".join([*kept, text[start:]]) if kept else text
 
 

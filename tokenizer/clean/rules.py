@@ -43,7 +43,7 @@ _DISCORD_EMOJI: Final = re.compile(r"<a?:\w{1,32}:[0-9]{5,20}>")
 _INVISIBLE: Final = re.compile(
     "[\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff\ufffd\x01-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]"
 )
-_JOINERS: Final = re.compile("[\u200c\u200d]")
+_JOINERS: Final = "\u200c\u200d"
 _NEWLINES: Final = re.compile(r"\n\n+")
 _URL: Final = re.compile(r"(?:https?://|www\.)[^\s<>\"'가-힣\0]+")
 _DOMAINS: Final = r"\.(?:com|net|org|kr|me|be|io|gg|tv|ly|co|app|dev|shop|site|xyz)/"
@@ -93,7 +93,8 @@ def clean_all(texts: Sequence[str], hide_names: Hider, counts: Counter[str], dro
     if _KEYCAP_SIGN in text:
         text = _KEYCAP.sub("\U0001f51f", text)  # any emoji: a run of them is one placeholder
     text = _count(_EMOJI_RUN, EMOJI, text, counts)
-    text = _JOINERS.sub("", text)
+    for joiner in _JOINERS:
+        text = text.replace(joiner, "")
     text = hide_private(text, counts)
     text = _shorten_runs(text)
     text = _EMPTY_PARENTHESES.sub("", text)
@@ -120,9 +121,10 @@ def _shorten_runs(text: str) -> str:
     surplus = np.flatnonzero(is_fifth) + 5
     if not len(surplus):
         return text
+    different = np.unique(codes[surplus])
+    spaces = [code for code in different.tolist() if chr(code).isspace() or chr(code) == SEPARATOR]
     kept = np.ones(len(codes), dtype=bool)
-    spaces = [chr(code).isspace() or chr(code) == SEPARATOR for code in codes[surplus].tolist()]
-    kept[surplus[~np.array(spaces)]] = False
+    kept[surplus[~np.isin(codes[surplus], spaces)]] = False
     return codes[kept].tobytes().decode("utf-32-le")
 
 

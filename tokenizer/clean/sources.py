@@ -28,12 +28,13 @@ _CONTROLS: Final = re.compile("[\x00-\x08\x0e-\x1a\x7f]")
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file to read. `identity` changes when the file does."""
+    """A file to read. `identity` changes when the file does; `path` is None for a member of a zip."""
 
     name: str
     size: int
     identity: str
     open: Callable[[], BinaryIO]
+    path: Path | None = None
 
     def sample(self) -> bytes:
         """The beginning. Raises OSError, zipfile.BadZipFile."""
@@ -103,7 +104,8 @@ def _walk(path: Path) -> Iterator[Source | Skipped]:
     else:
         if not os.access(path, os.R_OK):
             raise TextError(f"{path} cannot be read: permission denied", "check its permissions")
-        yield Source(str(path), status.st_size, _identity(path, status), lambda: open(path, "rb"))  # noqa: SIM115
+        identity = _identity(path, status)
+        yield Source(str(path), status.st_size, identity, lambda: open(path, "rb"), path)  # noqa: SIM115
 
 
 def _walk_folder(folder: Path) -> Iterator[Source | Skipped]:

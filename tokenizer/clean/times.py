@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import Final
+
+import numpy as np
 
 from tokenizer.clean.messages import NO_TIME
 
@@ -18,6 +20,10 @@ _MONTHS: Final = {
 }
 _AFTERNOON: Final = re.compile(r"오후|午後|下午|p\.?m", re.IGNORECASE)
 _MORNING: Final = re.compile(r"오전|午前|上午|a\.?m", re.IGNORECASE)
+_DIGITS: Final = (0, 1, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15, 17, 18)
+_SIGNS: Final = (4, 7, 10, 13, 16, 19)
+_SIGN_CODES: Final = np.frombuffer(b"-- ::\n", dtype=np.uint8)
+_DAY_WEIGHTS: Final = 10 ** np.arange(7, -1, -1)
 _EPOCH: Final = date(1970, 1, 1).toordinal()
 
 
@@ -86,6 +92,30 @@ def read_stamp(text: str, is_day_first: bool = False) -> int:
         return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp())
     except (ValueError, OverflowError):
         return NO_TIME
+
+
+def read_stamps(texts: Sequence[str], is_day_first: bool = False) -> list[int]:
+    """`read_stamp` of a whole column."""
+    times = plain_stamps(texts)
+    return times or [read_stamp(text, is_day_first) if text else NO_TIME for text in texts]
+
+
+def plain_stamps(texts: Sequence[str]) -> list[int] | None:
+    """The times of a column in which each is `2025-08-14 13:05:09`, all at once; None when one is not."""
+    joined = "\n".join([*texts, ""]).encode()
+    if not texts or set(map(len, texts)) != {19} or len(joined) != 20 * len(texts):
+        return None
+    grid = np.frombuffer(joined, dtype=np.uint8).reshape(-1, 20)
+    digits = (grid[:, _DIGITS] - np.uint8(ord("0"))).astype(np.int64)
+    if (grid[:, _SIGNS] != _SIGN_CODES).any() or (digits > 9).any():
+        return None
+    days, place = np.unique(digits[:, :8] @ _DAY_WEIGHTS, return_inverse=True)
+    midnights = np.array([read_day(f"{day // 10000:04}-{day // 100 % 100}-{day % 100}") for day in days.tolist()])
+    hours, minutes, seconds = (digits[:, i] * 10 + digits[:, i + 1] for i in (8, 10, 12))
+    if midnights.min() < 0 or hours.max() > 23 or minutes.max() > 59 or seconds.max() > 60:
+        return None
+    times: list[int] = (midnights[place] + hours * 3600 + minutes * 60 + seconds).tolist()
+    return times
 
 
 def is_day_first(days: Iterable[str], clocks: Iterable[str] = ()) -> bool:

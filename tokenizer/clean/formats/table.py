@@ -8,10 +8,10 @@ date stands, and nothing else counts.
 from __future__ import annotations
 
 import csv
-import io
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -19,7 +19,7 @@ from typing import Final
 from tokenizer.clean.formats.kakaotalk import SYSTEM_LINES
 from tokenizer.clean.formats.records import whole_characters
 from tokenizer.clean.messages import NO_TIME, SYSTEM, Messages
-from tokenizer.clean.times import read_stamp
+from tokenizer.clean.times import plain_stamps, read_stamp, read_stamps
 
 csv.field_size_limit(1 << 27)
 MAC_NAME: Final = "KakaoTalk (macOS)"
@@ -29,6 +29,8 @@ DIALECT_RECORD: Final = re.compile(
 )
 _TIME: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}")
 MAC_ROW: Final = re.compile(r"\n\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2},")
+_MAC_USER: Final = re.compile(r'\n\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2},("(?:[^"\n]|"")*"|[^,"\n]*),')
+_LINE: Final = re.compile(r"[^\n]*\n|[^\n]+")
 _WORDS: Final = {
     "time": [
         "date",
@@ -100,21 +102,21 @@ def read_header(line: str) -> tuple[tuple[str, ...], str]:
 def parse_table(block: str, state: TableState) -> Messages:
     """Rows of a CSV file. What has another number of cells is skipped and counted."""
     messages = Messages()
+    rows = _whole_rows(block, state, messages.skipped)
     place = {role: state.header.index(name) for role, name in _named(state.columns)}
-    try:
-        rows: Iterable[list[str]] = list(csv.reader(io.StringIO(block), delimiter=state.delimiter))
-    except csv.Error:
-        messages.skipped["rows that are no CSV"] += 1
-        rows = _readable(block, state.delimiter, messages)
-    width = len(state.header)
-    for row in rows:
-        if len(row) == width:
-            time = row[place["time"]] if "time" in place else ""
-            user = row[place["user"]].strip() if "user" in place else ""
-            messages.add(read_stamp(time, state.is_day_first) if time else NO_TIME, user, row[place["text"]])
-        elif row:
-            messages.skipped[f"rows of {len(row)} columns instead of {width}"] += 1
+    messages.texts = [row[place["text"]] for row in rows]
+    messages.users = [row[place["user"]].strip() for row in rows] if "user" in place else [""] * len(rows)
+    times = [row[place["time"]] for row in rows] if "time" in place else [""] * len(rows)
+    messages.times = read_stamps(times, state.is_day_first)
     return messages
+
+
+def table_users(block: str, state: TableState) -> set[str]:
+    """Who speaks."""
+    if state.columns.user is None:
+        return set()
+    place = state.header.index(state.columns.user)
+    return {row[place].strip() for row in _whole_rows(block, state, Counter())} - {""}
 
 
 def parse_mac(block: str) -> Messages:
@@ -132,17 +134,22 @@ def parse_mac(block: str) -> Messages:
 
 
 def mac_users(block: str) -> set[str]:
-    """Who speaks."""
-    return {user for user in set(_mac_columns(block, has_times=False)[1]) if user and not is_system(user)}
+    """Who speaks (and who is said to in a pasted export: better a name too many than one too few)."""
+    cells = {cell[1:-1].replace('""', '"') if cell[:1] == '"' else cell for cell in _MAC_USER.findall(f"\n{block}")}
+    return {user for user in cells if user and not is_system(user)}
 
 
-def _mac_columns(block: str, has_times: bool = True) -> tuple[list[int], list[str], list[str]]:
+def _mac_columns(block: str) -> tuple[list[int], list[str], list[str]]:
     """Times, users, texts: as CSV where it is one with a time, or nothing, in front of each row; otherwise mended."""
-    rows = _strict_rows(block) or _mended_rows(block)
-    if not rows:
-        return [], [], []
-    times, users, texts = (list(column) for column in zip(*rows, strict=True))
-    return [read_stamp(time) if time else NO_TIME for time in times] if has_times else [], users, texts
+    rows = _strict_rows(block)
+    if rows:
+        times, users, texts = (list(column) for column in zip(*rows, strict=True))
+        stamps = plain_stamps(times)
+        if stamps or all(_TIME.fullmatch(time) or not time for time in times):
+            return stamps or read_stamps(times), users, texts
+    rows = _mended_rows(block)
+    times, users, texts = (list(column) for column in zip(*rows, strict=True)) if rows else ([], [], [])
+    return read_stamps(times), users, texts
 
 
 def parse_json_lines(block: str, state: TableState) -> Messages:
@@ -181,33 +188,46 @@ def _named(columns: Columns) -> Iterator[tuple[str, str]]:
             yield role, name
 
 
-def _readable(block: str, delimiter: str, messages: Messages) -> Iterator[list[str]]:
+def _whole_rows(block: str, state: TableState, skipped: Counter[str]) -> list[list[str]]:
+    """The rows that have as many cells as the header; others are counted."""
+    try:
+        rows = list(csv.reader(_LINE.findall(block), delimiter=state.delimiter))
+    except csv.Error:
+        skipped["rows that are no CSV"] += 1
+        rows = list(_readable(block, state.delimiter, skipped))
+    width = len(state.header)
+    for row in rows:
+        if row and len(row) != width:
+            skipped[f"rows of {len(row)} columns instead of {width}"] += 1
+    return [row for row in rows if len(row) == width]
+
+
+def _readable(block: str, delimiter: str, skipped: Counter[str]) -> Iterator[list[str]]:
     """Line by line, where the block as a whole is no CSV."""
     for line in block.split("\n"):
         try:
             yield next(csv.reader([line], delimiter=delimiter), [])
         except csv.Error:
-            messages.skipped["rows that are no CSV"] += 1
+            skipped["rows that are no CSV"] += 1
 
 
-def _strict_rows(block: str) -> list[Sequence[str]] | None:
-    """The rows as CSV, or None when they are none of this kind."""
+def _strict_rows(block: str) -> list[list[str]] | None:
+    """The rows as CSV, or None when they are no CSV of three columns."""
     try:
-        rows = [row for row in csv.reader(io.StringIO(block), strict=True) if row]
+        rows = [row for row in csv.reader(_LINE.findall(block), strict=True) if row]
     except csv.Error:
         return None
-    is_whole = all(len(row) == 3 for row in rows) and all(_TIME.fullmatch(row[0]) or not row[0] for row in rows)
-    return list(rows) if is_whole else None
+    return rows if set(map(len, rows)) == {3} else None
 
 
-def _mended_rows(block: str) -> list[Sequence[str]]:
+def _mended_rows(block: str) -> list[list[str]]:
     """A row lasts from one date to the next, whatever stands between."""
     parts = DIALECT_RECORD.split("\n" + block)
-    rows: list[Sequence[str]] = []
+    rows = []
     for time, quoted, plain, text in zip(parts[1::4], parts[2::4], parts[3::4], parts[4::4], strict=True):
         text = text.rstrip("\n")
         if len(text) > 1 and text[0] == text[-1] == '"':
             text = text[1:-1]
         user = quoted.replace('""', '"') if quoted is not None else plain
-        rows.append((time or "", user or "", text.replace('""', '"')))
+        rows.append([time or "", user or "", text.replace('""', '"')])
     return rows

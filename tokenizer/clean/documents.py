@@ -1,0 +1,71 @@
+"""Documents as bytes: lines of JSON, plain texts, and an entry a document that says all that is to be known of it
+later without reading it again. Made where the document is, so that another process need only write bytes. Pure.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from tokenizer.clean.conversations import Document
+from tokenizer.clean.duplicates import BANDS, beginning_hash, exact_hash, near_hashes
+from tokenizer.clean.messages import iso
+
+ENTRY: Final = np.dtype(
+    [
+        ("start", "<i8"),
+        ("end", "<i8"),
+        ("line_size", "<u4"),  # bytes
+        ("text_size", "<u4"),
+        ("characters", "<u4"),
+        ("messages", "<u4"),
+        ("source", "<u4"),
+        ("exact", "<u8"),
+        ("beginning", "<u8"),
+        ("near", "<u8", (BANDS,)),
+    ]
+)
+Entries = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """`lines` are {"text": ..., "time": ...}, `texts` the same texts alone, both with a line feed behind each."""
+
+    lines: bytes
+    texts: bytes
+    entries: Entries
+
+
+def pack_documents(documents: Sequence[Document], source: int) -> Packed:
+    """`source` is the number of the file that they come from."""
+    entries = np.zeros(len(documents), dtype=ENTRY)
+    lines, texts = [], []
+    for place, document in enumerate(documents):
+        time = iso(document.start)
+        lines.append(line_of({"text": document.text} if time is None else {"text": document.text, "time": time}))
+        text = document.text.encode()
+        texts += [text, b"\n"]
+        entries[place] = (
+            document.start,
+            document.end,
+            len(lines[-1]),
+            len(text) + 1,
+            len(document.text),
+            document.messages,
+            source,
+            exact_hash(text),
+            beginning_hash(document.text),
+            0,
+        )
+    entries["near"] = near_hashes([document.text for document in documents])
+    return Packed(b"".join(lines), b"".join(texts), entries)
+
+
+def line_of(document: Mapping[str, Any]) -> bytes:
+    return json.dumps(document, ensure_ascii=False).encode() + b"\n"
