@@ -24,11 +24,15 @@ from model.config import Config, TokenizerConfig, load_config, to_json
 from tokenizer.clean.sources import find_sources
 from tokenizer.encoding import Encoder
 from tokenizer.prepare import prepare
-from tokenizer.shards import Manifest, read_manifest, write_shards
-from tokenizer.texts import is_prepared, prepared_sides, read_texts
+from tokenizer.sharding import write_shards
+from tokenizer.shards import Manifest
+from tokenizer.shards import to_json as manifest_json
+from tokenizer.stats import STATS, read_stats
+from tokenizer.texts import Stretch, is_prepared, prepared_sides, read_stretches
 from tokenizer.training import TokenizerSettings, train_tokenizer, write_tokenizer
 
 _PUSH_SECONDS = 60.0
+_WORTH_TELLING = 100_000_000  # bytes of text
 CONFIG_NAME = "cellmind.json"
 
 
@@ -78,34 +82,31 @@ def open_project(config_path: Path | None, data: Sequence[Path], session: Sessio
     return Project(config=config, folder=folder, data=tuple(data))
 
 
-def make_bundle(project: Project, session: Session) -> Bundle:
-    """Prepare what is not prepared yet. Raises TextError, CellmindError."""
+def make_bundle(project: Project, session: Session, only_new: bool = False) -> Bundle:
+    """Prepare what is not prepared yet. `only_new`: train on the last batch of prepared text alone. Raises TextError,
+    CellmindError."""
     config = project.config
     kept = session.home.absolute() / "prepared" / _key(project)
     # 1. Documents: prepared JSONL as it is, anything else cleaned first.
-    sides = prepared_sides(project.data)
-    if not all(is_prepared(path) for path in project.data):
+    data = project.data
+    if not all(is_prepared(path) for path in data):
+        if only_new:
+            raise UsageError("--only-new needs prepared text", "cellmindctl data prepare FILE --append --out FOLDER")
+        mixed = next((path for path in data if path.is_dir() and is_prepared(path)), None)
+        if mixed:
+            raise UsageError(
+                f"{mixed} is prepared text, and the rest is not", "cellmindctl data prepare --append the rest"
+            )
         if not is_prepared(kept / "data"):
-            prepare(project.data, kept / "data")
-        sides = prepared_sides([kept / "data"])
+            prepare(data, kept / "data")
+        data = (kept / "data",)
     # 2. The tokenizer: the configured one, or one trained on this text.
-    tokenizer = _tokenizer(project, sides.train, kept, session)
+    tokenizer = _tokenizer(project, prepared_sides(data).train, kept, session)
     encoder = Encoder(tokenizer)
     # 3. Shards, packed for this sequence length.
     seq_len = config.training.dataset.seq_len
     folder = kept / f"shards-{seq_len}-{encoder.digest[:12]}"
-    path = folder / "manifest.json"
-    if path.exists():
-        manifest = read_manifest(path)
-    else:
-        held_out = sides.held_out
-        manifest = write_shards(
-            lambda: read_texts(sides.train),
-            encoder,
-            seq_len,
-            folder,
-            (lambda: read_texts(held_out)) if held_out is not None else None,
-        )
+    manifest = write_shards(prepared_sides(data, only_new), tokenizer, seq_len, folder, _Encoding(session))
     names = [file.name for file in (*manifest.train.files, *manifest.held_out.files)]
     # 4. The configuration as it really is, and the model to take up, if there is one.
     config = replace(config, tokenizer=TokenizerConfig(model_path="", vocab_size=encoder.vocab_size))
@@ -119,7 +120,7 @@ def make_bundle(project: Project, session: Session) -> Bundle:
         config=to_json(config).encode(),
         tokenizer=tokenizer,
         manifest=manifest,
-        manifest_bytes=path.read_bytes(),
+        manifest_bytes=manifest_json(manifest),
         shards=tuple(folder / name for name in names),
         start=start,
     )
@@ -209,7 +210,7 @@ def _start(project: Project) -> Start | None:
         ) from error
 
 
-def _tokenizer(project: Project, files: Sequence[Path], kept: Path, session: Session) -> bytes:
+def _tokenizer(project: Project, documents: Sequence[Stretch], kept: Path, session: Session) -> bytes:
     wish = project.config.tokenizer
     if wish.model_path:
         path = find_path(project.folder, wish.model_path)
@@ -219,7 +220,7 @@ def _tokenizer(project: Project, files: Sequence[Path], kept: Path, session: Ses
     if kept_model.exists():
         return kept_model.read_bytes()
     session.tell(t("training a tokenizer on the text"))
-    model = train_tokenizer(read_texts(files), TokenizerSettings(vocab_size=wish.vocab_size))
+    model = train_tokenizer(read_stretches(documents), TokenizerSettings(vocab_size=wish.vocab_size))
     have = Encoder(model).vocab_size
     if have < wish.vocab_size:
         session.tell(
@@ -235,13 +236,31 @@ def _tokenizer(project: Project, files: Sequence[Path], kept: Path, session: Ses
 
 
 def _key(project: Project) -> str:
-    """Names what was prepared by the files' names, sizes and times of change."""
-    digest = hashlib.sha256(b"prepared-2")
-    sides = prepared_sides(project.data) if all(is_prepared(path) for path in project.data) else None
-    sources, _ = find_sources([*sides.train, *(sides.held_out or ())] if sides else project.data)
-    for source in sources:
-        digest.update(f"{source.identity}\0".encode())
+    """Names what was made of the data: prepared folders by their identity, which stays when text is added, so that
+    tokenizer and shards are used again; other files by name, size and time of change."""
+    digest = hashlib.sha256(b"prepared-3")
+    for path in project.data:
+        if (path / STATS).exists():
+            digest.update(f"{read_stats(path).id}\0".encode())
+            continue
+        for source in find_sources([path])[0]:
+            digest.update(f"{source.identity}\0".encode())
     return digest.hexdigest()[:16]
+
+
+class _Encoding:
+    """Tells how far the encoding is, in tenths, when it takes long."""
+
+    def __init__(self, session: Session) -> None:
+        self._session, self._told = session, 0
+
+    def __call__(self, done: int, total: int) -> None:
+        tenths = done * 10 // max(1, total)
+        if tenths > self._told and total > _WORTH_TELLING:
+            self._told = tenths
+            self._session.tell(
+                t("encoded {percent} % of {megabytes} MB", percent=tenths * 10, megabytes=total // 10**6)
+            )
 
 
 def _push_one(client: Client, leader: DeviceId, ref: BlobRef, source: bytes | Path, have: int) -> None:

@@ -69,8 +69,8 @@ def data_json(bundle: Bundle) -> dict[str, Any]:
         "rows": manifest.train.rows,
         "seq_len": manifest.seq_len,
         "vocab_size": manifest.vocab_size,
-        "padding_tokens": manifest.padding,
-        "padding_tokens_if_padded": manifest.padding_if_padded,
+        "padding_tokens": manifest.train.padding,
+        "padding_tokens_if_padded": manifest.train.padding_if_padded,
     }
 
 

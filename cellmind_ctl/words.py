@@ -35,6 +35,10 @@ KOREAN: Mapping[str, str] = {
     ),
     "answered by {name} ({model}, step {step})": "{name} 기기가 답했습니다 ({model}, {step}단계)",
     "{tokens} tokens in {seconds} s": "{seconds}초에 {tokens} 토큰",
+    "encoded {percent} % of {megabytes} MB": "{megabytes} MB 중 {percent} % 인코딩함",
+    "there is no model to go on with: this one will know the new text alone": (
+        "이어서 학습할 모델이 없습니다. 이 모델은 새 텍스트만 알게 됩니다"
+    ),
     "training a tokenizer on the text": "토크나이저 학습 중",
     "the text allows {have} pieces, not the {asked} asked for": (
         "텍스트가 허용하는 조각은 {asked}개가 아니라 {have}개입니다"

@@ -8,12 +8,13 @@ from __future__ import annotations
 import codecs
 import hashlib
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol, cast
 
 from tokenizer.errors import TextError
-from tokenizer.pieces import END, PAD, START
-from tokenizer.pure import PureProcessor
+from tokenizer.pieces import END, PAD, SPACE, START
+from tokenizer.pure import PureProcessor, is_bpe
 
 
 class Processor(Protocol):
@@ -38,9 +39,16 @@ class Encoder:
             self._processor = _processor(model)
         except (RuntimeError, ValueError) as error:
             raise TextError("the tokenizer file is damaged", "train it again: python -m tokenizer") from error
+        self._model = model
         self.digest = hashlib.sha256(model).hexdigest()
         self.vocab_size = self._processor.vocab_size()
         self.start_id, self.end_id, self.pad_id = (self._control(piece) for piece in (START, END, PAD))
+
+    @cached_property
+    def has_words(self) -> bool:
+        """Does no piece reach over the beginning of a word or of a line, and does the tokenizer merge (BPE)?"""
+        pieces = map(self._processor.id_to_piece, range(self.vocab_size))
+        return is_bpe(self._model) and not any(SPACE in piece.lstrip(SPACE) or "\n" in piece for piece in pieces)
 
     def encode(self, text: str) -> list[int]:
         """Ids of the text alone."""
@@ -77,7 +85,7 @@ class StreamDecoder:
             return ""
         if self._processor.is_byte(token):
             return self._bytes.decode(bytes([int(piece[3:-1], 16)]))
-        return self._bytes.decode(piece.replace("\u2581", " ").encode())
+        return self._bytes.decode(piece.replace(SPACE, " ").encode())
 
     def finish(self) -> str:
         """What an answer that was cut inside a character leaves (a replacement character, or nothing)."""

@@ -9,3 +9,7 @@ class TextError(Exception):
     def __init__(self, message: str, hint: str) -> None:
         super().__init__(message)
         self.message, self.hint = message, hint
+
+    def __reduce__(self) -> tuple[type[TextError], tuple[str, str]]:
+        """It comes back from another process whole."""
+        return TextError, (self.message, self.hint)

@@ -3,39 +3,74 @@
 Chat messages are about ten tokens: padding each to the batch's longest would throw most of the arithmetic away. So
 documents are packed whole, best fit first (as nanochat does); a longer one is cut, and each later part begins a row of
 its own with the last token of the part before: so every token is predicted exactly once, after what really precedes it.
+
+Ids are bytes throughout, `size` of them a token: what is only moved need not be unpacked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Final
 
-_OPEN_ROWS = 256  # rows that wait for a document that fits: bounds the memory, costs next to no space
+_OPEN_ROWS: Final = 256  # rows that wait for a document that fits: bounds the memory, costs next to no space
 
 
-def pack(documents: Iterable[Sequence[int]], width: int) -> Iterator[list[int]]:
+def pack(documents: Iterable[bytes], width: int, size: int) -> Iterator[bytes]:
     """Rows of at most `width` tokens, in a deterministic order. `width` is seq_len + 1: inputs and shifted targets."""
     if width < 2:
         raise ValueError(f"rows of {width} tokens")
-    open_rows: list[list[int]] = []
+    rows = _OpenRows(width, size)
     for document in documents:
-        for number, part in enumerate(parts(document, width)):
-            fitting = (row for row in open_rows if number == 0 and len(row) + len(part) <= width)
-            best = max(fitting, key=len, default=None)
-            if best is None:
-                open_rows.append(list(part))
-            else:
-                best.extend(part)
-                if len(best) == width:
-                    open_rows = [row for row in open_rows if row is not best]
-                    yield best
-            if len(open_rows) > _OPEN_ROWS:
-                fullest = max(range(len(open_rows)), key=lambda i: len(open_rows[i]))
-                yield open_rows.pop(fullest)
-    yield from open_rows
+        for number, part in enumerate(parts(document, width, size)):
+            full = rows.add(part, may_join=number == 0)
+            if full is not None:
+                yield full
+        while rows.count > _OPEN_ROWS:
+            yield rows.take_fullest()
+    while rows.count:
+        yield rows.take_fullest()
 
 
-def parts(document: Sequence[int], width: int) -> Iterator[Sequence[int]]:
+def parts(document: bytes, width: int, size: int) -> Iterator[bytes]:
     """A document as pieces that fit into a row; each after the first repeats one token of context."""
-    yield document[:width]
-    for start in range(width - 1, len(document) - 1, width - 1):
-        yield document[start : start + width]
+    yield document[: width * size]
+    for start in range((width - 1) * size, len(document) - size, (width - 1) * size):
+        yield document[start : start + width * size]
+
+
+class _OpenRows:
+    """Rows by how many tokens are free in each; a bit for each number of which there are any."""
+
+    def __init__(self, width: int, size: int) -> None:
+        self._width, self._size, self._bits, self.count = width, size, 0, 0
+        self._rows: list[deque[bytes]] = [deque() for _ in range(width)]
+
+    def add(self, part: bytes, may_join: bool) -> bytes | None:
+        """Into the fullest row that has room, or one of its own; the row if it is full then."""
+        tokens = len(part) // self._size
+        fitting = self._bits >> tokens if may_join else 0
+        free = self._width - tokens
+        if fitting:
+            place = tokens + _lowest(fitting)
+            part, free = self._take(place) + part, place - tokens
+        if free == 0:
+            return part
+        self._rows[free].append(part)
+        self._bits |= 1 << free
+        self.count += 1
+        return None
+
+    def take_fullest(self) -> bytes:
+        return self._take(_lowest(self._bits))
+
+    def _take(self, free: int) -> bytes:
+        row = self._rows[free].popleft()
+        if not self._rows[free]:
+            self._bits ^= 1 << free
+        self.count -= 1
+        return row
+
+
+def _lowest(bits: int) -> int:
+    return (bits & -bits).bit_length() - 1

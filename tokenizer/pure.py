@@ -14,11 +14,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-_SPACE: Final = "\u2581"
+from tokenizer.pieces import SPACE
+
 _NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED, _UNUSED, _BYTE = 1, 2, 3, 4, 5, 6
 _BPE: Final = 2
-_MOST_REMEMBERED: Final = 100_000
-_WORD: Final = re.compile(f"{_SPACE}*[^{_SPACE}]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,20 +40,16 @@ class PureProcessor:
             raise ValueError("a tokenizer without byte fallback")
         whole = sorted((p.text for p in self._pieces if p.kind == _USER_DEFINED), key=len, reverse=True)
         self._whole = re.compile("|".join(map(re.escape, whole)) or "(?!)")
-        # Where no piece has a space behind a letter, no merge crosses the beginning of a word: words can be remembered.
-        self._has_words = not any(_SPACE in piece.text.lstrip(_SPACE) for piece in self._pieces)
-        self._remembered: dict[str, list[int]] = {}
 
     def encode(self, text: str) -> list[int]:
-        text = text.replace(" ", _SPACE)
+        text = text.replace(" ", SPACE)
         ids: list[int] = []
         start = 0
         for found in self._whole.finditer(text):
-            self._encode_between(text[start : found.start()], ids)
+            ids += self._merge(text[start : found.start()])
             ids.append(self._ids[found[0]])
             start = found.end()
-        self._encode_between(text[start:], ids)
-        return ids
+        return ids + self._merge(text[start:])
 
     def decode(self, ids: Sequence[int]) -> str:
         data = bytearray()
@@ -65,7 +60,7 @@ class PureProcessor:
             elif piece.kind == _UNKNOWN:
                 data += " \u2047 ".encode()
             elif piece.kind != _CONTROL:
-                data += piece.text.replace(_SPACE, " ").encode()
+                data += piece.text.replace(SPACE, " ").encode()
         return data.decode("utf-8", "replace")
 
     def vocab_size(self) -> int:
@@ -85,20 +80,6 @@ class PureProcessor:
 
     def is_byte(self, number: int) -> bool:
         return self._pieces[number].kind == _BYTE
-
-    def _encode_between(self, text: str, ids: list[int]) -> None:
-        if not text:
-            return
-        if not self._has_words:
-            ids += self._merge(text)
-            return
-        for word in _WORD.findall(text):
-            known = self._remembered.get(word)
-            if known is None:
-                if len(self._remembered) >= _MOST_REMEMBERED:
-                    self._remembered.clear()
-                known = self._remembered[word] = self._merge(word)
-            ids += known
 
     def _merge(self, text: str) -> list[int]:
         """One stretch without user-defined pieces: symbols in a linked list, pairs in a heap."""
@@ -134,10 +115,23 @@ class PureProcessor:
         return (found[1],) if found else [self._bytes[byte] for byte in symbol.encode()]
 
 
+def is_bpe(model: bytes) -> bool:
+    """Raises ValueError when the file is damaged."""
+    return _kind_of(model) == _BPE
+
+
+def _kind_of(model: bytes) -> int:
+    """ModelProto: 2 trainer_spec (3 model_type)."""
+    for field, value in _fields(model):
+        if field == 2 and isinstance(value, bytes):
+            kind = dict(_fields(value)).get(3, 1)
+            return kind if isinstance(kind, int) else 0
+    return 1
+
+
 def _read_model(model: bytes) -> list[Piece]:
-    """ModelProto: 1 pieces, 2 trainer_spec (3 model_type), 3 normalizer_spec (1 name, 3 dummy prefix, 4 extra
-    spaces)."""
-    pieces, kind, normalizer = [], 1, {}
+    """ModelProto: 1 pieces, 3 normalizer_spec (1 name, 3 dummy prefix, 4 extra spaces)."""
+    pieces, normalizer = [], {}
     for field, value in _fields(model):
         if field == 1 and isinstance(value, bytes):
             piece = dict(_fields(value))
@@ -146,12 +140,9 @@ def _read_model(model: bytes) -> list[Piece]:
                 raise ValueError("a damaged piece")
             number = piece.get(3, _NORMAL)
             pieces.append(Piece(text.decode(), struct.unpack("<f", score)[0], number if isinstance(number, int) else 0))
-        elif field == 2 and isinstance(value, bytes):
-            found = dict(_fields(value)).get(3, 1)
-            kind = found if isinstance(found, int) else 0
         elif field == 3 and isinstance(value, bytes):
             normalizer = dict(_fields(value))
-    if kind != _BPE:
+    if not is_bpe(model):
         raise ValueError("a tokenizer of another kind than BPE")
     if normalizer.get(1) != b"identity" or normalizer.get(3, 1) or normalizer.get(4, 1):
         raise ValueError("a tokenizer that normalises text")

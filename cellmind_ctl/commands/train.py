@@ -33,6 +33,7 @@ from cellmind_ctl.words import t
 @command("train")
 @click.argument("config", required=False, type=click.Path(path_type=Path))
 @click.option("--data", multiple=True, type=click.Path(path_type=Path), help="Text to train on (repeatable).")
+@click.option("--only-new", is_flag=True, help="Only on what the last `data prepare --append` added.")
 @click.option("--devices", metavar="NAME,...", help="Only these devices.")
 @click.option("--mode", type=click.Choice(["auto", "ddp", "local"]), default="auto")
 @click.option("--backend", type=click.Choice(["auto", "gloo", "nccl", "portable"]), default="auto")
@@ -42,6 +43,7 @@ def command_(
     session: Session,
     config: Path | None,
     data: tuple[Path, ...],
+    only_new: bool,
     devices: str | None,
     mode: ModeWish,
     backend: BackendWish,
@@ -51,7 +53,9 @@ def command_(
     """Train together, on the text that CONFIG or --data names."""
     # 1. The configuration and the data, before the network is touched.
     project = open_project(config, data, session)
-    bundle = make_bundle(project, session)
+    bundle = make_bundle(project, session, only_new)
+    if only_new and bundle.start is None:
+        session.tell("warning: " + t("there is no model to go on with: this one will know the new text alone"))
     # 2. Who is there, who leads, who does how much.
     made = make_plan(session.client, project.config, devices.split(",") if devices else (), mode, backend)
     if session.is_json:

@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 
 from model.data import PackedData, TextDataset, collate_fn, epoch_order
 from model.gpt import IGNORED
-from tests.tokenizer.test_shards import ENCODER, TEXTS
+from tests.tokenizer.test_shards import ENCODER, TEXTS, shards_of
 from tokenizer.errors import TextError
-from tokenizer.shards import write_shards
 
 
 @given(st.integers(1, 2000), st.integers(0, 2**40), st.integers(0, 100))
@@ -49,7 +48,7 @@ def test_a_dataset_without_lines_is_an_error(tmp_path: Path) -> None:
 
 
 def packed(folder: Path) -> PackedData:
-    manifest = write_shards(lambda: TEXTS, ENCODER, 32, folder)
+    manifest = shards_of(TEXTS, folder)
     files = [folder / file.name for file in (*manifest.train.files, *manifest.held_out.files)]
     return PackedData(manifest, files, seed=1)
 
@@ -71,6 +70,6 @@ def test_members_shares_of_a_step_are_the_whole_step(tmp_path: Path) -> None:
 
 
 def test_shards_of_another_manifest_are_refused(tmp_path: Path) -> None:
-    manifest = write_shards(lambda: TEXTS, ENCODER, 32, tmp_path)
+    manifest = shards_of(TEXTS, tmp_path)
     with pytest.raises(TextError):
         PackedData(manifest, [], seed=1)

@@ -25,8 +25,7 @@ from model.groups import Group, loopback_gloo, register
 from model.metrics import Metrics
 from model.optim import learning_rate, make_optimizer
 from model.trainer import Span, Trainer, choose_threads
-from tests.tokenizer.test_shards import ENCODER, TEXTS
-from tokenizer.shards import write_shards
+from tests.tokenizer.test_shards import ENCODER, TEXTS, shards_of
 
 CPU = torch.device("cpu")
 MODEL = ModelConfig(d_model=32, nhead=4, num_layers=2, dropout=0.1)
@@ -35,7 +34,7 @@ CONFIG = Config(model=MODEL, training=TrainingConfig(batch_size=6, lr=1e-3, data
 
 def make_trainer(folder: Path, group: Group | None = None, config: Config = CONFIG, **extra: Any) -> Trainer:
     folder.mkdir(parents=True, exist_ok=True)
-    manifest = write_shards(lambda: TEXTS, ENCODER, 32, folder)
+    manifest = shards_of(TEXTS, folder)
     files = [folder / file.name for file in (*manifest.train.files, *manifest.held_out.files)]
     data = PackedData(manifest, files, config.training.seed)
     return Trainer(config, manifest, data, group or Group(0, 1, CPU), total_steps=40, **extra)
