@@ -1,8 +1,9 @@
 """Documents of any length into rows of one length. Pure.
 
 Chat messages are about ten tokens: padding each to the batch's longest would throw most of the arithmetic away. So
-documents are packed whole, best fit first (as nanochat does); a longer one is cut, and each later part begins a row of
-its own with the last token of the part before: so every token is predicted exactly once, after what really precedes it.
+documents are packed whole, best fit first (as nanochat does); a longer one is cut: its beginning fills the row that has
+most room, and each later part begins a row of its own with the last token of the part before. So every token is
+predicted exactly once, after what really precedes it.
 
 Ids are bytes throughout, `size` of them a token: what is only moved need not be unpacked.
 """
@@ -13,6 +14,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+_WORTH_CUTTING: Final = 8  # a row with less than an eighth free takes no beginning of a long document
 _OPEN_ROWS: Final = 256  # rows that wait for a document that fits: bounds the memory, costs next to no space
 
 
@@ -22,14 +24,18 @@ def pack(documents: Iterable[bytes], width: int, size: int) -> Iterator[bytes]:
         raise ValueError(f"rows of {width} tokens")
     rows = _OpenRows(width, size)
     for document in documents:
+        room, is_whole = rows.most_free(), True
+        if len(document) > width * size and room > 1 and room * _WORTH_CUTTING >= width:
+            yield rows.take(room) + document[: room * size]
+            document, is_whole = document[(room - 1) * size :], False
         for number, part in enumerate(parts(document, width, size)):
-            full = rows.add(part, may_join=number == 0)
+            full = rows.add(part, may_join=is_whole and number == 0)
             if full is not None:
                 yield full
         while rows.count > _OPEN_ROWS:
-            yield rows.take_fullest()
+            yield rows.take(rows.least_free())
     while rows.count:
-        yield rows.take_fullest()
+        yield rows.take(rows.least_free())
 
 
 def parts(document: bytes, width: int, size: int) -> Iterator[bytes]:
@@ -53,7 +59,7 @@ class _OpenRows:
         free = self._width - tokens
         if fitting:
             place = tokens + _lowest(fitting)
-            part, free = self._take(place) + part, place - tokens
+            part, free = self.take(place) + part, place - tokens
         if free == 0:
             return part
         self._rows[free].append(part)
@@ -61,10 +67,15 @@ class _OpenRows:
         self.count += 1
         return None
 
-    def take_fullest(self) -> bytes:
-        return self._take(_lowest(self._bits))
+    def least_free(self) -> int:
+        return _lowest(self._bits)
 
-    def _take(self, free: int) -> bytes:
+    def most_free(self) -> int:
+        """0: there is no row."""
+        return max(0, self._bits.bit_length() - 1)
+
+    def take(self, free: int) -> bytes:
+        """The row that waits longest of those with so many tokens free."""
         row = self._rows[free].popleft()
         if not self._rows[free]:
             self._bits ^= 1 << free

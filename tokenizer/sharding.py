@@ -167,8 +167,9 @@ def _bulk(tokenizer: bytes) -> BulkEncoder:
 
 
 def _padding_if_padded(lengths: Sequence[int], width: int) -> int:
-    cut = np.minimum(np.array(lengths), width)
-    batches = np.array_split(cut, range(_PADDED_BATCH, len(cut), _PADDED_BATCH))
+    """Documents, or the parts that they must be cut into, as they come: batches padded to their longest."""
+    cut = [min(width, length - start) for length in lengths for start in range(0, max(1, length - 1), width - 1)]
+    batches = np.array_split(np.array(cut), range(_PADDED_BATCH, len(cut), _PADDED_BATCH))
     return sum(int(batch.max()) * len(batch) - int(batch.sum()) for batch in batches if len(batch))
 
 

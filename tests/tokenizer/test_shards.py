@@ -135,6 +135,11 @@ def test_packing_short_documents_wastes_little() -> None:
     assert sum(map(len, rows)) / (65 * len(rows)) > 0.96
 
 
+def test_packing_long_documents_wastes_little() -> None:
+    rows = packed([[1] * (500 + i * 37 % 700) for i in range(300)], 65)
+    assert sum(map(len, rows)) / (65 * len(rows)) > 0.96
+
+
 def test_shards_read_back_row_for_row(tmp_path: Path) -> None:
     manifest = shards_of(TEXTS, tmp_path)
     assert read_manifest(tmp_path / "manifest.json") == manifest
