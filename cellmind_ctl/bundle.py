@@ -23,11 +23,13 @@ from cellmind_ctl.words import t
 from model.config import Config, TokenizerConfig, load_config, to_json
 from tokenizer.clean.sources import find_sources
 from tokenizer.encoding import Encoder
+from tokenizer.metrics import say_survivors, survivors
 from tokenizer.prepare import prepare
 from tokenizer.sharding import write_shards
 from tokenizer.shards import Manifest
 from tokenizer.shards import to_json as manifest_json
 from tokenizer.stats import STATS, read_stats
+from tokenizer.suggest import sample, suggest_vocab_size
 from tokenizer.texts import Stretch, is_prepared, prepared_sides, read_stretches
 from tokenizer.training import TokenizerSettings, train_tokenizer, write_tokenizer
 
@@ -216,17 +218,22 @@ def _tokenizer(project: Project, documents: Sequence[Stretch], kept: Path, sessi
         path = find_path(project.folder, wish.model_path)
         if path.exists():
             return path.read_bytes()
-    kept_model = kept / f"tokenizer-{wish.vocab_size}.model"
+    size = sum(stretch.size for stretch in documents)
+    wanted = wish.vocab_size or suggest_vocab_size(size)
+    kept_model = kept / f"tokenizer-{wish.vocab_size or 'suggested'}.model"
     if kept_model.exists():
         return kept_model.read_bytes()
     session.tell(t("training a tokenizer on the text"))
-    model = train_tokenizer(read_stretches(documents), TokenizerSettings(vocab_size=wish.vocab_size))
+    model = train_tokenizer(sample(read_stretches(documents), size), TokenizerSettings(vocab_size=wanted))
     have = Encoder(model).vocab_size
     if have < wish.vocab_size:
         session.tell(
             "warning: "
             + t("the text allows {have} pieces, not the {asked} asked for", have=have, asked=wish.vocab_size)
         )
+    warning = say_survivors(survivors(Encoder(model), {stretch.path.parent for stretch in documents}))
+    if warning:
+        session.tell(f"warning: {warning}")
     write_tokenizer(model, kept, kept_model.stem)
     if wish.model_path:
         path = find_path(project.folder, wish.model_path)

@@ -73,11 +73,14 @@ class ModelConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenizerConfig:
+    """`vocab_size` 0: by the size of the text."""
+
     model_path: str = ""
-    vocab_size: int = 8000
+    vocab_size: int = 0
 
     def __post_init__(self) -> None:
-        _positive(self, "tokenizer", "vocab_size")
+        if self.vocab_size:
+            _positive(self, "tokenizer", "vocab_size")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

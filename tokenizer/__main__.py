@@ -8,40 +8,34 @@ from pathlib import Path
 
 from tokenizer.encoding import Encoder
 from tokenizer.errors import TextError
-from tokenizer.texts import read_texts
-from tokenizer.training import DEFAULT_VOCAB_SIZE, TokenizerSettings, train_tokenizer, vocab_size, write_tokenizer
-
-_SAMPLE = 2000
+from tokenizer.metrics import measure, say_metrics, say_survivors, survivors
+from tokenizer.suggest import sample, suggest_vocab_size
+from tokenizer.texts import read_texts, size_of
+from tokenizer.training import TokenizerSettings, train_tokenizer, write_tokenizer
 
 
 def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
-    settings = TokenizerSettings(
-        vocab_size=options.vocab_size or DEFAULT_VOCAB_SIZE,
-        model_type=options.model_type,
-        character_coverage=options.character_coverage,
-        is_strict=options.vocab_size is not None,
-    )
     try:
-        model = train_tokenizer(read_texts(options.input), settings)
+        size = size_of(options.input)
+        settings = TokenizerSettings(
+            vocab_size=options.vocab_size or suggest_vocab_size(size),
+            model_type=options.model_type,
+            character_coverage=options.character_coverage,
+            is_strict=options.vocab_size is not None,
+        )
+        model = train_tokenizer(sample(read_texts(options.input), size), settings)
         path = write_tokenizer(model, options.output_dir, options.model_prefix)
-        print(f"{path}: {vocab_size(model)} pieces, {_measure(Encoder(model), options.input)}")
+        encoder = Encoder(model)
+        print(f"{path}: {encoder.vocab_size} pieces\n{say_metrics(measure(encoder, read_texts(options.input)))}")
+        folders = {path if path.is_dir() else path.parent for path in options.input}
+        warning = say_survivors(survivors(encoder, sorted(folders)))
+        if warning:
+            print(f"warning: {warning}", file=sys.stderr)
     except TextError as error:
         print(f"error: {error.message}\nhint: {error.hint}", file=sys.stderr)
         return 1
     return 0
-
-
-def _measure(encoder: Encoder, paths: list[Path]) -> str:
-    """Characters a token and the share of texts that come back exactly, over the first texts."""
-    characters = tokens = exact = texts = 0
-    for text in read_texts(paths):
-        ids = encoder.encode(text)
-        characters, tokens, texts = characters + len(text), tokens + len(ids), texts + 1
-        exact += encoder.decode(ids) == text
-        if texts == _SAMPLE:
-            break
-    return f"{characters / max(1, tokens):.2f} characters a token, {exact}/{texts} texts round-trip"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -50,9 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--model-prefix", default="tokenizer", metavar="NAME", help="writes NAME.model and NAME.vocab")
     parser.add_argument("--character-coverage", type=float, default=0.9995, metavar="X")
     parser.add_argument("--model-type", choices=["bpe", "unigram"], default="bpe")
-    parser.add_argument(
-        "--vocab-size", type=int, metavar="N", help="default: 8000, or fewer if the text has not so many"
-    )
+    parser.add_argument("--vocab-size", type=int, metavar="N", help="default: by the size of the text")
     parser.add_argument("--output-dir", type=Path, default=Path("tokenizer"), metavar="DIR")
     return parser
 

@@ -61,6 +61,17 @@ class Encoder:
     def decode(self, ids: list[int]) -> str:
         return self._processor.decode(ids)
 
+    def piece(self, number: int) -> str:
+        return self._processor.id_to_piece(number)
+
+    def is_byte(self, number: int) -> bool:
+        return self._processor.is_byte(number)
+
+    def is_text(self, number: int) -> bool:
+        """Is it a piece that was learnt (or a placeholder), and no byte or control?"""
+        processor = self._processor
+        return not (processor.is_byte(number) or processor.is_control(number) or processor.is_unknown(number))
+
     def stream_decoder(self) -> StreamDecoder:
         return StreamDecoder(self._processor)
 

@@ -9,7 +9,7 @@ Writes into a folder, each file whole or not at all:
     held-out.jsonl  the last ones in time, never trained on
     textonly.txt    the texts of train.jsonl, for the tokenizer
     stats.json      what came in, what went out, what was replaced how often (never the originals)
-    summary.md, lengths-and-days.png    the same for people
+    summary.md, lengths-and-days.png    the same for people, with a few messages before and after
     index.bin       a fingerprint of each document, so that a later export adds only what is new
     names.json      a keyed hash of each hidden name, so that the tokenizer's pieces can be checked
 """
@@ -29,9 +29,10 @@ from tokenizer.clean.messages import Messages
 from tokenizer.clean.names import names_from_users
 from tokenizer.clean.reading import InputFile, recognise_file
 from tokenizer.clean.sources import Skipped, Source, find_sources
-from tokenizer.collection import Collection
+from tokenizer.collection import TEXT, Collection
 from tokenizer.errors import TextError
 from tokenizer.parallel import Workers, workers
+from tokenizer.report import write_report
 from tokenizer.spool import Spool, open_spool
 from tokenizer.stats import Facts, FileReport, Stats, Wishes
 
@@ -75,7 +76,9 @@ def prepare(inputs: Sequence[Path], out: Path, wishes: Wishes = Wishes()) -> Sta
             names=frozenset(names),
             wishes=wishes,
         )
-        return collection.add(spool, facts)
+        stats = collection.add(spool, facts)
+        write_report(out, stats, collection.entries, spool.samples, stats.batches[-1].sizes[TEXT])
+        return stats
 
 
 def _recognised(sources: list[Source], wishes: Wishes, is_strict: bool) -> tuple[list[InputFile], list[Skipped]]:

@@ -95,6 +95,17 @@ def read_stretches(stretches: Iterable[Stretch]) -> Iterator[str]:
         yield from read_documents(stretch.path, stretch.start, stretch.stop)
 
 
+def size_of(paths: Iterable[Path]) -> int:
+    """About how much text `read_texts` will read, bytes. Raises TextError."""
+    total = 0
+    for path in paths:
+        if is_prepared(path):
+            total += _size(path / TRAIN if path.is_dir() else path)
+        else:
+            total += sum(source.size for source in find_sources([path])[0])
+    return total
+
+
 def read_texts(paths: Iterable[Path]) -> Iterator[str]:
     """Raises TextError."""
     for path in paths:

@@ -19,8 +19,8 @@ from tokenizer.clean.rules import PLACEHOLDERS
 from tokenizer.errors import TextError
 from tokenizer.files import write_whole
 from tokenizer.pieces import END, PAD, START
+from tokenizer.suggest import USUAL_VOCAB_SIZE
 
-DEFAULT_VOCAB_SIZE = 8000
 _TOO_SMALL = re.compile(r"Vocabulary size is smaller than required_chars\. (\d+) vs (\d+)")
 _BYTES_AND_CONTROLS = 256 + 4 + len(PLACEHOLDERS)  # byte pieces, <unk> and three controls, placeholders
 
@@ -29,7 +29,7 @@ _BYTES_AND_CONTROLS = 256 + 4 + len(PLACEHOLDERS)  # byte pieces, <unk> and thre
 class TokenizerSettings:
     """`is_strict`: fail rather than shrink when the text does not yield `vocab_size` pieces."""
 
-    vocab_size: int = DEFAULT_VOCAB_SIZE
+    vocab_size: int = USUAL_VOCAB_SIZE
     model_type: Literal["bpe", "unigram"] = "bpe"
     character_coverage: float = 0.9995
     is_strict: bool = False

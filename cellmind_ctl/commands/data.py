@@ -10,8 +10,12 @@ import click
 from cellmind_agent.protocol.errors import UsageError
 from cellmind_ctl.session import Group, Session, pass_session
 from cellmind_ctl.words import t
+from tokenizer.encoding import load_encoder
+from tokenizer.metrics import measure, say_metrics, say_survivors, survivors
 from tokenizer.prepare import prepare
-from tokenizer.stats import Batch, Stats, Wishes
+from tokenizer.stats import Batch, Stats, Wishes, read_stats
+from tokenizer.suggest import suggest_vocab_size
+from tokenizer.texts import prepared_sides, read_stretches, size_of
 
 _ROLES = ("time", "user", "text")
 
@@ -59,6 +63,39 @@ def prepare_(
         session.emit("data.prepare", {**asdict(stats), "out": str(out)})
         return
     _tell(stats, stats.batches[-1], out, session)
+
+
+@command_.command("stats")
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--tokenizer", type=click.Path(dir_okay=False, path_type=Path), help="Measure this .model on the text.")
+@pass_session
+def stats_(session: Session, folder: Path, tokenizer: Path | None) -> None:
+    """What a folder that `data prepare` wrote holds, and how well a tokenizer fits it."""
+    stats = read_stats(folder)
+    suggested = suggest_vocab_size(size_of([folder]))
+    measured, left = None, None
+    if tokenizer:
+        encoder = load_encoder(tokenizer)
+        sides = prepared_sides([folder])
+        measured = measure(encoder, read_stretches((*sides.held_out, *sides.train)))
+        left = survivors(encoder, [folder])
+    if session.is_json:
+        data: dict[str, object] = {**asdict(stats), "suggested_vocab_size": suggested}
+        if measured and left:
+            data |= {"tokenizer": asdict(measured), "surviving_pieces": {k: len(v) for k, v in asdict(left).items()}}
+        session.emit("data.stats", data)
+        return
+    print(f"{stats.documents:,} documents, {stats.held_out:,} held out, {stats.characters:,} characters")
+    times = f"{stats.first_time or '?'} to {stats.last_time or '?'}"
+    print(f"{stats.messages:,} messages, batches: {len(stats.batches)}, {times}")
+    print(f"suggested vocabulary: {suggested:,} pieces")
+    for placeholder, count in stats.replaced.items():
+        print(f"{placeholder:<9} {count:,}")
+    if measured and left:
+        print(f"{tokenizer}: {measured.vocab_size:,} pieces\n{say_metrics(measured)}")
+        warning = say_survivors(left)
+        if warning:
+            session.tell(f"warning: {warning}")
 
 
 def _columns(text: str | None) -> dict[str, str]:

@@ -159,6 +159,26 @@ def test_data_prepare_says_what_it_took_a_file_for_and_adds_to_it_later(tmp_path
     assert "there already" in again.out
 
 
+def test_data_stats_says_what_a_folder_holds_and_how_a_tokenizer_fits(tmp_path: Path) -> None:
+    (tmp_path / "chat.txt").write_text(kakao_android(chat(seed=4, count=2000)))
+    made = ctl(tmp_path, "data", "prepare", "chat.txt", "--out", "data", "--json").data
+    plain = ctl(tmp_path, "data", "stats", "data")
+    assert plain.code == 0
+    assert f"{made['documents']:,} documents, {made['held_out']:,} held out" in plain.out
+    assert "suggested vocabulary: 3,000 pieces" in plain.out
+    command = [sys.executable, "-m", "tokenizer", "--input", "data", "--model-prefix", "chat", "--output-dir", "."]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert "characters a token" in done.stdout, done.stderr
+    fits = ctl(tmp_path, "data", "stats", "data", "--tokenizer", "chat.model", "--json").data
+    assert fits["tokenizer"]["round_trip_share"] == 1
+    assert fits["tokenizer"]["characters"] == made["characters"]
+    assert fits["surviving_pieces"]["private"] == 0
+    assert "chat.model: " in ctl(tmp_path, "data", "stats", "data", "--tokenizer", "chat.model").out
+    missing = ctl(tmp_path, "data", "stats", "none")
+    assert missing.code == 1
+    assert "hint: cellmindctl data prepare" in missing.err
+
+
 @pytest.mark.parametrize(
     ("columns", "code", "words"),
     [

@@ -22,7 +22,16 @@ CSV = """Date,User,Message
 2022-10-30 10:37:53,"강길동","   "
 2022-10-30 18:00:00,"김YY","저녁 먹자"
 """
-FILES = ["held-out.jsonl", "index.bin", "names.json", "stats.json", "textonly.txt", "train.jsonl"]
+FILES = [
+    "held-out.jsonl",
+    "index.bin",
+    "lengths-and-days.png",
+    "names.json",
+    "stats.json",
+    "summary.md",
+    "textonly.txt",
+    "train.jsonl",
+]
 
 
 def texts_of(out: Path, name: str = "train.jsonl") -> list[str]:
@@ -241,7 +250,7 @@ def test_the_guides_command_trains_a_tokenizer(tmp_path: Path) -> None:
     done = subprocess.run([*command, *options], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in (tmp_path / "tokenizer").iterdir()) == ["minigpt.model", "minigpt.vocab"]
-    assert "100/100 texts round-trip" in done.stdout
+    assert "100.00% of 100 texts round-trip" in done.stdout
 
 
 def test_a_vocabulary_larger_than_the_text_allows_is_an_error_where_it_was_asked_for(tmp_path: Path) -> None:

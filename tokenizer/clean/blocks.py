@@ -29,10 +29,9 @@ from tokenizer.clean.names import keep_names, name_hider
 from tokenizer.clean.private import PRIVATE
 from tokenizer.clean.ranges import Cut, Range
 from tokenizer.clean.recognise import CSV, LINE_FORMATS, PLAIN
-from tokenizer.clean.rules import NAME, Hider, clean_all
+from tokenizer.clean.rules import NAME, PLACEHOLDERS, Hider, clean_all
 
 BROKEN_OFF: Final = "files that break off"
-_SAMPLES: Final = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,15 +150,15 @@ def _hider(names: frozenset[str] | None) -> Hider:
 
 
 def _samples(before: list[str], after: list[str]) -> list[tuple[str, str]]:
-    """Messages that cleaning changed, none of them with anything private: that is never shown."""
-    found = []
+    """Messages that cleaning changed, each in another way; none of them with anything private: that is never shown."""
+    found: dict[tuple[object, ...], tuple[str, str]] = {}
     for raw, text in zip(before[:2000], after[:2000], strict=True):
+        raw = raw.strip()
         is_private = NAME in text or any(placeholder in text for placeholder in PRIVATE)
-        if text and not is_private and raw.strip() != text and raw.lower() != text and 8 <= len(raw) <= 80:
-            found.append((raw.strip(), text))
-            if len(found) == _SAMPLES:
-                break
-    return found
+        if text and not is_private and raw != text and raw.lower() != text and 8 <= len(raw) <= 80:
+            way = (*(placeholder in text for placeholder in PLACEHOLDERS), len(raw) - len(text) > 3)
+            found.setdefault(way, (raw, text))
+    return list(found.values())
 
 
 def _text(block: Block, skipped: Counter[str]) -> str:

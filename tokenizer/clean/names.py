@@ -31,6 +31,7 @@ _PARTICLES: Final = """
 """
 _ENDINGS: Final = f"{_TITLES} {_PARTICLES}".split()
 _AFTER: Final = rf"(?={any_of(_ENDINGS)}*(?![가-힣\w]))"
+_ONLY_ENDINGS: Final = re.compile(rf"{any_of(_ENDINGS)}+")
 _EVERYBODY: Final = "all|here|everyone|channel|모두|전체|여러분"
 _MENTION: Final = re.compile(rf"@(?<![\w.+\-]@)(?!(?:{_EVERYBODY})\b)[^\W\d][\w.\-]{{0,40}}")
 
@@ -63,6 +64,11 @@ def name_hider(names: Iterable[str]) -> Callable[[str], tuple[str, int]]:
         return text, hidden + mentioned
 
     return hide
+
+
+def possible_names(word: str) -> list[str]:
+    """What may be the name in a word, if it is one: the word, and it without particles and titles at its end."""
+    return [word, *(word[:end] for end in range(2, len(word)) if _ONLY_ENDINGS.fullmatch(word, end))]
 
 
 def keep_names(text: str) -> tuple[str, int]:

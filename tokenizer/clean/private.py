@@ -95,6 +95,11 @@ def hide_private(text: str, counts: Counter[str]) -> str:
     return _replace(_POSTCODE, ADDRESS, text, counts)
 
 
+def is_private(text: str) -> bool:
+    """Is there a number, an e-mail or an address in it?"""
+    return hide_private(text, Counter()) != text
+
+
 def is_rrn(digits: str) -> bool:
     """Thirteen digits whose last one is the check digit of the resident registration number (those until 2020 have it;
     foreigners' are two off)."""

@@ -1,0 +1,89 @@
+"""How well a tokenizer fits, and what must not be in it."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.tokenizer.test_shards import write_lines
+from tokenizer.clean.names import possible_names
+from tokenizer.encoding import Encoder
+from tokenizer.metrics import measure, say_survivors, survivors
+from tokenizer.prepare import prepare
+from tokenizer.suggest import sample, suggest_vocab_size
+from tokenizer.texts import read_documents
+from tokenizer.training import TokenizerSettings, train_tokenizer
+
+CHAT = [
+    f"{verb} {noun} 먹자 ㅋㅋㅋ" for verb in ("오늘", "내일", "어제") for noun in ("점심", "저녁", "간식", "라면")
+] * 30
+
+
+def test_figures_are_those_of_the_ids() -> None:
+    encoder = Encoder(train_tokenizer(CHAT, TokenizerSettings(vocab_size=400)))
+    texts = ["오늘 점심 먹자 ㅋㅋㅋ", "뷁 먹자\n오늘"]
+    ids = [encoder.encode(text) for text in texts]
+    metrics = measure(encoder, texts)
+    assert metrics.texts == 2
+    assert metrics.characters == sum(map(len, texts))
+    assert metrics.tokens == sum(map(len, ids))
+    assert metrics.characters_per_token == metrics.characters / metrics.tokens
+    assert metrics.byte_share == 3 / metrics.tokens  # 뷁 in UTF-8; a line feed does not count
+    assert metrics.round_trip_share == 1
+    assert metrics.used_share == len({number for row in ids for number in row}) / encoder.vocab_size
+
+
+def test_hidden_names_do_not_become_pieces_and_others_are_told(tmp_path: Path) -> None:
+    """A tokenizer of the raw text knows the name, one of the cleaned text does not."""
+    rows = [f'2025-01-01 10:{i % 60:02}:00,"홍길동","길동이가 {text}"' for i, text in enumerate(CHAT)]
+    raw = tmp_path / "chat.csv"
+    raw.write_text("Date,User,Message\n" + "\n".join(rows) + "\n")
+    prepare([raw], tmp_path / "out")
+    clean = Encoder(
+        train_tokenizer(read_documents(tmp_path / "out" / "train.jsonl"), TokenizerSettings(vocab_size=400))
+    )
+    leaky = Encoder(train_tokenizer([f"길동이가 {text}" for text in CHAT], TokenizerSettings(vocab_size=400)))
+    assert survivors(clean, [tmp_path / "out"]).names == ()
+    found = survivors(leaky, [tmp_path / "out"])
+    assert {leaky.piece(number).strip("\u2581") for number in found.names} & {"길동", "길동이", "길동이가"}
+    said = say_survivors(found)
+    assert "hidden name" in said
+    assert "길동" not in said
+    assert survivors(leaky, [tmp_path]).names == ()
+    assert say_survivors(survivors(clean, [tmp_path / "out"])) == ""
+
+
+def test_a_name_is_known_with_particles_behind_it() -> None:
+    assert "길동" in possible_names("길동이가")
+    assert "길동" in possible_names("길동씨한테")
+    assert "길동" not in possible_names("길동무")
+
+
+def test_a_number_that_is_a_piece_is_told(tmp_path: Path) -> None:
+    class Foreign(Encoder):
+        """A tokenizer made elsewhere, without split digits."""
+
+        def piece(self, number: int) -> str:
+            return "\u2581010-1234-5678" if number == 300 else super().piece(number)
+
+    encoder = Foreign(train_tokenizer(CHAT, TokenizerSettings(vocab_size=400)))
+    assert survivors(encoder, [tmp_path]).private == (300,)
+
+
+@pytest.mark.parametrize(
+    ("size", "least", "most"), [(0, 3000, 3000), (25_000_000, 8000, 8000), (10**12, 32_000, 32_000)]
+)
+def test_more_text_suggests_more_pieces(size: int, least: int, most: int) -> None:
+    assert least <= suggest_vocab_size(size) <= most
+    assert suggest_vocab_size(size) <= suggest_vocab_size(size * 3 + 1)
+
+
+def test_a_sample_is_spread_over_the_text_and_the_same_each_time() -> None:
+    assert list(sample(map(str, range(10)), 120_000_000)) == ["0", "3", "6", "9"]
+    assert list(sample(map(str, range(10)), 1000)) == [str(i) for i in range(10)]
+
+
+def test_a_prepared_folder_can_be_read_by_its_name(tmp_path: Path) -> None:
+    from tokenizer.texts import read_texts
+
+    prepare([write_lines(tmp_path / "a.jsonl", CHAT)], tmp_path / "out")
+    assert list(read_texts([tmp_path / "out"])) == list(read_documents(tmp_path / "out" / "train.jsonl"))
