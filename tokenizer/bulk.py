@@ -7,6 +7,7 @@ allow that is encoded whole.
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy as np
 from tokenizer.encoding import Encoder
 from tokenizer.pieces import SPACE
 
+_WORD: Final = re.compile(f"[ {SPACE}]*[^ {SPACE}\n]+|[ {SPACE}]+|\n")
 _MOST_REMEMBERED: Final = 200_000
 
 
@@ -29,9 +31,12 @@ class BulkEncoder:
         )
 
     def encode(self, text: str) -> bytes:
-        if not self._encoder.has_words or any(sign in text for sign in ("  ", "\0", SPACE)):
+        if not self._encoder.has_words:
             return self._start + self._pack(self._encoder.encode(text)) + self._end
-        words = text.replace(" ", "\0 ").replace("\n", "\0\n\0").split("\0")
+        if any(sign in text for sign in ("  ", "\0", SPACE)):
+            words = _WORD.findall(text)
+        else:  # the same, faster
+            words = text.replace(" ", "\0 ").replace("\n", "\0\n\0").split("\0")
         return b"".join([self._start, *map(self._words.__getitem__, words), self._end])
 
     def _pack(self, ids: list[int]) -> bytes:

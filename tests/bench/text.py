@@ -1,10 +1,12 @@
-"""How fast a chat export becomes clean documents, in how much memory; the guide's own loop with pandas beside it.
+"""How fast a chat export becomes clean documents and then token shards, in how much memory; the guide's own loop with
+pandas beside it. Then what the ids are worth: round trips, and the pure-Python encoder against sentencepiece.
 
     python -m tests.bench.text [--megabytes 1000] [--guide-megabytes 100] [--json FILE]
 
-The chat is made from a seed (KakaoTalk for macOS: the CSV that the guide has); needs 3 times its size of disk. pandas
-comes with `pip install -c constraints.txt ".[bench]"`. The guide's loop is measured on a part, since it holds
-everything in memory.
+The chat is made from a seed (KakaoTalk for macOS: the CSV that the guide has), half of it of generated sentences, half
+of sentences of LibreOffice's help in Korean, from its Debian package: so there are as many words as people use. Needs 5
+times its size of disk. pandas comes with `pip install -c constraints.txt ".[bench]"`. The guide's loop is measured on a
+part, since it holds everything in memory.
 """
 
 import argparse
@@ -15,16 +17,36 @@ import tempfile
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import psutil
 
+from tests.bench.korean import help_texts
 from tests.bench.results import Results
 from tests.tokenizer.chats import EXTRAS, PARTICLES, people, sentence
+from tests.tokenizer.test_pure import HARD
+from tokenizer.encoding import Encoder
+from tokenizer.metrics import measure as measure_tokenizer
+from tokenizer.pure import PureProcessor
+from tokenizer.texts import prepared_sides, read_stretches
+from tokenizer.training import TokenizerSettings, train_tokenizer
 
-PREPARE = "import sys; from pathlib import Path; from tokenizer.prepare import prepare\n" + (
-    "if __name__ == '__main__':\n"
-    "    stats = prepare([Path(sys.argv[1])], Path(sys.argv[2]))\n"
-    "    print(stats.messages, stats.documents + stats.held_out)\n"
+BEGIN = (
+    "import sys; from pathlib import Path\nif __name__ == '__main__':\n    source, out = map(Path, sys.argv[1:])\n    "
+)
+PREPARE = BEGIN + "from tokenizer.prepare import prepare\n    prepare([source], out)\n"
+TRAIN = BEGIN + (
+    "from tokenizer.suggest import sample, suggest_vocab_size\n"
+    "    from tokenizer.texts import read_texts, size_of\n"
+    "    from tokenizer.training import TokenizerSettings, train_tokenizer\n"
+    "    size = size_of([source])\n"
+    "    settings = TokenizerSettings(vocab_size=suggest_vocab_size(size))\n"
+    "    out.write_bytes(train_tokenizer(sample(read_texts([source]), size), settings))\n"
+)
+ENCODE = BEGIN + (
+    "from tokenizer.sharding import write_shards\n"
+    "    from tokenizer.texts import prepared_sides\n"
+    "    write_shards(prepared_sides([source]), (out.parent / 'chat.model').read_bytes(), 256, out)\n"
 )
 
 
@@ -37,21 +59,80 @@ def main() -> int:
     results = Results(options.json)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        size = write_chat(folder / "chat.csv", options.megabytes)
-        part = write_chat(folder / "part.csv", options.guide_megabytes)
-        (folder / "prepare.py").write_text(PREPARE)
+        help_ = help_texts(folder)
+        size = write_chat(folder / "chat.csv", options.megabytes, help_)
+        part = write_chat(folder / "part.csv", options.guide_megabytes, help_)
+
+        def run(code: str, source: str, out: str, megabytes: int) -> dict[str, float]:
+            (folder / "program.py").write_text(code)
+            return measure(megabytes, str(folder / "program.py"), str(folder / source), str(folder / out))
+
         rows = {
-            "data prepare": measure(size, str(folder / "prepare.py"), str(folder / "chat.csv"), str(folder / "out")),
-            "data prepare, the guide's part": measure(
-                part, str(folder / "prepare.py"), str(folder / "part.csv"), str(folder / "out2")
+            "`data prepare`": run(PREPARE, "chat.csv", "out", size),
+            "`data prepare`, a part": run(PREPARE, "part.csv", "out2", part),
+            "the guide's loop with pandas, that part": measure(
+                part, "-m", "tests.bench.text_guide", str(folder / "part.csv")
             ),
-            "the guide's loop with pandas": measure(part, "-m", "tests.bench.text_guide", str(folder / "part.csv")),
         }
+        (folder / "chat.csv").unlink()
+        text = sum(stretch.size for side in both_sides(folder / "out") for stretch in side)
+        rows["training the tokenizer (on a sample of 40 MB)"] = run(TRAIN, "out", "chat.model", text)
+        rows["encoding and packing"] = run(ENCODE, "out", "shards", text)
+        rows["encoding again: nothing is new"] = run(ENCODE, "out", "shards", text)
+        qualities = {"the chat": quality((folder / "chat.model").read_bytes(), list(some_texts(folder / "out")))}
+        qualities["LibreOffice's help"] = quality(train_tokenizer(help_, TokenizerSettings()), help_)
     print(f"{results.about()}\n\n| way | MB | s | MB/s | most memory (MB) |\n|---|---|---|---|---|")
     for way, row in rows.items():
         print(f"| {way} | {row['megabytes']:.0f} | {row['seconds']:.1f} | {row['rate']:.1f} | {row['peak']:.0f} |")
-    results.save(rows, {})
+    print(
+        "\n| text | characters | pieces | characters a token | round trip | same ids in pure Python "
+        "| sentencepiece MB/s | pure MB/s |\n|---|---|---|---|---|---|---|---|"
+    )
+    for what, q in qualities.items():
+        print(
+            f"| {what} | {q['characters']:,} | {q['vocab_size']:,} | {q['characters_per_token']:.2f} "
+            f"| {q['round_trip_share']:.2%} | {q['same_share']:.2%} | {q['library_rate']:.1f} | {q['pure_rate']:.2f} |"
+        )
+    results.save({"speed": rows, "ids": qualities}, {})
     return 0
+
+
+def both_sides(folder: Path) -> tuple[Any, Any]:
+    sides = prepared_sides([folder])
+    return sides.train, sides.held_out
+
+
+def some_texts(folder: Path, characters: int = 1_200_000) -> Any:
+    """The held-out documents, that no tokenizer was trained on."""
+    for text in read_stretches(prepared_sides([folder]).held_out):
+        yield text
+        characters -= len(text)
+        if characters < 0:
+            return
+
+
+def quality(model: bytes, texts: list[str]) -> dict[str, Any]:
+    """Of the encoder on the texts; whether the pure one gives the same ids on them and on the hard strings."""
+    encoder, pure = Encoder(model), PureProcessor(model)
+    metrics = measure_tokenizer(encoder, texts)
+    megabytes = sum(len(text.encode()) for text in texts) / 1e6
+    started = time.monotonic()
+    ids = [encoder.encode(text) for text in texts]
+    between = time.monotonic()
+    pure_ids = [pure.encode(text) for text in texts]
+    ended = time.monotonic()
+    same = sum(one == other for one, other in zip(ids, pure_ids, strict=True))
+    same += sum(encoder.encode(text) == pure.encode(text) for text in HARD)
+    return {
+        "characters": sum(map(len, texts)),
+        "vocab_size": metrics.vocab_size,
+        "characters_per_token": metrics.characters_per_token,
+        "byte_share": metrics.byte_share,
+        "round_trip_share": metrics.round_trip_share,
+        "same_share": same / (len(texts) + len(HARD)),
+        "library_rate": megabytes / (between - started),
+        "pure_rate": megabytes / (ended - between),
+    }
 
 
 def measure(size: int, *words: str) -> dict[str, float]:
@@ -78,28 +159,29 @@ def memory(process: psutil.Process) -> int:
     return total
 
 
-def write_chat(path: Path, megabytes: int, seed: int = 1) -> int:
-    """A group of twelve over years; the bytes written."""
+def write_chat(path: Path, megabytes: int, texts: list[str], seed: int = 1) -> int:
+    """A group of twelve over years, who say what is generated and lines of the texts; the bytes written."""
     generator = random.Random(seed)
     users = people(generator, 12)
-    pool = [sentence(generator) for _ in range(50_000)]
+    lines = sorted({line for text in texts for line in text.split("\n") if 4 <= len(line) <= 90 and '"' not in line})
+    pool = [sentence(generator) for _ in range(len(lines))] + lines
     rare = [f"{user[1:]}{particle} {generator.choice(pool)}" for user in users for particle in PARTICLES]
     rare += [*EXTRAS, "사진", "동영상", "이모티콘", "010-1234-5678 로 전화해", "abc.def@naver.com 으로 보내"]
     now, size = datetime(2015, 1, 1, tzinfo=UTC).timestamp(), 0
     with open(path, "w", encoding="utf-8") as file:
         size += file.write("Date,User,Message\n")
         while size < megabytes * 1e6:
-            lines = []
+            rows = []
             for _ in range(10_000):
                 now += generator.randrange(7200, 30_000) if generator.random() < 0.02 else generator.randrange(20)
                 draw = generator.random()
                 text = generator.choice(rare if draw > 0.85 else pool)
                 if draw < 0.5:
                     text += f" {generator.choice(pool)}"
-                lines.append(
+                rows.append(
                     f'{datetime.fromtimestamp(now, UTC):%Y-%m-%d %H:%M:%S},"{generator.choice(users)}","{text}"\n'
                 )
-            block = "".join(lines)
+            block = "".join(rows)
             file.write(block)
             size += len(block.encode())
     return size
