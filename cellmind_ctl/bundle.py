@@ -96,9 +96,8 @@ def make_bundle(project: Project, session: Session, only_new: bool = False) -> B
             raise UsageError("--only-new needs prepared text", "cellmindctl data prepare FILE --append --out FOLDER")
         mixed = next((path for path in data if path.is_dir() and is_prepared(path)), None)
         if mixed:
-            raise UsageError(
-                f"{mixed} is prepared text, and the rest is not", "cellmindctl data prepare --append the rest"
-            )
+            hint = f"add the rest to it: cellmindctl data prepare FILE --append --out {mixed}"
+            raise UsageError(f"{mixed} is prepared text, and the rest is not", hint)
         if not is_prepared(kept / "data"):
             prepare(data, kept / "data")
         data = (kept / "data",)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import glob
+import os
+import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -10,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+import psutil
 
 from tokenizer.clean.documents import ENTRY, Entries, Packed
 
@@ -45,12 +49,20 @@ class Spool:
 
 @contextmanager
 def open_spool(out: Path) -> Iterator[Spool]:
-    """In a folder of its own beside `out`, which goes with it."""
+    """In a folder of its own beside `out`, which goes with it; one that a process left behind when it was killed goes
+    now, for there is private text in it."""
     out.parent.mkdir(parents=True, exist_ok=True)
+    for left in out.parent.glob(f".{glob.escape(out.name)}.*-spool-*"):
+        if not _is_alive(left.name.split(".")[-1].split("-")[0]):
+            shutil.rmtree(left, ignore_errors=True)
     with (
-        tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as name,
+        tempfile.TemporaryDirectory(prefix=f".{out.name}.{os.getpid()}-spool-", dir=out.parent) as name,
         open(Path(name, "lines"), "w+b") as lines,
         open(Path(name, "texts"), "w+b") as texts,
         open(Path(name, "entries"), "w+b") as entries,
     ):
         yield Spool(Path(name), lines, texts, entries)
+
+
+def _is_alive(pid: str) -> bool:
+    return not pid.isdecimal() or psutil.pid_exists(int(pid))

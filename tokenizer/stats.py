@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from tokenizer.clean.conversations import GAP_SECONDS
-from tokenizer.clean.sources import Skipped
+from tokenizer.clean.sources import PREPARED, Skipped
 from tokenizer.errors import TextError
 
-STATS: Final = "stats.json"
+STATS: Final = PREPARED
 FORMAT: Final = "cellmind-text-2"
 
 

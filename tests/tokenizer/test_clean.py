@@ -8,6 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenizer.clean import media
+from tokenizer.clean.conversations import Document
+from tokenizer.clean.documents import line_of, pack_documents
+from tokenizer.clean.messages import NO_TIME, iso
 from tokenizer.clean.names import name_hider, names_from_users
 from tokenizer.clean.rules import clean
 
@@ -108,3 +111,13 @@ def test_what_was_replaced_is_counted_and_not_kept() -> None:
     counts: Counter[str] = Counter()
     clean("길동 https://a.b 👍", name_hider({"길동"}), counts)
     assert counts == {"<NAME>": 1, "<URL>": 1, "<EMOJI>": 1}
+
+
+@given(st.text(), st.sampled_from([NO_TIME, 0, 1_700_000_000]))
+def test_whatever_is_cleaned_is_a_line_of_json(raw: str, time: int) -> None:
+    text = cleaned(raw.encode("utf-8", "replace").decode(), "홍길동")
+    packed = pack_documents([Document(time, time, 1, text), Document(time, time, 1, text)], source=0)
+    plain = {"text": text} if time == NO_TIME else {"text": text, "time": iso(time)}
+    assert packed.lines == line_of(plain) * 2
+    assert packed.texts.decode() == f"{text}\n" * 2
+    assert packed.entries["line_size"].tolist() == [len(line_of(plain))] * 2

@@ -32,6 +32,7 @@ from tokenizer.clean.recognise import CSV, LINE_FORMATS, PLAIN
 from tokenizer.clean.rules import NAME, PLACEHOLDERS, Hider, clean_all
 
 BROKEN_OFF: Final = "files that break off"
+_LOOKED_AT: Final = 300  # messages of a block, for samples
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +153,7 @@ def _hider(names: frozenset[str] | None) -> Hider:
 def _samples(before: list[str], after: list[str]) -> list[tuple[str, str]]:
     """Messages that cleaning changed, each in another way; none of them with anything private: that is never shown."""
     found: dict[tuple[object, ...], tuple[str, str]] = {}
-    for raw, text in zip(before[:2000], after[:2000], strict=True):
+    for raw, text in zip(before[:_LOOKED_AT], after[:_LOOKED_AT], strict=True):
         raw = raw.strip()
         is_private = NAME in text or any(placeholder in text for placeholder in PRIVATE)
         if text and not is_private and raw != text and raw.lower() != text and 8 <= len(raw) <= 80:

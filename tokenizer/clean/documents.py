@@ -30,6 +30,7 @@ ENTRY: Final = np.dtype(
         ("near", "<u8", (BANDS,)),
     ]
 )
+_ESCAPES: Final = ((b"\\", b"\\\\"), (b'"', b'\\"'), (b"\n", b"\\n"), (b"\t", b"\\t"))
 Entries = npt.NDArray[Any]
 
 
@@ -47,9 +48,8 @@ def pack_documents(documents: Sequence[Document], source: int) -> Packed:
     entries = np.zeros(len(documents), dtype=ENTRY)
     lines, texts = [], []
     for place, document in enumerate(documents):
-        time = iso(document.start)
-        lines.append(line_of({"text": document.text} if time is None else {"text": document.text, "time": time}))
         text = document.text.encode()
+        lines.append(_line(text, iso(document.start)))
         texts += [text, b"\n"]
         entries[place] = (
             document.start,
@@ -65,6 +65,13 @@ def pack_documents(documents: Sequence[Document], source: int) -> Packed:
         )
     entries["near"] = near_hashes([document.text for document in documents])
     return Packed(b"".join(lines), b"".join(texts), entries)
+
+
+def _line(text: bytes, time: str | None) -> bytes:
+    """As `line_of`, for a cleaned text in UTF-8: it has no control characters but tabs and line feeds."""
+    for sign, escaped in _ESCAPES:
+        text = text.replace(sign, escaped)
+    return b'{"text": "%b"}\n' % text if time is None else b'{"text": "%b", "time": "%b"}\n' % (text, time.encode())
 
 
 def line_of(document: Mapping[str, Any]) -> bytes:

@@ -24,7 +24,7 @@ PHONE, RRN, CARD, ACCOUNT, EMAIL, ADDRESS = PRIVATE = (
     "<ADDRESS>",
 )
 
-_AT: Final = re.compile(r"@|＠| ?[(\[]at[)\]] ?| ?골뱅이 ?")
+_AT: Final = re.compile(r"@|＠|\(at[)\]] ?|\[at[)\]] ?|골뱅이 ?")  # `re` is fast where all begin with one character
 _PLAIN_AT: Final = re.compile("@")
 _OTHER_AT: Final = ("＠", "골뱅이", "at)", "at]")
 _BEFORE_AT: Final = re.compile(r"[a-z0-9._%+\-]+$")
@@ -120,9 +120,10 @@ def _without_email(text: str, counts: Counter[str]) -> str:
     kept, start = [], 0
     signs = _AT if any(other in text for other in _OTHER_AT) else _PLAIN_AT
     for sign in signs.finditer(text):
-        if sign.start() < start:
+        place = sign.start() - (len(sign[0]) > 1 and text[sign.start() - 1] == " ")  # `me 골뱅이 example.com`
+        if place < start:
             continue
-        local = _BEFORE_AT.search(text, max(start, sign.start() - _LONGEST_LOCAL), sign.start())
+        local = _BEFORE_AT.search(text, max(start, place - _LONGEST_LOCAL), place)
         domain = _AFTER_AT.match(text, sign.end()) if local else None
         if local and domain:
             kept += [text[start : local.start()], EMAIL]

@@ -28,10 +28,14 @@ class Range:
 
     def read(self) -> str:
         """The text with line feeds; what cannot be decoded is U+FFFD, which the cleaning counts. Raises OSError."""
+        text = self.read_bytes().decode(self.encoding, "replace")
+        return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+
+    def read_bytes(self) -> bytes:
+        """Raises OSError."""
         with open(self.path, "rb") as file:
             file.seek(self.start)
-            text = file.read(self.end - self.start).decode(self.encoding, "replace")
-        return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+            return file.read(self.end - self.start)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,6 +24,7 @@ PHOTO, MOVIE, EMOJI, URL, NAME = _OF_THE_GUIDE = ("<PHOTO>", "<MOVIE>", "<EMOJI>
 PLACEHOLDERS: Final = (*_OF_THE_GUIDE, *PRIVATE)
 DELETED, ATTACHED, NOTICE, DAMAGED = "deleted messages", "attachments", "system lines", "damaged characters"
 SEPARATOR: Final = "\0"
+_NORMALISED_AT_ONCE: Final = 50  # messages
 Hider = Callable[[str], tuple[str, int]]
 
 # One emoji sequence (Unicode TR 51): a keycap, or bases (two for a flag) joined by ZWJ, each with variation, skin
@@ -68,13 +69,12 @@ def clean_all(texts: Sequence[str], hide_names: Hider, counts: Counter[str], dro
     placeholder, messages that were dropped to `dropped` by reason."""
     if not texts:
         return []
-    text = SEPARATOR.join([text.strip() for text in texts])
-    if text.count(SEPARATOR) >= len(texts):
-        text = SEPARATOR.join([text.replace(SEPARATOR, "").strip() for text in texts])
-    text = f"{SEPARATOR}{text}{SEPARATOR}"
+    text = _join([text.strip() for text in texts])
+    if text.count(SEPARATOR) > len(texts) + 1:
+        text = _join([text.replace(SEPARATOR, "").strip() for text in texts])
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
-    text = unicodedata.normalize("NFC", text).lower()
+    text = text.lower()
     damaged = text.count("\ufffd")
     if damaged:
         dropped[DAMAGED] += damaged
@@ -102,6 +102,14 @@ def clean_all(texts: Sequence[str], hide_names: Hider, counts: Counter[str], dro
     if hidden:
         counts[NAME] += hidden
     return [text.strip() for text in text[1:-1].split(SEPARATOR)]
+
+
+def _join(texts: Sequence[str]) -> str:
+    """With a separator before and behind each. A few at a time to NFC: a stretch that is so already, as most are, costs
+    next to nothing."""
+    stretches = (texts[start : start + _NORMALISED_AT_ONCE] for start in range(0, len(texts), _NORMALISED_AT_ONCE))
+    parts = [unicodedata.normalize("NFC", SEPARATOR.join(stretch)) for stretch in stretches]
+    return f"{SEPARATOR}{SEPARATOR.join(parts)}{SEPARATOR}"
 
 
 def _whole(found: re.Match[str], counts: Counter[str], dropped: Counter[str]) -> str:

@@ -18,6 +18,7 @@ from typing import BinaryIO, Final, cast
 
 from tokenizer.errors import TextError
 
+PREPARED: Final = "stats.json"  # in a folder of prepared text
 SAMPLE_BYTES: Final = 1 << 16
 _SUFFIXES: Final = (".txt", ".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".log", ".md", ".text", "")
 _MOST_TIMES: Final = 200  # a chat packs to a twentieth; a bomb to a thousandth
@@ -112,6 +113,10 @@ def _walk_folder(folder: Path) -> Iterator[Source | Skipped]:
     """Links are not followed: a folder that a friend packed may point anywhere."""
     for place, folders, names in os.walk(folder):
         folders.sort()
+        if PREPARED in names:
+            folders.clear()
+            yield Skipped(place, "it holds text that was prepared already")
+            continue
         for name in sorted(names):
             path = Path(place, name)
             if path.is_symlink() or not path.is_file():

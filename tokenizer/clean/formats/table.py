@@ -213,10 +213,14 @@ def _readable(block: str, delimiter: str, skipped: Counter[str]) -> Iterator[lis
 
 def _strict_rows(block: str) -> list[list[str]] | None:
     """The rows as CSV, or None when they are no CSV of three columns."""
+    lines = block.split("\n")
     try:
-        rows = [row for row in csv.reader(_LINE.findall(block), strict=True) if row]
+        rows = list(csv.reader(lines, strict=True))
+        if len(rows) != len(lines):  # a cell of several lines, whose line feeds must stay
+            rows = list(csv.reader(_LINE.findall(block), strict=True))
     except csv.Error:
         return None
+    rows = [row for row in rows if row]
     return rows if set(map(len, rows)) == {3} else None
 
 
