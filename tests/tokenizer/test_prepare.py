@@ -1,11 +1,15 @@
 """Files in, documents out; what is wrong with a file is said, and nothing half-written is left."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.tokenizer.chats import EXPORTS, chat, kakao_android, kakao_windows
@@ -262,3 +266,42 @@ def test_a_vocabulary_larger_than_the_text_allows_is_an_error_where_it_was_asked
     assert "error: the text allows" in done.stderr
     assert "hint: --vocab-size" in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_however_it_ends_no_worker_stays_and_no_private_text(tmp_path: Path, number: int) -> None:
+    """SIGKILL leaves the spool behind: the next run takes it away."""
+    block = kakao_windows(chat(seed=1, count=5_000))
+    (tmp_path / "chat.txt").write_text(block * (20_000_000 // len(block.encode())))
+    code = (
+        "import signal, sys; from pathlib import Path; from tokenizer.prepare import prepare\n"
+        "if __name__ == '__main__':\n"
+        "    signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "    prepare([Path('chat.txt')], Path('out'))\n"
+    )
+    (tmp_path / "program.py").write_text(code)
+    process = subprocess.Popen(
+        [sys.executable, "program.py"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        stderr=subprocess.DEVNULL,
+    )
+    workers: list[psutil.Process] = []
+    deadline = time.monotonic() + 30
+    while not workers and time.monotonic() < deadline:
+        children = psutil.Process(process.pid).children(recursive=True)
+        workers = [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+        time.sleep(0.05)
+    if not workers:
+        process.kill()
+        process.wait(30)
+        pytest.skip("one core: no workers")
+    process.send_signal(number)
+    process.wait(30)
+    gone, alive = psutil.wait_procs(workers, timeout=20)
+    assert gone
+    assert not alive
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "small.txt").write_text("하나\n\n둘\n")
+    prepare([tmp_path / "small.txt"], tmp_path / "out")
+    assert not list(tmp_path.glob(".out.*"))

@@ -45,26 +45,20 @@ class Packed:
 
 def pack_documents(documents: Sequence[Document], source: int) -> Packed:
     """`source` is the number of the file that they come from."""
+    texts = [document.text.encode() for document in documents]
+    lines = [_line(text, iso(document.start)) for text, document in zip(texts, documents, strict=True)]
     entries = np.zeros(len(documents), dtype=ENTRY)
-    lines, texts = [], []
-    for place, document in enumerate(documents):
-        text = document.text.encode()
-        lines.append(_line(text, iso(document.start)))
-        texts += [text, b"\n"]
-        entries[place] = (
-            document.start,
-            document.end,
-            len(lines[-1]),
-            len(text) + 1,
-            len(document.text),
-            document.messages,
-            source,
-            exact_hash(text),
-            beginning_hash(document.text),
-            0,
-        )
+    entries["start"] = [document.start for document in documents]
+    entries["end"] = [document.end for document in documents]
+    entries["line_size"] = [len(line) for line in lines]
+    entries["text_size"] = [len(text) + 1 for text in texts]
+    entries["characters"] = [len(document.text) for document in documents]
+    entries["messages"] = [document.messages for document in documents]
+    entries["source"] = source
+    entries["exact"] = [exact_hash(text) for text in texts]
+    entries["beginning"] = [beginning_hash(document.text) for document in documents]
     entries["near"] = near_hashes([document.text for document in documents])
-    return Packed(b"".join(lines), b"".join(texts), entries)
+    return Packed(b"".join(lines), b"\n".join([*texts, b""]), entries)
 
 
 def _line(text: bytes, time: str | None) -> bytes:

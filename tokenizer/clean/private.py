@@ -32,6 +32,7 @@ _AFTER_AT: Final = re.compile(r"[a-z0-9\-]{1,63}(?:\.[a-z0-9\-]{1,63})+")
 _LONGEST_LOCAL: Final = 64
 
 _FULL_WIDTH: Final = str.maketrans("０１２３４５６７８９－．（）＋‐‑–", "0123456789-.()+---")
+_FEWEST_DIGITS: Final = 5  # of a phone abroad
 _LONG_NUMBER: Final = re.compile(r"[+(0-9０-９][0-9０-９ ().\-‐‑–－．（）]{5,40}[0-9０-９]")
 _NUMBER: Final = re.compile(
     "|".join(
@@ -69,16 +70,13 @@ _ADDRESS: Final = re.compile(
     rf"{any_of([*PROVINCES, *DISTRICTS])}\s?(?:{any_of(DISTRICTS)}\s?){{0,2}}"
     rf"(?:[가-힣]{{1,6}}(?:읍|면|동)\s)?(?:{_STREET}|{_LOT}){_DETAIL}"
 )
-_STREET_SIGN: Final = re.compile(r"[로길읍면동리가산]\s?[0-9]")  # in every _ADDRESS
 _SIDE_STREET: Final = re.compile(
     rf"[가-힣]{{2,8}}?(?:대로|로)\s?[0-9]{{1,4}}번?길\s?[0-9]{{1,4}}(?:-[0-9]{{1,4}})?{_DETAIL}"
 )
-_SIDE_STREET_SIGN: Final = re.compile(r"길\s?[0-9]")
-_FLAT_SIGN: Final = re.compile(r"동\s?(?:[0-9]{1,2}층\s?)?[0-9]{1,5}호")
 _FLAT: Final = re.compile(r"[0-9]{1,4}동\s?(?:[0-9]{1,2}층\s?)?[0-9]{1,5}호(?!선)")
-_PLOT_SIGN: Final = re.compile(r"[동리]\s[0-9]{1,4}-[0-9]")
 _PLOT: Final = re.compile(rf"[가-힣]{{1,5}}[동리]\s[0-9]{{1,4}}-[0-9]{{1,4}}(?![0-9\-])(?:\s?번지)?{_DETAIL}")
-_RARE_ADDRESSES: Final = ((_SIDE_STREET_SIGN, _SIDE_STREET), (_PLOT_SIGN, _PLOT), (_FLAT_SIGN, _FLAT))
+_ADDRESSES: Final = (_ADDRESS, _SIDE_STREET, _PLOT, _FLAT)
+_ADDRESS_SIGN: Final = re.compile(r"[로길읍면동리가산]\s?[0-9]")  # in all that they match
 _POSTCODE: Final = re.compile(r"우(?:편번호\s?:?|\))\s?[0-9]{5}(?![0-9])")
 
 
@@ -89,9 +87,6 @@ def hide_private(text: str, counts: Counter[str]) -> str:
     if "공일" in text:
         text = _replace(_SPOKEN_PHONE, PHONE, text, counts)
     text = _without_addresses(text, counts)
-    for sign, pattern in _RARE_ADDRESSES:
-        if sign.search(text):
-            text = _replace(pattern, ADDRESS, text, counts)
     return _replace(_POSTCODE, ADDRESS, text, counts)
 
 
@@ -133,17 +128,17 @@ def _without_email(text: str, counts: Counter[str]) -> str:
 
 
 def _without_addresses(text: str, counts: Counter[str]) -> str:
-    """Only messages with a street or a lot and a number are looked at closely: they are few."""
+    """Only messages that have the sign are looked at closely: they are few."""
     kept, start = [], 0
-    for sign in _STREET_SIGN.finditer(text):
+    for sign in _ADDRESS_SIGN.finditer(text):
         if sign.start() < start:
             continue
         begin = max(text.rfind("\0", start, sign.start()), start)
         end = text.find("\0", sign.end())
         end = len(text) if end < 0 else end
-        message, replaced = _ADDRESS.subn(ADDRESS, text[begin:end])
-        if replaced:
-            counts[ADDRESS] += replaced
+        message = text[begin:end]
+        for pattern in _ADDRESSES:
+            message = _replace(pattern, ADDRESS, message, counts)
         kept += [text[start:begin], message]
         start = end
     return "".join([*kept, text[start:]]) if kept else text
@@ -152,6 +147,8 @@ def _without_addresses(text: str, counts: Counter[str]) -> str:
 def _without_numbers(found: re.Match[str], counts: Counter[str]) -> str:
     """A stretch of digits and signs, with each private number in it replaced."""
     raw = found[0]
+    if sum(map(str.isdigit, raw)) < _FEWEST_DIGITS:
+        return raw
     plain = raw.translate(_FULL_WIDTH)
     kept, start = [], 0
     for number in _NUMBER.finditer(plain):
