@@ -18,6 +18,10 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_LONGEST", 6400)
 
 
+def text_of(one: Range) -> str:
+    return one.text(one.read())
+
+
 def cut_file(path: Path, data: bytes, cut: Cut, encoding: str = "utf-8") -> list[Range]:
     path.write_bytes(data)
     found = list(ranges(path, 0, encoding, cut))
@@ -31,7 +35,7 @@ def cut_file(path: Path, data: bytes, cut: Cut, encoding: str = "utf-8") -> list
 def test_ranges_begin_at_records(tmp_path: Path, encoding: str) -> None:
     text = "".join(f"[홍길동] [12:{i % 60:02}] 안녕 {i}\n둘째 줄\n" for i in range(500))
     found = cut_file(tmp_path / "chat", text.encode(encoding), Cut(record=RECORD), encoding)
-    parts = [one.read() for one in found]
+    parts = [text_of(one) for one in found]
     assert len(parts) > 10
     assert "".join(parts) == text
     assert all(RECORD.match(f"\n{part}") for part in parts)
@@ -40,7 +44,7 @@ def test_ranges_begin_at_records(tmp_path: Path, encoding: str) -> None:
 def test_line_breaks_inside_quotes_cut_nothing(tmp_path: Path) -> None:
     row = '2025-01-01,"홍길동","첫 줄\n\n둘째 ""줄""\n"\n'
     for one in cut_file(tmp_path / "chat", row.encode() * 300, Cut(has_quotes=True)):
-        assert one.read() == row * one.read().count("2025")
+        assert text_of(one) == row * text_of(one).count("2025")
 
 
 def test_an_open_quote_does_not_hold_everything(tmp_path: Path) -> None:
@@ -51,7 +55,7 @@ def test_an_open_quote_does_not_hold_everything(tmp_path: Path) -> None:
 def test_documents_are_kept_whole_where_they_are_short(tmp_path: Path) -> None:
     text = "하나\n둘\n\n" * 300
     for one in cut_file(tmp_path / "text", text.encode(), Cut(prefers_blank=True)):
-        assert one.read().startswith("하나")
+        assert text_of(one).startswith("하나")
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "cp949"])
@@ -59,9 +63,9 @@ def test_one_endless_line_is_cut_between_characters(tmp_path: Path, encoding: st
     text = "가나다라 마바사" * 8000
     found = cut_file(tmp_path / "text", text.encode(encoding), Cut(), encoding)
     assert len(found) > 1
-    assert "".join(one.read() for one in found) == text
+    assert "".join(text_of(one) for one in found) == text
 
 
 def test_windows_line_ends_are_read_as_one(tmp_path: Path) -> None:
     (one,) = cut_file(tmp_path / "text", b"a\r\nb\rc\n", Cut())
-    assert one.read() == "a\nb\nc\n"
+    assert text_of(one) == "a\nb\nc\n"

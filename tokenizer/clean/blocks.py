@@ -86,12 +86,12 @@ def look(block: Block) -> LineScan:
         return LineScan(users=set(block.messages.users) - {""})
     if block.format == PLAIN:
         return LineScan()
+    if block.format == MAC_NAME and block.range:
+        return LineScan(users=mac_users(_bytes(block.range, Counter()), block.range.encoding))
     text = _text(block, Counter())
     form = LINE_FORMATS.get(block.format)
     if form:
         return scan(form, text)
-    if block.format == MAC_NAME:
-        return LineScan(users=mac_users(text))
     assert block.table
     if block.format == CSV:
         return LineScan(users=table_users(text, block.table))
@@ -163,11 +163,13 @@ def _samples(before: list[str], after: list[str]) -> list[tuple[str, str]]:
 
 
 def _text(block: Block, skipped: Counter[str]) -> str:
-    """What the block holds; that its file cannot be read any more is counted."""
-    if block.range is None:
-        return ""
+    return block.range.text(_bytes(block.range, skipped)) if block.range else ""
+
+
+def _bytes(place: Range, skipped: Counter[str]) -> bytes:
+    """What is there; that the file cannot be read any more is counted."""
     try:
-        return block.range.read()
+        return place.read()
     except OSError:
         skipped[BROKEN_OFF] += 1
-        return ""
+        return b""

@@ -149,7 +149,7 @@ def _without_numbers(found: re.Match[str], counts: Counter[str]) -> str:
     raw = found[0]
     if sum(map(str.isdigit, raw)) < _FEWEST_DIGITS:
         return raw
-    plain = raw.translate(_FULL_WIDTH)
+    plain = raw if raw.isascii() else raw.translate(_FULL_WIDTH)
     kept, start = [], 0
     for number in _NUMBER.finditer(plain):
         before = found.string[max(0, found.start() - 14) : found.start()] + raw[: number.start()]

@@ -26,16 +26,16 @@ class Range:
     end: int
     encoding: str
 
-    def read(self) -> str:
-        """The text with line feeds; what cannot be decoded is U+FFFD, which the cleaning counts. Raises OSError."""
-        text = self.read_bytes().decode(self.encoding, "replace")
-        return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
-
-    def read_bytes(self) -> bytes:
+    def read(self) -> bytes:
         """Raises OSError."""
         with open(self.path, "rb") as file:
             file.seek(self.start)
             return file.read(self.end - self.start)
+
+    def text(self, data: bytes) -> str:
+        """What was read, with line feeds alone; what cannot be decoded is U+FFFD, which the cleaning counts."""
+        text = data.decode(self.encoding, "replace")
+        return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

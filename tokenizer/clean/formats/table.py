@@ -24,12 +24,12 @@ from tokenizer.clean.times import plain_stamps, read_stamp, read_stamps
 csv.field_size_limit(1 << 27)
 MAC_NAME: Final = "KakaoTalk (macOS)"
 DIALECT_RECORD: Final = re.compile(
-    r'\n(?:(?P<time>\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}),(?:"(?P<quoted>(?:[^"\n]|"")*)"|(?P<plain>[^,"\n]*)),'
+    r'\n(?:(?P<time>\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}),(?:"(?P<quoted>[^"\n]*(?:""[^"\n]*)*)"|(?P<plain>[^,"\n]*)),'
     r'|(?:"")?,(?:"")?,(?="))'
 )
 _TIME: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}")
 MAC_ROW: Final = re.compile(r"\n\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2},")
-_MAC_USER: Final = re.compile(r'\n\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2},("(?:[^"\n]|"")*"|[^,"\n]*),')
+_MAC_USER: Final = re.compile(rb'\n\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2},("[^"\n]*(?:""[^"\n]*)*"|[^,"\n]*),')
 _LINE: Final = re.compile(r"[^\n]*\n|[^\n]+")
 _WORDS: Final = {
     "time": [
@@ -133,10 +133,11 @@ def parse_mac(block: str) -> Messages:
     return messages
 
 
-def mac_users(block: str) -> set[str]:
+def mac_users(block: bytes, encoding: str) -> set[str]:
     """Who speaks (and who is said to in a pasted export: better a name too many than one too few)."""
-    cells = {cell[1:-1].replace('""', '"') if cell[:1] == '"' else cell for cell in _MAC_USER.findall(f"\n{block}")}
-    return {user for user in cells if user and not is_system(user)}
+    cells = {cell.decode(encoding, "replace") for cell in set(_MAC_USER.findall(b"\n" + block))}
+    users = {cell[1:-1].replace('""', '"') if cell[:1] == '"' else cell for cell in cells}
+    return {user for user in users if user and not is_system(user)}
 
 
 def _mac_columns(block: str) -> tuple[list[int], list[str], list[str]]:
