@@ -11,14 +11,15 @@ import hashlib
 import json
 import secrets
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Final
 
 import numpy as np
 
-from tokenizer.choosing import HELD_OUT_SHARE, Choice, choose
+from tokenizer.choosing import HELD_OUT_SHARE, Choice, Flags, choose
 from tokenizer.clean.documents import ENTRY, Entries, line_of
 from tokenizer.clean.messages import NO_TIME, iso
 from tokenizer.errors import TextError
@@ -28,6 +29,7 @@ from tokenizer.stats import STATS, Batch, Facts, Stats, read_stats, total_of
 
 TRAIN, HELD_OUT, TEXT = "train.jsonl", "held-out.jsonl", "textonly.txt"
 INDEX, NAMES = "index.bin", "names.json"
+_MOST_AT_ONCE: Final = 200  # documents, of at most LONGEST characters and one message each
 
 
 class Collection:
@@ -95,32 +97,42 @@ class Collection:
         written = _Written()
         sizes = self._batches[-1].sizes if self._batches else {}
         lines, texts, entries = spool.read()
-        is_only = choice.is_new.sum() == 1 and not self._batches
-        columns = (choice.is_new, choice.is_held_out, entries["line_size"], entries["text_size"], entries["characters"])
+        is_changed = np.full(len(entries), choice.is_new.sum() == 1 and not self._batches)
+        is_changed[list(choice.known)] = True
         with ExitStack() as stack:
             files = {}
             for name in (TRAIN, HELD_OUT, TEXT):
                 files[name] = stack.enter_context(whole_file(self._folder / name))
                 _copy(self._folder / name, files[name], sizes.get(name, 0))
-            rows = zip(*(column.tolist() for column in columns), strict=True)
-            for place, (is_new, is_held_out, line_size, text_size, characters) in enumerate(rows):
-                pieces = [_Piece(lines.read(line_size), texts.read(text_size), characters, is_held_out)]
-                if not is_new:
+            for start, stop in _runs(choice.is_new, choice.is_held_out, is_changed):
+                run = entries[start:stop]
+                piece = _Piece(
+                    lines.read(int(run["line_size"].sum())),
+                    texts.read(int(run["text_size"].sum())),
+                    stop - start,
+                    int(run["characters"].sum()),
+                    bool(choice.is_held_out[start]),
+                )
+                if not choice.is_new[start]:
                     continue
-                if is_only:
-                    pieces = _halves(pieces[0])
-                elif place in choice.known:
-                    pieces = [_remainder(pieces[0], choice.known[place])]
-                for piece in pieces:
-                    written.characters += piece.characters
-                    files[HELD_OUT if piece.is_held_out else TRAIN].write(piece.line)
-                    if piece.is_held_out:
-                        written.held_out += 1
-                    else:
-                        files[TEXT].write(piece.text)
-                        written.documents += 1
+                for part in _changed(piece, choice.known.get(start)) if is_changed[start] else [piece]:
+                    files[HELD_OUT if part.is_held_out else TRAIN].write(part.lines)
+                    if not part.is_held_out:
+                        files[TEXT].write(part.texts)
+                    written.count(part)
             written.sizes = {name: file.tell() for name, file in files.items()}
         return written
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """Documents that follow one another in the spool and have the same fate."""
+
+    lines: bytes
+    texts: bytes
+    documents: int
+    characters: int
+    is_held_out: bool
 
 
 @dataclass(slots=True)
@@ -130,15 +142,12 @@ class _Written:
     held_out: int = 0
     sizes: dict[str, int] = field(default_factory=dict)
 
-
-@dataclass(frozen=True, slots=True)
-class _Piece:
-    """A document as it is written: its line of JSON, its text and a line feed."""
-
-    line: bytes
-    text: bytes
-    characters: int
-    is_held_out: bool
+    def count(self, piece: _Piece) -> None:
+        self.characters += piece.characters
+        if piece.is_held_out:
+            self.held_out += piece.documents
+        else:
+            self.documents += piece.documents
 
 
 def name_hash(salt: str, name: str) -> str:
@@ -146,25 +155,32 @@ def name_hash(salt: str, name: str) -> str:
     return hashlib.blake2b(name.encode(), key=salt.encode(), digest_size=8).hexdigest()
 
 
-def _remainder(piece: _Piece, known: int) -> _Piece:
-    """Without the characters that an earlier document has."""
-    document = json.loads(piece.line)
-    return _piece(document, document["text"][known:].lstrip("\n"), piece.is_held_out)
+def _runs(is_new: Flags, is_held_out: Flags, is_changed: Flags) -> Iterator[tuple[int, int]]:
+    """Stretches of documents of one fate; those that are changed are alone, and none is longer than memory bears."""
+    fates = is_new * 4 + is_held_out * 2 + is_changed
+    is_first = np.concatenate([[True], (fates[1:] != fates[:-1]) | is_changed[1:]])
+    is_first[::_MOST_AT_ONCE] = True
+    starts = np.flatnonzero(is_first).tolist()
+    return zip(starts, [*starts[1:], len(fates)], strict=True)
 
 
-def _halves(piece: _Piece) -> list[_Piece]:
-    """A single conversation still has an end to be held out: its last lines."""
-    document = json.loads(piece.line)
-    lines = document["text"].split("\n")
-    last = max(1, round(len(lines) * HELD_OUT_SHARE))
-    if len(lines) < 2:
+def _changed(piece: _Piece, known: int | None) -> list[_Piece]:
+    """One document: without the characters that an earlier one has; or, where it is the only one, cut in two, since a
+    single conversation still has an end to be held out."""
+    document = json.loads(piece.lines)
+    text: str = document["text"]
+    if known is not None:
+        return [_piece(document, text[known:].lstrip("\n"), piece.is_held_out)]
+    rows = text.split("\n")
+    last = max(1, round(len(rows) * HELD_OUT_SHARE))
+    if len(rows) < 2:
         return [piece]
-    texts = "\n".join(lines[:-last]), "\n".join(lines[-last:])
-    return [_piece(document, text, is_held_out=place == 1) for place, text in enumerate(texts)]
+    halves = "\n".join(rows[:-last]), "\n".join(rows[-last:])
+    return [_piece(document, half, is_held_out=place == 1) for place, half in enumerate(halves)]
 
 
 def _piece(document: dict[str, Any], text: str, is_held_out: bool) -> _Piece:
-    return _Piece(line_of({**document, "text": text}), text.encode() + b"\n", len(text), is_held_out)
+    return _Piece(line_of({**document, "text": text}), text.encode() + b"\n", 1, len(text), is_held_out)
 
 
 def _copy(path: Path, file: BinaryIO, size: int) -> None:

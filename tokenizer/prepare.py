@@ -59,7 +59,7 @@ def prepare(inputs: Sequence[Path], out: Path, wishes: Wishes = Wishes()) -> Sta
             file.scans = list(pool.map(look, file.blocks()))
         users = {user for file in files for found in file.scans for user in found.users}
         others = {name for file in files for name in file.names}
-        names = names_from_users(users | others, wishes.given_names)
+        names = set() if wishes.keeps_names else names_from_users(users | others, wishes.given_names)
         # 2. Clean block after block. Documents go to a spool on disk; of each an entry says what it is.
         settings = Settings(
             names=None if wishes.keeps_names else frozenset(names),
@@ -74,7 +74,6 @@ def prepare(inputs: Sequence[Path], out: Path, wishes: Wishes = Wishes()) -> Sta
             left_alone=tuple(left_alone),
             users=len(users),
             names=frozenset(names),
-            wishes=wishes,
         )
         stats = collection.add(spool, facts)
         write_report(out, stats, collection.entries, spool.samples, stats.batches[-1].sizes[TEXT])

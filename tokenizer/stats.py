@@ -49,7 +49,6 @@ class Facts:
     left_alone: tuple[Skipped, ...]
     users: int
     names: frozenset[str]
-    wishes: Wishes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

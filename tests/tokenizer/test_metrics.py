@@ -9,6 +9,7 @@ from tokenizer.clean.names import possible_names
 from tokenizer.encoding import Encoder
 from tokenizer.metrics import measure, say_survivors, survivors
 from tokenizer.prepare import prepare
+from tokenizer.stats import Wishes
 from tokenizer.suggest import sample, suggest_vocab_size
 from tokenizer.texts import read_documents
 from tokenizer.training import TokenizerSettings, train_tokenizer
@@ -50,6 +51,16 @@ def test_hidden_names_do_not_become_pieces_and_others_are_told(tmp_path: Path) -
     assert "길동" not in said
     assert survivors(leaky, [tmp_path]).names == ()
     assert say_survivors(survivors(clean, [tmp_path / "out"])) == ""
+
+
+def test_names_that_were_kept_are_no_survivors(tmp_path: Path) -> None:
+    rows = [f'2025-01-01 10:{i % 60:02}:00,"홍길동","길동이가 {text}"' for i, text in enumerate(CHAT)]
+    (tmp_path / "chat.csv").write_text("Date,User,Message\n" + "\n".join(rows) + "\n")
+    prepare([tmp_path / "chat.csv"], tmp_path / "out", Wishes(keeps_names=True))
+    cleaned = read_documents(tmp_path / "out" / "train.jsonl")
+    encoder = Encoder(train_tokenizer(cleaned, TokenizerSettings(vocab_size=400)))
+    assert any("길동" in encoder.piece(number) for number in range(encoder.vocab_size))
+    assert survivors(encoder, [tmp_path / "out"]).names == ()
 
 
 def test_a_name_is_known_with_particles_behind_it() -> None:
