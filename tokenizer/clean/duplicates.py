@@ -24,7 +24,7 @@ _FEWEST: Final = 16  # sampled shingles: shorter texts are alike by chance, and 
 _BEGINNING: Final = 48
 _PRIME: Final = np.uint64(0x100000001B3)
 _SHORT_PRIME: Final = np.uint32(0x01000193)
-_MULTIPLIERS: Final = (np.arange(1, BANDS * _ROWS + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)) | np.uint64(1)
+_MULTIPLIERS: Final = (np.arange(1, BANDS * _ROWS + 1, dtype=np.uint32) * np.uint32(0x9E3779B9)) | np.uint32(1)
 Hashes = npt.NDArray[np.uint64]
 
 
@@ -56,7 +56,7 @@ def near_hashes(texts: Sequence[str]) -> Hashes:
         owners = np.searchsorted(ends, places, side="right")
         is_inside = places + _SHINGLE <= ends[owners]  # it reaches into no other document
         places, owners = places[is_inside], owners[is_inside]
-        shingles = rolled[places].astype(np.uint64) * _MULTIPLIERS[0]
+        shingles = rolled[places]
         counts = np.bincount(owners, minlength=len(texts))
         compared = np.flatnonzero(counts >= _FEWEST)
         if not len(compared):
@@ -69,7 +69,7 @@ def near_hashes(texts: Sequence[str]) -> Hashes:
             key = np.zeros(len(compared), dtype=np.uint64)
             for multiplier in _MULTIPLIERS[band * _ROWS : (band + 1) * _ROWS]:
                 mixed = shingles * multiplier
-                mixed ^= mixed >> np.uint64(32)
-                key = key * _PRIME ^ np.minimum.reduceat(mixed, starts)
+                mixed ^= mixed >> np.uint32(15)
+                key = (key ^ np.minimum.reduceat(mixed, starts)) * _PRIME
             found[compared, band] = key | np.uint64(1)
     return found

@@ -46,7 +46,7 @@ _INVISIBLE: Final = re.compile(
 )
 _JOINERS: Final = "\u200c\u200d"
 _NEWLINES: Final = re.compile(r"\n\n+")
-_URL: Final = re.compile(r"(?:https?://|www\.)[^\s<>\"'가-힣\0]+")
+_URLS: Final = tuple(re.compile(rf"{begin}[^\s<>\"'가-힣\0]+") for begin in (r"https?://", r"www\."))
 _DOMAINS: Final = r"\.(?:com|net|org|kr|me|be|io|gg|tv|ly|co|app|dev|shop|site|xyz)/"
 _BARE_URL_SIGN: Final = re.compile(_DOMAINS)
 _BARE_URL: Final = re.compile(
@@ -85,7 +85,8 @@ def clean_all(texts: Sequence[str], hide_names: Hider, counts: Counter[str], dro
         text = _WHOLE_FILES.sub(lambda found: _whole(found, counts, dropped), text)
     if "(이모티콘) " in text:
         text = _literal("(이모티콘) ", f"{EMOJI} ", text, counts)
-    text = _count(_URL, URL, text, counts)
+    for pattern in _URLS:
+        text = _count(pattern, URL, text, counts)
     if _BARE_URL_SIGN.search(text):
         text = _count(_BARE_URL, URL, text, counts)
     if "<:" in text or "<a:" in text:
