@@ -27,12 +27,12 @@ PHONE, RRN, CARD, ACCOUNT, EMAIL, ADDRESS = PRIVATE = (
 _AT: Final = re.compile(r"@|＠|\(at[)\]] ?|\[at[)\]] ?|골뱅이 ?")  # `re` is fast where all begin with one character
 _PLAIN_AT: Final = re.compile("@")
 _OTHER_AT: Final = ("＠", "골뱅이", "at)", "at]")
-_BEFORE_AT: Final = re.compile(r"[a-z0-9._%+\-]+$")
+_LOCAL_REVERSED: Final = re.compile(r"[a-z0-9._%+\-]+")
 _AFTER_AT: Final = re.compile(r"[a-z0-9\-]{1,63}(?:\.[a-z0-9\-]{1,63})+")
 _LONGEST_LOCAL: Final = 64
 
 _FULL_WIDTH: Final = str.maketrans("０１２３４５６７８９－．（）＋‐‑–", "0123456789-.()+---")
-_FEWEST_DIGITS: Final = 5  # of a phone abroad
+_FEWEST_DIGITS: Final = 9  # of a phone; fewer are private only abroad (+) or beside a bank
 _LONG_NUMBER: Final = re.compile(r"[+(0-9０-９][0-9０-９ ().\-‐‑–－．（）]{5,40}[0-9０-９]")
 _NUMBER: Final = re.compile(
     "|".join(
@@ -50,9 +50,11 @@ _NUMBER: Final = re.compile(
         )
     )
 )
-_BANK: Final = re.compile(
-    r"(?:은행|뱅크|계좌|입금|송금|국민|신한|우리|하나|농협|기업|카뱅|토스|우체국|새마을|수협|신협|케뱅|씨티|제일)[^\0\n]{0,6}$"
+_BANK_WORD: Final = re.compile(
+    "은행|뱅크|계좌|입금|송금|국민|신한|우리|하나|농협|기업|카뱅|토스|우체국|새마을|수협|신협|케뱅|씨티|제일"
 )
+_BANK: Final = re.compile(rf"(?:{_BANK_WORD.pattern})[^\0\n]{{0,6}}$")
+_NEAR: Final = 14  # characters before a number, where its bank may stand
 _SPOKEN_PHONE: Final = re.compile("공일[공영](?:[ -]*[공영일이삼사오육륙칠팔구]){7,8}")
 
 _COUNTER: Final = (
@@ -118,10 +120,10 @@ def _without_email(text: str, counts: Counter[str]) -> str:
         place = sign.start() - (len(sign[0]) > 1 and text[sign.start() - 1] == " ")  # `me 골뱅이 example.com`
         if place < start:
             continue
-        local = _BEFORE_AT.search(text, max(start, place - _LONGEST_LOCAL), place)
+        local = _LOCAL_REVERSED.match(text[max(start, place - _LONGEST_LOCAL) : place][::-1])
         domain = _AFTER_AT.match(text, sign.end()) if local else None
         if local and domain:
-            kept += [text[start : local.start()], EMAIL]
+            kept += [text[start : place - local.end()], EMAIL]
             start = domain.end()
             counts[EMAIL] += 1
     return "".join([*kept, text[start:]]) if kept else text
@@ -147,18 +149,20 @@ def _without_addresses(text: str, counts: Counter[str]) -> str:
 def _without_numbers(found: re.Match[str], counts: Counter[str]) -> str:
     """A stretch of digits and signs, with each private number in it replaced."""
     raw = found[0]
-    if sum(map(str.isdigit, raw)) < _FEWEST_DIGITS:
+    start = max(0, found.start() - _NEAR)
+    is_short = sum(map(str.isdigit, raw)) < _FEWEST_DIGITS and "+" not in raw
+    if is_short and not _BANK_WORD.search(found.string, start, found.start()):
         return raw
     plain = raw if raw.isascii() else raw.translate(_FULL_WIDTH)
-    kept, start = [], 0
+    kept, done = [], 0
     for number in _NUMBER.finditer(plain):
-        before = found.string[max(0, found.start() - 14) : found.start()] + raw[: number.start()]
+        before = found.string[start : found.start()] + raw[: number.start()]
         kind = _kind(number, before)
         if kind:
-            kept += [raw[start : number.start()], kind]
-            start = number.end()
+            kept += [raw[done : number.start()], kind]
+            done = number.end()
             counts[kind] += 1
-    return "".join([*kept, raw[start:]]) if kept else raw
+    return "".join([*kept, raw[done:]]) if kept else raw
 
 
 def _kind(number: re.Match[str], before: str) -> str | None:
