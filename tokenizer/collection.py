@@ -25,10 +25,10 @@ from tokenizer.clean.messages import NO_TIME, iso
 from tokenizer.errors import TextError
 from tokenizer.files import whole_file, write_whole
 from tokenizer.spool import Spool
-from tokenizer.stats import STATS, Batch, Facts, Stats, read_stats, total_of
+from tokenizer.stats import INDEX, STATS, Batch, Facts, Stats, read_stats, total_of
 
 TRAIN, HELD_OUT, TEXT = "train.jsonl", "held-out.jsonl", "textonly.txt"
-INDEX, NAMES = "index.bin", "names.json"
+NAMES = "names.json"
 _MOST_AT_ONCE: Final = 200  # documents, of at most LONGEST characters and one message each
 
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-import psutil
 
 from tokenizer.clean.documents import ENTRY, Entries, Packed
 
@@ -65,4 +64,10 @@ def open_spool(out: Path) -> Iterator[Spool]:
 
 
 def _is_alive(pid: str) -> bool:
-    return not pid.isdecimal() or psutil.pid_exists(int(pid))
+    try:
+        os.kill(int(pid), 0)  # asks, and ends nothing
+    except ProcessLookupError:
+        return False
+    except (PermissionError, ValueError):
+        pass
+    return True

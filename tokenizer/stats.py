@@ -13,7 +13,7 @@ from tokenizer.clean.conversations import GAP_SECONDS
 from tokenizer.clean.sources import PREPARED, Skipped
 from tokenizer.errors import TextError
 
-STATS: Final = PREPARED
+STATS, INDEX = PREPARED
 FORMAT: Final = "cellmind-text-2"
 
 
@@ -52,8 +52,8 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
-    """What one `prepare` added. Sizes in bytes are of the files after it."""
+class Counts:
+    """What came in and what became of it. `empty` messages had no text left; times are ISO 8601."""
 
     messages: int
     documents: int
@@ -67,29 +67,23 @@ class Batch:
     duplicates: dict[str, int]
     first_time: str | None
     last_time: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch(Counts):
+    """What one `prepare` added. Sizes in bytes are of the files after it."""
+
     files: list[dict[str, Any]]
     left_alone: list[dict[str, str]]
     sizes: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stats:
+class Stats(Counts):
     """A folder's stats.json: totals, then each batch. `id` is drawn when the folder is first prepared."""
 
     format: str
     id: str
-    messages: int
-    documents: int
-    held_out: int
-    empty: int
-    characters: int
-    users: int
-    names: int
-    replaced: dict[str, int]
-    skipped: dict[str, int]
-    duplicates: dict[str, int]
-    first_time: str | None
-    last_time: str | None
     batches: list[Batch]
 
 

@@ -176,6 +176,14 @@ def test_hostile_names_and_texts_are_only_text(tmp_path: Path, hostile: str) -> 
     assert not any(character in text for text in texts for character in "\x00\x1b\u202e\u2066")
 
 
+def test_a_folder_that_holds_its_own_result_can_be_prepared_again(tmp_path: Path) -> None:
+    (tmp_path / "chat.txt").write_text(kakao_windows(chat(seed=1, count=300)))
+    once = prepare([tmp_path], tmp_path / "out")
+    again = prepare([tmp_path], tmp_path / "out")
+    assert (again.messages, again.documents) == (once.messages, once.documents)
+    assert [left["why"] for left in again.batches[0].left_alone] == ["it holds text that was prepared already"]
+
+
 def test_ten_megabytes_in_one_line_are_cut(tmp_path: Path) -> None:
     (tmp_path / "line.txt").write_text("".join(f"{i * 7919 % 899_981:06d} " for i in range(1_500_000)))
     prepare([tmp_path / "line.txt"], tmp_path / "out")

@@ -18,7 +18,7 @@ from typing import BinaryIO, Final, cast
 
 from tokenizer.errors import TextError
 
-PREPARED: Final = "stats.json"  # in a folder of prepared text
+PREPARED: Final = ("stats.json", "index.bin")  # in a folder of prepared text
 SAMPLE_BYTES: Final = 1 << 16
 _SUFFIXES: Final = (".txt", ".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".log", ".md", ".text", "")
 _MOST_TIMES: Final = 200  # a chat packs to a twentieth; a bomb to a thousandth
@@ -113,7 +113,7 @@ def _walk_folder(folder: Path) -> Iterator[Source | Skipped]:
     """Links are not followed: a folder that a friend packed may point anywhere."""
     for place, folders, names in os.walk(folder):
         folders.sort()
-        if PREPARED in names:
+        if set(PREPARED) <= set(names):
             folders.clear()
             yield Skipped(place, "it holds text that was prepared already")
             continue
