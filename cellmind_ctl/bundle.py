@@ -102,12 +102,15 @@ def make_bundle(project: Project, session: Session, only_new: bool = False) -> B
             prepare(data, kept / "data")
         data = (kept / "data",)
     # 2. The tokenizer: the configured one, or one trained on this text.
-    tokenizer = _tokenizer(project, prepared_sides(data).train, kept, session)
+    sides = prepared_sides(data)
+    tokenizer = _tokenizer(project, sides.train, kept, session)
     encoder = Encoder(tokenizer)
     # 3. Shards, packed for this sequence length.
     seq_len = config.training.dataset.seq_len
     folder = kept / f"shards-{seq_len}-{encoder.digest[:12]}"
-    manifest = write_shards(prepared_sides(data, only_new), tokenizer, seq_len, folder, _Encoding(session))
+    if only_new:
+        sides = prepared_sides(data, only_new)
+    manifest = write_shards(sides, tokenizer, seq_len, folder, _Encoding(session))
     names = [file.name for file in (*manifest.train.files, *manifest.held_out.files)]
     # 4. The configuration as it really is, and the model to take up, if there is one.
     config = replace(config, tokenizer=TokenizerConfig(model_path="", vocab_size=encoder.vocab_size))
@@ -224,13 +227,14 @@ def _tokenizer(project: Project, documents: Sequence[Stretch], kept: Path, sessi
         return kept_model.read_bytes()
     session.tell(t("training a tokenizer on the text"))
     model = train_tokenizer(sample(read_stretches(documents), size), TokenizerSettings(vocab_size=wanted))
-    have = Encoder(model).vocab_size
+    encoder = Encoder(model)
+    have = encoder.vocab_size
     if have < wish.vocab_size:
         session.tell(
             "warning: "
             + t("the text allows {have} pieces, not the {asked} asked for", have=have, asked=wish.vocab_size)
         )
-    warning = say_survivors(survivors(Encoder(model), {stretch.path.parent for stretch in documents}))
+    warning = say_survivors(survivors(encoder, {stretch.path.parent for stretch in documents}))
     if warning:
         session.tell(f"warning: {warning}")
     write_tokenizer(model, kept, kept_model.stem)

@@ -8,7 +8,8 @@ allow that is encoded whole.
 from __future__ import annotations
 
 import re
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 import numpy as np
 
@@ -23,9 +24,9 @@ class BulkEncoder:
     """`encode` gives `<|start|>`, the text, `<|endoftext|>` as little-endian ids, `size` bytes each."""
 
     def __init__(self, encoder: Encoder) -> None:
-        self.dtype = np.dtype("<u2" if encoder.vocab_size <= 1 << 16 else "<u4")
+        self.dtype = dtype_of(encoder.vocab_size)
         self._encoder = encoder
-        self._words = _Words(encoder, self.dtype)
+        self._words = _Words(lambda word: self._pack(encoder.encode(word)))
         self._start, self._end, self.pad = (
             self._pack([number]) for number in (encoder.start_id, encoder.end_id, encoder.pad_id)
         )
@@ -44,12 +45,18 @@ class BulkEncoder:
 
 
 class _Words(dict[str, bytes]):
-    def __init__(self, encoder: Encoder, dtype: np.dtype[np.uint16] | np.dtype[np.uint32]) -> None:
+    """What `encode` made of a word, as long as there is room."""
+
+    def __init__(self, encode: Callable[[str], bytes]) -> None:
         super().__init__({"": b""})
-        self._encoder, self._dtype = encoder, dtype
+        self._encode = encode
 
     def __missing__(self, word: str) -> bytes:
-        ids = np.array(self._encoder.encode(word), dtype=self._dtype).tobytes()
+        ids = self._encode(word)
         if len(self) < _MOST_REMEMBERED:
             self[word] = ids
         return ids
+
+
+def dtype_of(vocab_size: int) -> np.dtype[Any]:
+    return np.dtype("<u2" if vocab_size <= 1 << 16 else "<u4")

@@ -17,7 +17,6 @@ from typing import Final, TypeVar
 T = TypeVar("T")
 R = TypeVar("R")
 _AHEAD: Final = 2  # pieces under way for each process
-Map = Callable[[Callable[[T], R], Iterable[T]], Iterator[R]]
 
 
 class Workers:

@@ -29,7 +29,7 @@ from tokenizer.clean.messages import Messages
 from tokenizer.clean.names import names_from_users
 from tokenizer.clean.reading import InputFile, recognise_file
 from tokenizer.clean.sources import Skipped, Source, find_sources
-from tokenizer.collection import TEXT, Collection
+from tokenizer.collection import Collection
 from tokenizer.errors import TextError
 from tokenizer.parallel import Workers, workers
 from tokenizer.report import write_report
@@ -76,7 +76,7 @@ def prepare(inputs: Sequence[Path], out: Path, wishes: Wishes = Wishes()) -> Sta
             names=frozenset(names),
         )
         stats = collection.add(spool, facts)
-        write_report(out, stats, collection.entries, spool.samples, stats.batches[-1].sizes[TEXT])
+        write_report(out, stats, collection.entries, spool.samples)
         return stats
 
 

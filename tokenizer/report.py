@@ -13,6 +13,7 @@ import numpy as np
 
 from tokenizer.clean.documents import Entries
 from tokenizer.clean.messages import NO_TIME
+from tokenizer.collection import TRAIN
 from tokenizer.files import write_whole
 from tokenizer.stats import Batch, Stats
 from tokenizer.suggest import suggest_vocab_size
@@ -23,10 +24,8 @@ _MOST_BARS: Final = 120
 _BLUE, _GREY = "#3b6ea5", "#555555"
 
 
-def write_report(
-    folder: Path, stats: Stats, entries: Entries, samples: Sequence[tuple[str, str]], text_bytes: int
-) -> None:
-    """`samples` are messages before and after, of the last batch; `text_bytes` the size of all text."""
+def write_report(folder: Path, stats: Stats, entries: Entries, samples: Sequence[tuple[str, str]]) -> None:
+    """`samples` are messages before and after, of the last batch."""
     picture = draw(entries)
     if picture is None:
         (folder / PICTURE).unlink(missing_ok=True)
@@ -37,7 +36,7 @@ def write_report(
         f"{stats.documents:,} documents to train on and {stats.held_out:,} held out (the last in time), from "
         f"{stats.messages:,} messages of {stats.users:,} people in {_several(len(stats.batches), 'batch', 'batches')}: "
         f"{stats.characters:,} characters, {stats.first_time or 'no times'} to {stats.last_time or 'no times'}. "
-        f"A vocabulary of {suggest_vocab_size(text_bytes):,} pieces suits that.",
+        f"A vocabulary of {suggest_vocab_size(stats.batches[-1].sizes[TRAIN]):,} pieces suits that.",
         f"![lengths and days]({PICTURE})" if picture else "(A picture needs matplotlib: pip install matplotlib)",
         *_section("Replaced", ("what", "times"), [(f"`{what}`", f"{n:,}") for what, n in stats.replaced.items()]),
         *_section("Left out", ("what", "times"), _counts({**stats.skipped, "messages without text": stats.empty})),

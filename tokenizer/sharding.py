@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import io
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -16,14 +17,14 @@ from typing import Any, Final
 
 import numpy as np
 
-from tokenizer.bulk import BulkEncoder
+from tokenizer.bulk import BulkEncoder, dtype_of
 from tokenizer.encoding import Encoder
 from tokenizer.errors import TextError
 from tokenizer.files import write_whole
 from tokenizer.packing import pack
 from tokenizer.parallel import workers
 from tokenizer.shards import FORMAT, Manifest, Part, ShardFile, to_json
-from tokenizer.texts import Sides, Stretch, text_of_line
+from tokenizer.texts import Sides, Stretch, texts_of
 
 _PART_BYTES: Final = 16 << 20
 _PADDED_BATCH: Final = 32  # documents, for the comparison
@@ -69,7 +70,7 @@ def write_shards(
         raise TextError("the text is too little to train on and to hold some out", "give more text")
     manifest = Manifest(
         format=FORMAT,
-        dtype=BulkEncoder(encoder).dtype.str,
+        dtype=dtype_of(encoder.vocab_size).str,
         seq_len=seq_len,
         vocab_size=encoder.vocab_size,
         start_id=encoder.start_id,
@@ -127,7 +128,7 @@ def _encode(unit: _Unit, data: bytes, orders: _Orders) -> tuple[ShardFile, bytes
 
     def documents() -> Iterator[bytes]:
         nonlocal utf8_bytes
-        for text in _texts(data, unit.stretch):
+        for text in texts_of(io.BytesIO(data), unit.stretch.path, unit.stretch.start):
             document = bulk.encode(text)
             lengths.append(len(document) // size)
             utf8_bytes += len(text.encode())
@@ -171,13 +172,3 @@ def _padding_if_padded(lengths: Sequence[int], width: int) -> int:
     cut = [min(width, length - start) for length in lengths for start in range(0, max(1, length - 1), width - 1)]
     batches = np.array_split(np.array(cut), range(_PADDED_BATCH, len(cut), _PADDED_BATCH))
     return sum(int(batch.max()) * len(batch) - int(batch.sum()) for batch in batches if len(batch))
-
-
-def _texts(data: bytes, stretch: Stretch) -> Iterator[str]:
-    place = 0
-    while place < len(data):
-        end = data.find(b"\n", place) + 1 or len(data)
-        line = data[place:end]
-        if not line.isspace():
-            yield text_of_line(line, stretch.path, stretch.start + place)
-        place = end

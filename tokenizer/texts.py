@@ -127,22 +127,34 @@ def read_texts(paths: Iterable[Path]) -> Iterator[str]:
 
 def read_documents(path: Path, start: int = 0, stop: int | None = None) -> Iterator[str]:
     """The texts of a JSONL file between two places of it (bytes, each where a line begins). Raises TextError."""
-    place = start
     try:
         with open(path, "rb") as file:
             file.seek(start)
-            for line in file:
-                if stop is not None and place >= stop:
-                    return
-                if not line.isspace():
-                    yield text_of_line(line, path, place)
-                place += len(line)
+            size = None if stop is None else stop - start
+            yield from texts_of(_until(file, size), path, start)
     except OSError as error:
         raise TextError(f"{path} cannot be read: {error.strerror}", "cellmindctl data prepare") from error
 
 
-def text_of_line(line: bytes, path: Path, place: int) -> str:
-    """The text of the line that begins at a place of the file (bytes). Raises TextError."""
+def texts_of(lines: Iterable[bytes], path: Path, place: int) -> Iterator[str]:
+    """The texts of lines of JSON, of which the first begins at a place of the file (bytes). Raises TextError."""
+    for line in lines:
+        if not line.isspace():
+            yield _text_of_line(line, path, place)
+        place += len(line)
+
+
+def _until(lines: Iterable[bytes], size: int | None) -> Iterator[bytes]:
+    """The lines that begin in the first `size` bytes."""
+    read = 0
+    for line in lines:
+        if size is not None and read >= size:
+            return
+        yield line
+        read += len(line)
+
+
+def _text_of_line(line: bytes, path: Path, place: int) -> str:
     try:
         text = json.loads(line)["text"]
     except (ValueError, TypeError, KeyError, RecursionError) as error:
@@ -155,8 +167,7 @@ def text_of_line(line: bytes, path: Path, place: int) -> str:
 def _line_number(path: Path, place: int) -> int:
     with open(path, "rb") as file:
         number, left = 1, place
-        while left:
-            data = file.read(min(left, 1 << 20))
+        while left and (data := file.read(min(left, 1 << 20))):
             number, left = number + data.count(b"\n"), left - len(data)
     return number
 

@@ -49,7 +49,6 @@ class LineScan:
     days: set[str] = field(default_factory=set)
     clocks: set[str] = field(default_factory=set)
     last_day: str | None = None
-    records: int = 0
 
 
 def scan(form: LineFormat, block: str) -> LineScan:
@@ -59,7 +58,6 @@ def scan(form: LineFormat, block: str) -> LineScan:
     place = form.record.groupindex
     columns = list(zip(*form.record.findall(block), strict=True))
     if columns:
-        found.records = len(columns[0])
         found.users = set(columns[place["user"] - 1])
         if "day" in place and form.has_month_first:
             found.days = set(columns[place["day"] - 1])
