@@ -45,8 +45,9 @@ from cellmind_agent.protocol.limits import (
 )
 from cellmind_agent.protocol.plain import to_plain
 from cellmind_agent.runs.conductor import Conductor
-from cellmind_agent.runs.member import MemberDesk
+from cellmind_agent.runs.member import RunMember
 from cellmind_agent.runs.probe import GlooProbe
+from cellmind_agent.runs.rendezvous import Stores
 from cellmind_agent.storage.blobs import BlobStore
 from cellmind_agent.storage.files import HomeLock, private_folder, read_json, write_json
 from cellmind_agent.storage.journal import Journal
@@ -88,8 +89,11 @@ class Agent:
         self._membership.listening_on = self._dial_addresses
         self._membership.look_at = self._ask_host
         self._transfer = Transfer(device, store, self._peers)
-        self._desk = MemberDesk(device, self._peers, self._transfer, self._tunnels, store, journal, self._measured)
-        self._conductor = Conductor(device, self._peers, self._desk, journal)
+        stores = Stores()
+        self._desk = RunMember(
+            device, self._peers, self._transfer, self._tunnels, store, journal, stores, self._measured
+        )
+        self._conductor = Conductor(device, self._peers, self._desk, stores, journal)
         self._serving = Serving(device, config.name, store, journal, self._transfer)
         asking = Asking(device, self._peers, self._serving, lambda: self._vitals)
         self._listener = Listener(self._identity.curve, self._admits, self._reception.hear)

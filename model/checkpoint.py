@@ -24,16 +24,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from model.errors import CheckpointError
+from model.line.checkpoint import OPTIMIZER_FILE, STATE_FILE, WEIGHTS_FILE
+
 KEPT = 2
 _MOMENTS = ("exp_avg", "exp_avg_sq", "step")
-
-
-class CheckpointError(Exception):
-    """A checkpoint cannot be read, or does not fit. `hint` says what to do."""
-
-    def __init__(self, message: str, hint: str) -> None:
-        super().__init__(message)
-        self.message, self.hint = message, hint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,9 +62,9 @@ def save_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optim
     shutil.rmtree(temporary, ignore_errors=True)
     try:
         temporary.mkdir()
-        _write(temporary / "model.safetensors", save(_plain(model.state_dict()), {"format": "pt"}))
-        _write(temporary / "optimizer.safetensors", save(_moments(model, optimizer), {"format": "pt"}))
-        _write(temporary / "state.json", json.dumps(asdict(state), indent=1, sort_keys=True).encode())
+        _write(temporary / WEIGHTS_FILE, save(_plain(model.state_dict()), {"format": "pt"}))
+        _write(temporary / OPTIMIZER_FILE, save(_moments(model, optimizer), {"format": "pt"}))
+        _write(temporary / STATE_FILE, json.dumps(asdict(state), indent=1, sort_keys=True).encode())
         shutil.rmtree(folder / name, ignore_errors=True)
         os.replace(temporary, folder / name)
     finally:

@@ -4,21 +4,21 @@ is carried by agents. The trainer knows a Group and nothing of what is behind it
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import os
-from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from model.agent_link import Agent
 from model.collective import PortableGroup
-from model.link import AgentLink
+from model.errors import PeerLostError
 from model.store import GlooStore, LinkStore
-
-Backend = Literal["gloo", "nccl", "portable"]
 
 
 class Group:
@@ -38,9 +38,10 @@ class Group:
         """Each value, summed over all members, in float64."""
         if self.size == 1:
             return list(values)
-        total = torch.tensor(values, dtype=torch.float64, device=self.device)
-        dist.all_reduce(total)
-        summed: list[float] = total.tolist()
+        with self.communicating():
+            total = torch.tensor(values, dtype=torch.float64, device=self.device)
+            dist.all_reduce(total)
+            summed: list[float] = total.tolist()
         return summed
 
     def agree(self, digest: bytes) -> bool:
@@ -49,13 +50,30 @@ class Group:
             return True
         mine = torch.frombuffer(bytearray(digest), dtype=torch.uint8).to(self.device)
         others = [torch.empty_like(mine) for _ in range(self.size)]
-        dist.all_gather(others, mine)
+        with self.communicating():
+            dist.all_gather(others, mine)
         return all(torch.equal(mine, other) for other in others)
 
     def broadcast(self, tensors: Sequence[Tensor]) -> None:
         """Everybody takes rank 0's."""
-        for tensor in tensors if self.size > 1 else ():
-            dist.broadcast(tensor, src=0)
+        with self.communicating():
+            for tensor in tensors if self.size > 1 else ():
+                dist.broadcast(tensor, src=0)
+
+    @contextlib.contextmanager
+    def communicating(self) -> Iterator[None]:
+        """Around anything that exchanges bytes with other members. Raises PeerLostError in place of RuntimeError.
+
+        gloo raises a bare RuntimeError for a lost peer, so the place where it is raised has to tell it from others.
+        """
+        try:
+            yield
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            if self.size == 1:
+                raise
+            raise PeerLostError(str(error)) from error
 
     def leave(self) -> None:
         if self.size > 1 and dist.is_initialized():
@@ -63,35 +81,37 @@ class Group:
 
 
 def join(
-    backend: Backend,
+    backend: str,
     rank: int,
     size: int,
-    link: AgentLink,
+    agent: Agent,
     device: torch.device,
     seconds: float,
     near: Sequence[int] = (),
 ) -> Group:
-    """Meet the others, of whom `near` share this loopback. Raises RuntimeError when they do not come within `seconds`.
+    """Meet the others, of whom `near` share this loopback. Raises PeerLostError when they do not come within `seconds`.
 
     Only NCCL, on a network that its owner trusts, leaves loopback, by an interface of its own choice.
     """
+    group = Group(rank, size, device)
     if size > 1:
         limit = datetime.timedelta(seconds=seconds)
-        if backend == "nccl":
-            if len(near) == size - 1:
-                os.environ.setdefault("NCCL_SOCKET_IFNAME", "lo")
-            torch.cuda.set_device(device)
-            store = LinkStore(link, rank, seconds, frozenset(near))
-            dist.init_process_group("nccl", store=store, rank=rank, world_size=size, timeout=limit)
-        elif backend == "gloo":
-            register("loopback", loopback_gloo)
-            store = GlooStore(link, rank, seconds, frozenset(near))
-            dist.init_process_group("loopback", store=store, rank=rank, world_size=size, timeout=limit)
-        else:
-            store = LinkStore(link, rank, seconds, frozenset(near))
-            register("portable", lambda _, *place: PortableGroup(store, *place))
-            dist.init_process_group("portable", store=store, rank=rank, world_size=size, timeout=limit)
-    return Group(rank, size, device)
+        with group.communicating():
+            if backend == "nccl":
+                if len(near) == size - 1:
+                    os.environ.setdefault("NCCL_SOCKET_IFNAME", "lo")
+                torch.cuda.set_device(device)
+                store = LinkStore(agent, rank, seconds, frozenset(near))
+                dist.init_process_group("nccl", store=store, rank=rank, world_size=size, timeout=limit)
+            elif backend == "gloo":
+                register("loopback", loopback_gloo)
+                store = GlooStore(agent, rank, seconds, frozenset(near))
+                dist.init_process_group("loopback", store=store, rank=rank, world_size=size, timeout=limit)
+            else:
+                store = LinkStore(agent, rank, seconds, frozenset(near))
+                register("portable", lambda _, *place: PortableGroup(store, *place))
+                dist.init_process_group("portable", store=store, rank=rank, world_size=size, timeout=limit)
+    return group
 
 
 def loopback_gloo(store: Any, rank: int, size: int, timeout: datetime.timedelta) -> dist.ProcessGroupGloo:

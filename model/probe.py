@@ -11,19 +11,25 @@ import sys
 import threading
 from typing import Any
 
-from model.link import AgentLink
+from model.agent_link import AgentLink
+from model.line.declare import Done
+from model.line.probing import TryGloo
 
 _SECONDS = 20.0
 
 
 def main() -> int:
     link = AgentLink()
-    for number, _, _ in link.calls():
+    for number, call in link.calls():
         try:
+            if not isinstance(call, TryGloo):
+                raise ValueError(f"the probing program does not serve {type(call).__name__}")
             probe_gloo()
-            link.answer(number, None)
+            link.answer(number, Done())
         except Exception as error:
-            link.refuse(number, f"{type(error).__name__}: {str(error).splitlines()[0][:200] if str(error) else ''}")
+            from model.errors import failure_of
+
+            link.refuse(number, failure_of(error))
     return 0
 
 

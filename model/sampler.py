@@ -6,26 +6,12 @@ The randomness of each position follows from the seed and the position alone, so
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from model.gpt import GPT
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sampling:
-    """`temperature` 0 takes the likeliest; `top_k` 0 and `top_p` 1 leave nothing out."""
-
-    temperature: float = 0.8
-    top_k: int = 0
-    top_p: float = 0.95
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.temperature < 0 or self.top_k < 0 or not 0 < self.top_p <= 1:
-            raise ValueError(f"temperature {self.temperature}, top_k {self.top_k}, top_p {self.top_p}")
+from model.line.sampling import Sampling
 
 
 @torch.inference_mode()

@@ -1,102 +1,125 @@
 """The answering program: `python -P -m model.serve`, kept warm by an agent.
 
-Calls: `load`, then `answer` again and again. Events: `piece`.
+It serves `LoadModel`, then `GenerateText` again and again, and reports each `TextPiece` as it is generated.
 """
 
 from __future__ import annotations
 
+import json
+import os
 import sys
 import time
 import unicodedata
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from model.link import AgentLink
+from model.agent_link import AgentLink
+from model.line.answering import GenerateText, LoadModel, TextGenerated, TextPiece
+from model.line.declare import Call, Done
+
+if TYPE_CHECKING:
+    from model.gpt import GPT
+    from tokenizer.encoding import Encoder
 
 _ZERO_WIDTH = dict.fromkeys(map(ord, "\u200b\u2060\ufeff"))
+_UNKNOWN_ID = 0  # SentencePiece's id of the unknown piece
 
 
 def main() -> int:
     link = AgentLink()
     program = _Program(link)
-    for number, method, params in link.calls():
+    for number, call in link.calls():
         try:
-            link.answer(number, program.serve(method, params))
+            link.answer(number, program.serve(call))
         except Exception as error:
-            hint = getattr(error, "hint", None)
-            words = getattr(error, "message", None) or f"{type(error).__name__}: {error}"
-            print(words, file=sys.stderr, flush=True)
-            link.refuse(number, f"{words} ({hint})" if hint else words)
+            from model.errors import failure_of
+
+            failure = failure_of(error)
+            print(failure.message, file=sys.stderr, flush=True)
+            link.refuse(number, failure)
     return 0
 
 
 class _Program:
+    """The state of one answering process."""
+
     def __init__(self, link: AgentLink) -> None:
         self._link = link
-        self._model: Any = None
-        self._encoder: Any = None
-        self._context = 0
+        self._loaded: _Loaded | None = None
 
-    def serve(self, method: str, params: dict[str, Any]) -> Any:
-        match method:
-            case "load":
-                return self._load(params)
-            case "answer":
-                return self._answer(params)
-        raise ValueError(f"unknown call {method}")
+    def serve(self, call: Call[Any]) -> Done | TextGenerated:
+        """Raises ModelError, TextError, OSError, ValueError (a call that this program does not serve)."""
+        match call:
+            case LoadModel():
+                self._loaded = _load(call)
+                return Done()
+            case GenerateText():
+                if self._loaded is None:
+                    raise ValueError("no model is loaded yet")
+                return self._generate(self._loaded, call)
+        raise ValueError(f"the answering program does not serve {type(call).__name__}")
 
-    def _load(self, orders: dict[str, Any]) -> None:
-        import json
-
-        from model.checkpoint import CheckpointError, load_weights, read_state
-        from model.config import parse_config
-        from model.gpt import GPT
-        from model.trainer import choose_device
-        from tokenizer.encoding import load_encoder
-
-        state = read_state(Path(orders["state.json"]))
-        encoder = load_encoder(Path(orders["tokenizer"]))
-        if encoder.digest != state.tokenizer or encoder.vocab_size != state.vocab_size:
-            raise CheckpointError("the tokenizer is not the one of this checkpoint", "cellmindctl sync")
-        config = parse_config(json.dumps(state.config))
-        model = GPT(config.model, state.vocab_size)
-        load_weights(Path(orders["model.safetensors"]), model)
-        self._model = model.to(choose_device(None, 0)).eval()
-        self._encoder, self._context = encoder, config.training.dataset.seq_len
-
-    def _answer(self, orders: dict[str, Any]) -> dict[str, Any]:
-        from model.sampler import Sampling, generate
+    def _generate(self, loaded: _Loaded, call: GenerateText) -> TextGenerated:
+        from model.sampler import generate
 
         started = time.perf_counter()
-        sampling = Sampling(
-            temperature=orders["temperature"], top_k=orders["top_k"], top_p=orders["top_p"], seed=orders["seed"]
-        )
-        encoder = self._encoder
-        prompt = [encoder.start_id, *encoder.encode(_as_trained(orders["prompt"]) + orders["so_far"])]
+        encoder = loaded.encoder
+        prompt = [encoder.start_id, *encoder.encode(_as_trained(call.prompt) + call.so_far)]
         decoder = encoder.stream_decoder()
-        num_tokens, reason, is_begun = 0, "length", bool(orders["so_far"])
-        forbidden = [0, encoder.start_id, encoder.pad_id]
-        for token in generate(self._model, prompt, self._context, encoder.end_id, forbidden, sampling):
+        num_tokens, has_begun = 0, bool(call.so_far)
+        reason: Literal["end", "length"] = "length"
+        forbidden = [_UNKNOWN_ID, encoder.start_id, encoder.pad_id]
+        for token in generate(loaded.model, prompt, loaded.context, encoder.end_id, forbidden, call.sampling):
             if token == encoder.end_id:
                 reason = "end"
                 break
             num_tokens += 1
-            is_begun = self._tell(decoder.push(token), num_tokens, is_begun)
-            if num_tokens >= orders["max_tokens"]:
+            has_begun = self._report(decoder.push(token), num_tokens, has_begun)
+            if num_tokens >= call.max_tokens:
                 break
-        self._tell(decoder.finish(), num_tokens, is_begun)
-        return {"num_tokens": num_tokens, "seconds": time.perf_counter() - started, "reason": reason}
+        self._report(decoder.finish(), num_tokens, has_begun)
+        return TextGenerated(num_tokens=num_tokens, seconds=time.perf_counter() - started, reason=reason)
 
-    def _tell(self, text: str, num_tokens: int, is_begun: bool) -> bool:
-        """An answer does not begin with white space."""
-        text = text if is_begun else text.lstrip()
+    def _report(self, text: str, num_tokens: int, has_begun: bool) -> bool:
+        """Whether the answer has begun: it does not begin with white space."""
+        text = text if has_begun else text.lstrip()
         if text:
-            self._link.tell("piece", text=text, num_tokens=num_tokens)
-        return is_begun or bool(text)
+            self._link.report(TextPiece(text=text, num_tokens=num_tokens))
+        return has_begun or bool(text)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Loaded:
+    """A model ready to answer; `context` is its window in tokens."""
+
+    model: GPT
+    encoder: Encoder
+    context: int
+
+
+def _load(call: LoadModel) -> _Loaded:
+    """Raises CheckpointError, ConfigError, TextError."""
+    from model.checkpoint import load_weights, read_state
+    from model.config import parse_config
+    from model.errors import CheckpointError
+    from model.gpt import GPT
+    from model.trainer import choose_device
+    from tokenizer.encoding import load_encoder
+
+    state = read_state(Path(call.checkpoint.state))
+    encoder = load_encoder(Path(call.tokenizer))
+    if encoder.digest != state.tokenizer or encoder.vocab_size != state.vocab_size:
+        raise CheckpointError("the tokenizer is not the one of this checkpoint", "cellmindctl sync")
+    config = parse_config(json.dumps(state.config))
+    model = GPT(config.model, state.vocab_size)
+    load_weights(Path(call.checkpoint.weights), model)
+    device = choose_device(os.environ.get("CELLMIND_DEVICE"), 0)
+    return _Loaded(model=model.to(device).eval(), encoder=encoder, context=config.training.dataset.seq_len)
 
 
 def _as_trained(prompt: str) -> str:
-    """The prompt as the training text was cleaned: composed, lower-case, without zero-width characters."""
+    """The prompt, cleaned as the training text was: composed, lower-case, without zero-width characters."""
     return unicodedata.normalize("NFC", prompt).lower().translate(_ZERO_WIDTH).strip()
 
 

@@ -6,53 +6,70 @@ store tells the agent of our port, and presents in place of the others' the port
 
 from __future__ import annotations
 
-import base64
 import datetime
+import random
 import re
 import socket
 import struct
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 import torch.distributed as dist
 
-from model.link import AgentLink
+from model.agent_link import Agent
+from model.line.declare import Call
+from model.line.meeting import (
+    ExposePort,
+    OpenForwarder,
+    StoreAdd,
+    StoreCheck,
+    StoreCompareSet,
+    StoreDelete,
+    StoreGet,
+    StoreSet,
+)
+
+A = TypeVar("A")
 
 _SLACK_SECONDS = 5.0
 _SHORT_BYTES = 100
 _LOOPBACK = "127.0.0.1"
+_UNPRIVILEGED = range(1024, 65535)
+_DYNAMIC = 49152  # ports from here on belong to no registered service
+_NUM_CANDIDATES = 200  # forwarders' ports to choose from: nearly all of them are free
 _NEVER_DIALLED = 65535  # greater than any port that gloo is given: then gloo waits to be dialled
 
 
 class LinkStore(dist.Store):  # type: ignore[name-defined, misc] # torch defines it only where built with distributed
     """`torch.distributed.Store` over the link: every key lives in the leader's agent."""
 
-    def __init__(self, link: AgentLink, rank: int, seconds: float, near: frozenset[int] = frozenset()) -> None:
+    def __init__(self, agent: Agent, rank: int, seconds: float, near: frozenset[int] = frozenset()) -> None:
         """`near` are the ranks on the same loopback as ours: no agent needs to carry anything to them."""
         super().__init__()
-        self._link, self._rank, self._seconds, self._near = link, rank, seconds, near
+        self._agent, self._rank, self._seconds, self._near = agent, rank, seconds, near
 
     def set(self, key: str, value: str | bytes) -> None:
-        self._ask("set", key=key, data=_text(value))
+        self._ask(StoreSet(key=key, data=_bytes(value)))
 
     def get(self, key: str) -> bytes:
-        return base64.b64decode(self._ask("get", keys=[key], seconds=self._seconds))
+        return self._ask(StoreGet(keys=(key,), seconds=self._seconds)).data
 
     def wait(self, keys: list[str], timeout: datetime.timedelta | None = None) -> None:
-        self._ask("get", keys=list(keys), seconds=timeout.total_seconds() if timeout else self._seconds)
+        self._ask(StoreGet(keys=tuple(keys), seconds=timeout.total_seconds() if timeout else self._seconds))
 
     def add(self, key: str, value: int) -> int:
-        return int(self._ask("add", key=key, amount=value))
+        return self._ask(StoreAdd(key=key, amount=value)).number
 
     def compare_set(self, key: str, expected: str | bytes, desired: str | bytes) -> bytes:
-        answer = self._ask("compare_set", key=key, expected=_text(expected), desired=_text(desired))
-        return base64.b64decode(answer)
+        return self._ask(StoreCompareSet(key=key, expected=_bytes(expected), desired=_bytes(desired))).data
 
     def check(self, keys: list[str]) -> bool:
-        return bool(self._ask("check", keys=list(keys)))
+        return bool(self._ask(StoreCheck(keys=tuple(keys))).number)
 
     def delete_key(self, key: str) -> bool:
-        return bool(self._ask("delete", key=key))
+        return bool(self._ask(StoreDelete(key=key)).number)
 
     def set_timeout(self, timeout: datetime.timedelta) -> None:
         self._seconds = timeout.total_seconds()
@@ -61,20 +78,20 @@ class LinkStore(dist.Store):  # type: ignore[name-defined, misc] # torch defines
         return False
 
     def expose(self, port: int) -> None:
-        """Other ranks' bytes are to come out at this loopback port."""
-        self._link.ask("tunnel.expose", {"port": port}, self._seconds)
+        """Other ranks' connections are to arrive at this loopback port."""
+        self._ask(ExposePort(port=port))
         self.set(f"loopback/{self._rank}", str(port).encode())
 
-    def forwarder(self, rank: int, before: int | None = None) -> int:
-        """A loopback port, for one connection, that leads to what that rank has exposed; it comes before the port
-        `before` in network byte order."""
+    def forwarder(self, rank: int, ports: Sequence[int] = ()) -> int:
+        """A loopback port, for one connection, that leads to the port which `rank` exposed; one of `ports` if given."""
         if rank in self._near:
             return int(self.get(f"loopback/{rank}"))
-        return int(self._link.ask("tunnel.forward", {"rank": rank, "before": before}, self._seconds))
+        return self._ask(OpenForwarder(rank=rank, ports=tuple(ports))).port
 
-    def _ask(self, method: str, **params: Any) -> Any:
-        wait = params.get("seconds", self._seconds)
-        return self._link.ask(f"store.{method}", params, wait + _SLACK_SECONDS)
+    def _ask(self, call: Call[A]) -> A:
+        """The agent's answer. A `StoreGet` may take as long as it says, and the agent a little longer."""
+        seconds = call.seconds if isinstance(call, StoreGet) else self._seconds
+        return self._agent.ask(call, seconds + _SLACK_SECONDS)
 
 
 class GlooStore(LinkStore):
@@ -102,7 +119,7 @@ class GlooStore(LinkStore):
         address = GlooAddress.parse(value)
         if rank > self._rank:
             return address.with_port(_NEVER_DIALLED)
-        return address.with_port(self.forwarder(rank, before=self._port))
+        return address.with_port(self.forwarder(rank, ports_before(self._port)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,5 +162,23 @@ def is_gloo_address(key: str, value: str | bytes) -> bool:
     return isinstance(value, bytes) and re.search(r"(^|/)\d+/\d+$", key) is not None and len(value) > _SHORT_BYTES
 
 
-def _text(value: str | bytes) -> str:
-    return base64.b64encode(value.encode() if isinstance(value, str) else bytes(value)).decode()
+def ports_before(port: int) -> list[int]:
+    """Some unprivileged ports that gloo sorts before `port`, those of the dynamic range first (RFC 6335).
+
+    gloo compares ports as they lie in a socket address: in network byte order, read as this machine's integers.
+    Raises ValueError when there is none.
+    """
+    limit = _as_gloo_compares(port)
+    before = [other for other in _UNPRIVILEGED if _as_gloo_compares(other) < limit]
+    if not before:
+        raise ValueError(f"gloo sorts no unprivileged port before {port}")
+    random.shuffle(before)
+    return sorted(before, key=lambda other: other < _DYNAMIC)[:_NUM_CANDIDATES]
+
+
+def _as_gloo_compares(port: int) -> int:
+    return int.from_bytes(port.to_bytes(2, "big"), sys.byteorder)
+
+
+def _bytes(value: str | bytes) -> bytes:
+    return value.encode() if isinstance(value, str) else bytes(value)

@@ -1,6 +1,6 @@
-"""The training program: `python -P -m model.train`, started by an agent and speaking JSON lines with it.
+"""The training program: `python -P -m model.train`, started by an agent.
 
-Calls: `prepare`, then `train_round` and `save_checkpoint` as the leader says. Events: `progress`.
+It serves `PrepareTrainer`, then `TrainSteps` and `WriteCheckpoint` as often as the leader asks, and reports progress.
 """
 
 from __future__ import annotations
@@ -8,54 +8,72 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from model.link import AgentLink
+from model.agent_link import AgentLink
+from model.line.checkpoint import CheckpointPaths
+from model.line.declare import Call
+from model.line.training import (
+    CheckpointWritten,
+    PrepareTrainer,
+    StepsTrained,
+    TrainerReady,
+    TrainSteps,
+    WriteCheckpoint,
+)
+
+if TYPE_CHECKING:
+    from model.metrics import Metrics
+    from model.trainer import Trainer
 
 
 def main() -> int:
-    link = AgentLink()  # before torch is imported: an agent that goes away meanwhile must end us
+    link = AgentLink()  # before torch is imported: if the agent goes away meanwhile, this process must end
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     program = _Program(link)
-    for number, method, params in link.calls():
+    for number, call in link.calls():
         try:
-            link.answer(number, program.serve(method, params))
+            link.answer(number, program.serve(call))
         except Exception as error:
-            words = _words(error)
+            from model.errors import failure_of
+
+            failure = failure_of(error)
             logging.getLogger(__name__).debug("failed", exc_info=error)
-            print(words, file=sys.stderr, flush=True)
-            link.refuse(number, words)
+            print(failure.message, file=sys.stderr, flush=True)
+            link.refuse(number, failure)
             program.close()
             sys.stderr.flush()
-            os._exit(1)  # a process group whose member is gone may take its time over being torn down
+            os._exit(1)  # tearing down a process group whose member is gone may take minutes
     return 0
 
 
 class _Program:
+    """The state of one training process."""
+
     def __init__(self, link: AgentLink) -> None:
         self._link = link
-        self._trainer: Any = None
-        self._metrics: Any = None
-        self._orders: dict[str, Any] = {}
+        self._trainer: Trainer | None = None
+        self._metrics: Metrics | None = None
+        self._parameters: PrepareTrainer | None = None
 
-    def serve(self, method: str, params: dict[str, Any]) -> Any:
-        match method:
-            case "prepare":
-                return self._prepare(params)
-            case "train_round":
-                return self._train_round(params)
-            case "save_checkpoint":
-                return self._save_checkpoint(params)
-        raise ValueError(f"unknown call {method}")
+    def serve(self, call: Call[Any]) -> TrainerReady | StepsTrained | CheckpointWritten:
+        """Raises ModelError, TextError, OSError, ValueError (a call that this program does not serve)."""
+        match call:
+            case PrepareTrainer():
+                return self._prepare(call)
+            case TrainSteps():
+                return self._prepared()[0].train_round(call.first_step, call.spans, call.evaluate)
+            case WriteCheckpoint():
+                return self._write_checkpoint(call)
+        raise ValueError(f"the training program does not serve {type(call).__name__}")
 
     def close(self) -> None:
         if self._metrics:
             self._metrics.close()
 
-    def _prepare(self, orders: dict[str, Any]) -> dict[str, Any]:
-        """1. Configuration and data. 2. Threads and device. 3. Meet the others. 4. The state to start from."""
+    def _prepare(self, call: PrepareTrainer) -> TrainerReady:
+        """1. Configuration and data. 2. Threads and device. 3. Join the group. 4. Take the state to start from."""
         import torch
 
         from model.config import load_config
@@ -65,49 +83,36 @@ class _Program:
         from model.trainer import Trainer, choose_device, choose_threads
         from tokenizer.shards import read_manifest
 
-        self._orders = orders
-        rank, size = orders["rank"], orders["size"]
-        config = load_config(Path(orders["config"]))
-        manifest = read_manifest(Path(orders["manifest"]))
-        data = PackedData(manifest, [Path(path) for path in orders["shards"]], config.training.seed)
-        torch.set_num_threads(choose_threads(len(orders["near"]) + 1))
+        config = load_config(Path(call.config))
+        manifest = read_manifest(Path(call.manifest))
+        data = PackedData(manifest, [Path(path) for path in call.shards], config.training.seed)
+        torch.set_num_threads(choose_threads(len(call.near) + 1))
         torch.set_float32_matmul_precision("high")
-        device = choose_device(os.environ.get("CELLMIND_DEVICE"), rank)
-        seconds = float(orders["rendezvous_seconds"])
-        group = join(orders["backend"], rank, size, self._link, device, seconds, orders["near"])
-        if rank == 0:
-            self._metrics = Metrics(Path(orders["folder"]))
-        self._trainer = Trainer(config, manifest, data, group, orders["total_steps"], self._metrics, self._link.tell)
-        start = orders["resume"]
-        if start:
-            moments = start.get("optimizer.safetensors")
-            self._trainer.resume(
-                Path(start["model.safetensors"]), Path(start["state.json"]), Path(moments) if moments else None
-            )
-        return {"device_kind": device.type, "threads": torch.get_num_threads()}
+        device = choose_device(os.environ.get("CELLMIND_DEVICE"), call.rank)
+        group = join(call.backend, call.rank, call.size, self._link, device, call.rendezvous_seconds, call.near)
+        if call.rank == 0:
+            self._metrics = Metrics(Path(call.folder))
+        self._parameters = call
+        self._trainer = Trainer(config, manifest, data, group, call.total_steps, self._metrics, self._link.report)
+        if call.resume_from:
+            self._resume(self._trainer, call.resume_from)
+        return TrainerReady(device_kind=device.type)
 
-    def _train_round(self, orders: dict[str, Any]) -> dict[str, Any]:
-        from model.trainer import Span
+    def _resume(self, trainer: Trainer, paths: CheckpointPaths) -> None:
+        optimizer = Path(paths.optimizer) if paths.optimizer else None
+        trainer.resume(Path(paths.weights), Path(paths.state), optimizer)
 
-        spans = [Span(epoch=epoch, start=start, stop=stop) for epoch, start, stop in orders["spans"]]
-        return asdict(self._trainer.train_round(orders["first_step"], spans, orders["evaluate"]))
+    def _write_checkpoint(self, call: WriteCheckpoint) -> CheckpointWritten:
+        trainer, parameters = self._prepared()
+        folder = Path(parameters.folder) / "checkpoints"
+        path, digest = trainer.save(folder, parameters.run, call.step, call.tokens, call.val_loss)
+        return CheckpointWritten(name=path.name, state_hash=digest)
 
-    def _save_checkpoint(self, orders: dict[str, Any]) -> dict[str, Any]:
-        folder = Path(self._orders["folder"]) / "checkpoints"
-        path, digest = self._trainer.save(
-            folder, self._orders["run"], orders["step"], orders["tokens"], orders["val_loss"]
-        )
-        return {"name": path.name, "state_hash": digest}
-
-
-def _words(error: Exception) -> str:
-    """One line that a person can use."""
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
-    message = getattr(error, "message", None) or str(error).strip() or type(error).__name__
-    hint = getattr(error, "hint", None)
-    lines = [line.strip() for line in message.splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__)[:400] + (f" ({hint})" if hint else "")
+    def _prepared(self) -> tuple[Trainer, PrepareTrainer]:
+        """Raises ValueError before `PrepareTrainer`."""
+        if self._trainer is None or self._parameters is None:
+            raise ValueError("the trainer is not prepared yet")
+        return self._trainer, self._parameters
 
 
 if __name__ == "__main__":

@@ -10,8 +10,8 @@ import logging
 import math
 import os
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -20,8 +20,11 @@ from torch import Tensor, nn
 from model.checkpoint import State, load_optimizer, load_weights, read_state, save_checkpoint, state_hash
 from model.config import Config
 from model.data import PackedData
+from model.errors import DivergedError
 from model.gpt import GPT, IGNORED
 from model.groups import Group
+from model.line.declare import Event
+from model.line.training import Span, StepsProgressed, StepsTrained
 from model.metrics import Metrics
 from model.optim import learning_rate, make_optimizer
 from tokenizer.shards import Manifest
@@ -31,24 +34,6 @@ _CLIP = 1.0
 _PROGRESS_SECONDS = 0.5
 _HELD_OUT_ROWS = 64  # at most, an evaluation: the same ones each time
 _WARM_STEPS = 1  # the first step of a process allocates: not counted as speed
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Span:
-    """This member's samples of one step: places [start, stop) of the epoch's order."""
-
-    epoch: int
-    start: int
-    stop: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RoundResult:
-    state_hash: str
-    tokens: int
-    loss: float | None
-    val_loss: float | None
-    val_bits_per_byte: float | None
 
 
 class Trainer:
@@ -62,10 +47,10 @@ class Trainer:
         group: Group,
         total_steps: int,
         metrics: Metrics | None = None,
-        tell: Callable[..., None] = lambda *_, **__: None,
+        report: Callable[[Event], None] = lambda event: None,
     ) -> None:
         self._config, self._manifest, self._data, self._group = config, manifest, data, group
-        self._total_steps, self._metrics, self._tell = total_steps, metrics, tell
+        self._total_steps, self._metrics, self._report_event = total_steps, metrics, report
         torch.manual_seed(config.training.seed)
         self.model = GPT(config.model, manifest.vocab_size).to(group.device)
         self.optimizer = make_optimizer(self.model, config.training)
@@ -84,8 +69,8 @@ class Trainer:
             self.tokens = found.tokens
         return found
 
-    def train_round(self, first_step: int, spans: list[Span], evaluate: bool) -> RoundResult:
-        """One step for each span, then the same weights everywhere. Raises RuntimeError when another member is lost."""
+    def train_round(self, first_step: int, spans: Sequence[Span], evaluate: bool) -> StepsTrained:
+        """One step for each span, then the same weights everywhere. Raises PeerLostError, DivergedError."""
         if self._wrapped is None:
             self._wrapped = self._group.wrap(self.model)
         loss = None
@@ -98,7 +83,7 @@ class Trainer:
         if self._metrics:
             self._metrics.record(first_step + len(spans), val_loss=val_loss, val_bits_per_byte=bits)
             self._metrics.flush()
-        return RoundResult(state_hash=digest, tokens=self.tokens, loss=loss, val_loss=val_loss, val_bits_per_byte=bits)
+        return StepsTrained(state_hash=digest, tokens=self.tokens, loss=loss, val_loss=val_loss, val_bits_per_byte=bits)
 
     def save(self, folder: Path, run: str, step: int, tokens: int, val_loss: float | None) -> tuple[Path, str]:
         """The checkpoint's folder and state hash. Raises OSError."""
@@ -130,13 +115,16 @@ class Trainer:
         torch.manual_seed(_dropout_seed(self._config.training.seed, step, self._group.rank))
         with self._compute.measured():
             loss_here: Tensor = self._wrapped(inputs, targets)
-            (loss_here * (self._group.size / tokens_all)).backward()  # type: ignore[no-untyped-call]
+            with self._group.communicating():  # DDP exchanges gradients inside the backward pass
+                (loss_here * (self._group.size / tokens_all)).backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), _CLIP)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         loss = self._group.sum([loss_here.item()])[0] / tokens_all
         if not math.isfinite(loss):
-            raise RuntimeError(f"the loss became {loss} at step {step}: lower training.lr ({self._config.training.lr})")
+            raise DivergedError(
+                f"the loss became {loss} at step {step}", f"lower training.lr ({self._config.training.lr})"
+            )
         self.tokens += int(tokens_all)
         self._steps_done += 1
         self._compute.count(tokens_here, time.perf_counter() - started, self._steps_done > _WARM_STEPS)
@@ -183,13 +171,14 @@ class Trainer:
 
     def _tell_progress(self, step: int, loss: float) -> None:
         self._told_at = time.monotonic()
-        self._tell(
-            "progress",
-            step=step,
-            loss=loss,
-            tokens=self.tokens,
-            compute_tokens_per_second=self._compute.tokens_per_second,
-            idle_fraction=self._compute.idle_fraction,
+        self._report_event(
+            StepsProgressed(
+                step=step,
+                loss=loss,
+                tokens=self.tokens,
+                compute_tokens_per_second=self._compute.tokens_per_second,
+                idle_fraction=self._compute.idle_fraction,
+            )
         )
 
 

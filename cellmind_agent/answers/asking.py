@@ -99,10 +99,10 @@ class Asking:
                 if not waiting.done():
                     waiting.cancel()
                     await asyncio.gather(waiting, return_exceptions=True)
-            event = waiting.result()
-            if event is None:
+            piece: m.AnswerStarted | m.AnswerPiece | m.AnswerEnded | None = waiting.result()
+            if piece is None:
                 return
-            yield event
+            yield piece
 
     async def _holders(self) -> _Holders:
         """Every online device, this one first, with the models that it holds."""

@@ -1,4 +1,4 @@
-"""This device's own answers: one warm process holds one model; it is let go when nobody asks for a while."""
+"""This device's own answers: one warm process holds one model, and ends when nobody has asked for a while."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator
-from typing import Any
 
 from cellmind_agent.network.reception import Handler
 from cellmind_agent.network.transfer import Transfer
@@ -14,14 +13,17 @@ from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.errors import DegradedError, JobFailedError, ProtocolError, UnknownNameError
 from cellmind_agent.protocol.ids import DeviceId, RunId
 from cellmind_agent.protocol.limits import MAX_PROMPT_CHARACTERS, PREPARE_SECONDS, SERVE_IDLE_SECONDS
-from cellmind_agent.runs.process import ChildProcess, start_child
+from cellmind_agent.runs.process import ChildProcess, serve_nothing, start_child
 from cellmind_agent.storage.blobs import BlobStore
+from cellmind_agent.storage.checkpoints import checkpoint_on_disk
 from cellmind_agent.storage.files import private_folder
 from cellmind_agent.storage.journal import Journal
 from cellmind_agent.trust.permissions import Caller
+from model.line.answering import GenerateText, LoadModel, TextGenerated, TextPiece
+from model.line.declare import Event
+from model.line.sampling import Sampling
 
 _log = logging.getLogger(__name__)
-_NEEDED = ("model.safetensors", "state.json")
 
 
 class Serving:
@@ -32,7 +34,7 @@ class Serving:
         self._store, self._journal, self._transfer = store, journal, transfer
         self._child: ChildProcess | None = None
         self._loaded: str | None = None
-        self._pieces: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._pieces: asyncio.Queue[TextPiece] = asyncio.Queue()
         self._turn = asyncio.Lock()
         self._used_at = time.monotonic()
 
@@ -50,13 +52,15 @@ class Serving:
             self._child = self._loaded = None
 
     async def let_idle_go(self) -> None:
-        """Called now and then: a process that nobody has asked for a while gives its memory back."""
+        """End a process that nobody has asked for SERVE_IDLE_SECONDS, so that its memory is free again."""
         if self._child and not self._turn.locked() and time.monotonic() - self._used_at > SERVE_IDLE_SECONDS:
             async with self._turn:
                 await self.close()
 
-    async def answer(self, request: m.Answer, caller: Caller) -> AsyncIterator[Any]:
-        """Stream of AnswerStarted, AnswerPiece..., AnswerEnded."""
+    async def answer(
+        self, request: m.Answer, caller: Caller
+    ) -> AsyncIterator[m.AnswerStarted | m.AnswerPiece | m.AnswerEnded]:
+        """Answers with the model that the request names, after any answer that is under way."""
         if len(request.prompt) + len(request.so_far) > MAX_PROMPT_CHARACTERS:
             raise ProtocolError(f"a prompt of over {MAX_PROMPT_CHARACTERS} characters", "ask something shorter")
         async with self._turn:
@@ -66,35 +70,33 @@ class Serving:
                 device=self._device, name=self._name, model=request.model.model, step=request.model.step
             )
             self._pieces = asyncio.Queue()
-            orders = {
-                "prompt": request.prompt,
-                "so_far": request.so_far,
-                "max_tokens": request.max_tokens,
-                "temperature": request.temperature,
-                "top_k": request.top_k,
-                "top_p": request.top_p,
-                "seed": request.seed,
-            }
-            call = asyncio.create_task(child.call("answer", orders, PREPARE_SECONDS))
+            generate = GenerateText(
+                prompt=request.prompt,
+                so_far=request.so_far,
+                max_tokens=request.max_tokens,
+                sampling=Sampling(
+                    temperature=request.temperature, top_k=request.top_k, top_p=request.top_p, seed=request.seed
+                ),
+            )
+            call = asyncio.create_task(child.call(generate, PREPARE_SECONDS))
             try:
                 async for piece in self._follow(call):
                     yield piece
                 ended = call.result()
-                yield m.AnswerEnded(num_tokens=ended["num_tokens"], seconds=ended["seconds"], reason=ended["reason"])
+                yield m.AnswerEnded(num_tokens=ended.num_tokens, seconds=ended.seconds, reason=ended.reason)
             finally:
                 self._used_at = time.monotonic()
-                if not call.done():  # the asker left: the process must not go on for nobody
+                if not call.done():  # the asker left: the process must not go on in vain
                     call.cancel()
                     await self.close()
 
-    async def _follow(self, call: asyncio.Task[Any]) -> AsyncIterator[m.AnswerPiece]:
+    async def _follow(self, call: asyncio.Task[TextGenerated]) -> AsyncIterator[m.AnswerPiece]:
         while True:
             piece = asyncio.create_task(self._pieces.get())
             try:
                 await asyncio.wait({piece, call}, return_when=asyncio.FIRST_COMPLETED)
                 if piece.done():
-                    fields = piece.result()
-                    yield m.AnswerPiece(text=fields["text"], num_tokens=fields["num_tokens"])
+                    yield m.AnswerPiece(text=piece.result().text, num_tokens=piece.result().num_tokens)
                 elif call.done():
                     return
             finally:
@@ -105,28 +107,21 @@ class Serving:
         if self._child and self._child.is_running and self._loaded == model.state_hash:
             return self._child
         await self.close()
-        missing = [name for name in _NEEDED if name not in model.files]
-        if missing:
-            raise ProtocolError(f"a model without {', '.join(missing)}")
-        paths = {name: str(self._store.path(model.files[name])) for name in _NEEDED}
+        checkpoint = checkpoint_on_disk(self._store, model)
         folder = private_folder(self._store.root.parent / "work")
-
-        async def serve(method: str, params: dict[str, Any]) -> Any:
-            raise ProtocolError(f"the answering process asked for {method!r:.60}")
-
-        self._child = await start_child("serve", folder, serve, self._hear)
+        self._child = await start_child("serve", folder, serve_nothing, self._hear)
         try:
-            orders = {**paths, "tokenizer": str(self._store.path(model.tokenizer))}
-            await self._child.call("load", orders, PREPARE_SECONDS)
+            load = LoadModel(checkpoint=checkpoint, tokenizer=str(self._store.path(model.tokenizer)))
+            await self._child.call(load, PREPARE_SECONDS)
         except JobFailedError:
             await self.close()
             raise
         self._loaded = model.state_hash
         return self._child
 
-    def _hear(self, name: str, fields: dict[str, Any]) -> None:
-        if name == "piece":
-            self._pieces.put_nowait(fields)
+    def _hear(self, event: Event) -> None:
+        if isinstance(event, TextPiece):
+            self._pieces.put_nowait(event)
 
     # -- models ----------------------------------------------------------------------------------------------------
 

@@ -11,10 +11,9 @@ import asyncio
 import contextlib
 import itertools
 import logging
-import random
 import socket
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from cellmind_agent.network.link import Link
@@ -29,7 +28,6 @@ from cellmind_agent.protocol.limits import DIAL_SECONDS
 from cellmind_agent.trust.permissions import Caller
 
 _LOOPBACK = "127.0.0.1"
-_UNPRIVILEGED = range(1024, 65535)
 _log = logging.getLogger(__name__)
 
 
@@ -66,15 +64,15 @@ class Tunnels:
         """Our trainer listens on this loopback port."""
         self._crossing(run, term).exposed = port
 
-    async def forward(self, run: RunId, term: int, device: DeviceId, is_wanted: Callable[[int], bool]) -> int:
+    async def forward(self, run: RunId, term: int, device: DeviceId, ports: Sequence[int] = ()) -> int:
         """A loopback port that leads to the exposed port of this device's trainer; it takes one connection.
 
-        The port is one that `is_wanted`. Raises CellmindError when there is none.
+        It is the first free one of `ports`, or of the system's choice when there are none given. Raises CellmindError.
         """
         crossing = self._crossing(run, term)
         if device not in crossing.members:
             raise NotAllowedError("tunnels lead to members of the run only")
-        listener = _listen(is_wanted)
+        listener = _listen(ports)
         task = asyncio.create_task(self._serve_forwarder(listener, run, term, device), name=f"forwarder {run}")
         crossing.forwarders.add(task)
         task.add_done_callback(crossing.forwarders.discard)
@@ -213,18 +211,14 @@ class Tunnels:
         return self._crossings[run, term]
 
 
-def _listen(is_wanted: Callable[[int], bool]) -> socket.socket:
-    """Listens on a loopback port that is wanted: the system's choice if it will do, else one of ours.
-    Raises CellmindError."""
-    wanted = [port for port in _UNPRIVILEGED if is_wanted(port)]
-    random.shuffle(wanted)
-    for port in [0, *wanted[:100]]:
+def _listen(ports: Sequence[int]) -> socket.socket:
+    """Listens on the first free one of these loopback ports, or on any when there are none. Raises CellmindError."""
+    for port in ports or [0]:
         listener = socket.socket()
         listener.setblocking(False)
         with contextlib.suppress(OSError):
             listener.bind((_LOOPBACK, port))
-            if is_wanted(listener.getsockname()[1]):
-                listener.listen(1)
-                return listener
+            listener.listen(1)
+            return listener
         listener.close()
     raise CellmindError("no loopback port is free for a tunnel", "end some programs, and try again")

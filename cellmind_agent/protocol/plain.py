@@ -1,105 +1,20 @@
-"""Frozen dataclasses to plain values (dict, list, str, int, float, bool, None, bytes) and back, by their annotations.
-
-Shared by the wire (msgpack) and the disk (JSON). Unknown fields are ignored: a newer peer may say more. A missing field
-takes its default; a wrong type or a missing field without a default raises ProtocolError. Nothing is ever constructed
-that the annotations do not name.
-"""
+"""Values to plain values and back, with this program's error. The conversion itself is in model/line/plain."""
 
 from __future__ import annotations
 
-import dataclasses
-import functools
-import types
-import typing
-from collections.abc import Hashable, Mapping
-from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin
+from typing import Any, TypeVar
 
 from cellmind_agent.protocol.errors import ProtocolError
+from model.line import plain as line_plain
+from model.line.plain import PlainError, to_plain
 
+__all__ = ["from_plain", "to_plain"]
 T = TypeVar("T")
 
 
-def to_plain(value: Any) -> Any:
-    """`value` as plain values."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: to_plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    if isinstance(value, tuple | list):
-        return [to_plain(item) for item in value]
-    if isinstance(value, Mapping):
-        return {key: to_plain(item) for key, item in value.items()}
-    return value
-
-
 def from_plain(kind: type[T], plain: Any) -> T:
-    """The `kind` that `plain` describes. Raises ProtocolError."""
-    result: T = _build(kind, plain, kind.__name__)
-    return result
-
-
-def _build(kind: Any, plain: Any, where: str) -> Any:
-    if isinstance(kind, typing.NewType):
-        kind = kind.__supertype__
-    origin = get_origin(kind)
-    if origin in (Union, types.UnionType):
-        return _build_union(get_args(kind), plain, where)
-    if origin is Literal:
-        if plain in get_args(kind):
-            return plain
-        raise ProtocolError(f"{where}: {plain!r:.60} is none of {', '.join(map(str, get_args(kind)))}")
-    if origin is tuple:
-        if not isinstance(plain, list | tuple):
-            raise ProtocolError(f"{where}: a list was expected")
-        return tuple(_build(get_args(kind)[0], item, f"{where}[]") for item in plain)
-    if origin is Mapping:
-        if not isinstance(plain, dict) or not all(isinstance(key, str) for key in plain):
-            raise ProtocolError(f"{where}: a mapping was expected")
-        return {key: _build(get_args(kind)[1], item, f"{where}.{key}") for key, item in plain.items()}
-    if dataclasses.is_dataclass(kind):
-        return _build_dataclass(cast("type[Any]", kind), plain, where)
-    return _build_scalar(kind, plain, where)
-
-
-def _build_union(choices: tuple[Any, ...], plain: Any, where: str) -> Any:
-    if plain is None and type(None) in choices:
-        return None
-    others = [choice for choice in choices if choice is not type(None)]
-    if len(others) == 1:
-        return _build(others[0], plain, where)
-    for choice in others:
-        try:
-            return _build(choice, plain, where)
-        except ProtocolError:
-            continue
-    raise ProtocolError(f"{where}: {type(plain).__name__} does not fit")
-
-
-def _build_dataclass(kind: type[Any], plain: Any, where: str) -> Any:
-    if not isinstance(plain, dict):
-        raise ProtocolError(f"{where}: a mapping was expected")
-    hints, required = _shape(cast(Hashable, kind))
-    missing = required - plain.keys()
-    if missing:
-        raise ProtocolError(f"{where}: {', '.join(sorted(missing))} missing")
-    fields = {name: _build(hint, plain[name], f"{where}.{name}") for name, hint in hints.items() if name in plain}
+    """The value of type `kind` that `plain` describes. Raises ProtocolError."""
     try:
-        return kind(**fields)
-    except ValueError as error:
-        raise ProtocolError(f"{where}: {error}") from error
-
-
-@functools.cache
-def _shape(kind: Any) -> tuple[dict[str, Any], frozenset[str]]:
-    hints = typing.get_type_hints(kind)
-    fields = dataclasses.fields(kind)
-    required = frozenset(
-        f.name for f in fields if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-    )
-    return {f.name: hints[f.name] for f in fields}, required
-
-
-def _build_scalar(kind: Any, plain: Any, where: str) -> Any:
-    if kind is float and isinstance(plain, int) and not isinstance(plain, bool):
-        return float(plain)
-    if kind in (str, int, float, bool, bytes) and type(plain) is kind:
-        return plain
-    raise ProtocolError(f"{where}: {getattr(kind, '__name__', kind)} was expected, {type(plain).__name__} came")
+        return line_plain.from_plain(kind, plain)
+    except PlainError as error:
+        raise ProtocolError(str(error)) from error

@@ -1,11 +1,10 @@
-"""The desk for runs: starts, stops and shows those that this agent leads, and tells what it knows of the others."""
+"""Runs as people ask for them: starts, stops and shows those that this agent leads, and lists the others it knows."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 from cellmind_agent.network.peers import Peers
 from cellmind_agent.network.reception import Handler
@@ -19,14 +18,13 @@ from cellmind_agent.protocol.errors import (
     UnknownNameError,
 )
 from cellmind_agent.protocol.ids import DeviceId, RunId
-from cellmind_agent.runs.audience import Audience
+from cellmind_agent.protocol.limits import LEADER_CLOSE_SECONDS, REMEMBERED_RUNS
+from cellmind_agent.runs.audience import Audience, RunEvent
 from cellmind_agent.runs.leader import Leader
-from cellmind_agent.runs.member import MemberDesk
+from cellmind_agent.runs.member import RunMember
+from cellmind_agent.runs.rendezvous import StoreAnswer, StoreRequest, Stores
 from cellmind_agent.storage.journal import Journal
 from cellmind_agent.trust.permissions import Caller
-
-_REMEMBERED_RUNS = 8  # that are over: whoever comes late still sees how they ended
-_CLOSE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,10 +36,11 @@ class _Led:
 class Conductor:
     """The runs that this agent leads, and what is known of the others."""
 
-    def __init__(self, device: DeviceId, peers: Peers, desk: MemberDesk, journal: Journal) -> None:
-        self._device, self._peers, self._desk, self._journal = device, peers, desk, journal
+    def __init__(self, device: DeviceId, peers: Peers, member: RunMember, stores: Stores, journal: Journal) -> None:
+        """`stores` are shared with `member`, whose trainer reads them when this device leads its run."""
+        self._device, self._peers, self._member = device, peers, member
+        self._stores, self._journal = stores, journal
         self._runs: dict[RunId, _Led] = {}
-        desk.local_store = self._answer_store
 
     def handlers(self) -> dict[type, Handler]:
         store = (m.StoreSet, m.StoreGet, m.StoreAdd, m.StoreCompareSet, m.StoreCheck, m.StoreDelete)
@@ -59,25 +58,25 @@ class Conductor:
         return any(not led.task.done() for led in self._runs.values())
 
     async def close(self) -> None:
-        """The agent goes down: every run that it leads fails in good order."""
+        """The agent shuts down: every run that it leads ends as failed, in good order."""
         active = [led for led in self._runs.values() if not led.task.done()]
         for led in active:
             led.leader.give_up(f"the leader, {led.leader.spec.roster[0].name}, is shutting down")
         tasks = [led.task for led in active]
         if tasks:
-            await asyncio.wait(tasks, timeout=_CLOSE_SECONDS)
+            await asyncio.wait(tasks, timeout=LEADER_CLOSE_SECONDS)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    # -- asked by people -------------------------------------------------------------------------------------------
+    # -- what people ask -----------------------------------------------------------------------------------------------
 
     async def _start(self, request: m.StartRun, caller: Caller) -> m.Done:
         spec = request.spec
         if not spec.roster or spec.roster[0].device != self._device:
             raise NotAllowedError("this device is not the first of the roster")
-        if self.is_busy or self._desk.run is not None:
-            raise BusyError(f"{self._desk.run or 'another run'} is running here already")
+        if self.is_busy or self._member.run is not None:
+            raise BusyError(f"{self._member.run or 'another run'} is running here already")
         try:
             ledger = ledger_of(spec)
         except ValueError as error:
@@ -86,12 +85,13 @@ class Conductor:
             raise CellmindError(
                 f"{spec.run} has done all its {ledger.total_steps} steps", "raise `epochs` and train anew"
             )
-        before = self._runs.pop(spec.run, None)
-        term = before.leader.rendezvous.term + 1 if before else 1
-        leader = Leader(spec, term, ledger, self._peers, self._desk, Audience(spec.run, self._journal))
+        self._runs.pop(spec.run, None)
+        audience = Audience(spec.run, self._journal)
+        leader = Leader(spec, ledger, self._stores.open(spec.run), self._peers, self._member, audience)
         self._runs[spec.run] = _Led(leader=leader, task=asyncio.create_task(leader.lead(), name=f"lead {spec.run}"))
-        for old in list(self._runs)[:-_REMEMBERED_RUNS]:
+        for old in list(self._runs)[:-REMEMBERED_RUNS]:
             del self._runs[old]
+            self._stores.close(old)
         return m.Done()
 
     async def _stop(self, request: m.StopRun, caller: Caller) -> m.Done:
@@ -101,7 +101,7 @@ class Conductor:
         led.leader.ask_stop()
         return m.Done()
 
-    async def _watch(self, request: m.WatchRun, caller: Caller) -> AsyncIterator[Any]:
+    async def _watch(self, request: m.WatchRun, caller: Caller) -> AsyncIterator[RunEvent]:
         async for event in self._led(request.run).leader.audience.watch():
             yield event
 
@@ -113,8 +113,8 @@ class Conductor:
         return m.RunFound(spec=spec, view=self._present(view))
 
     def _present(self, view: m.RunView) -> m.RunView:
-        """What an agent that was killed wrote last may say `training`; it is not."""
-        if view.state in ("preparing", "training") and self._desk.run != view.run:
+        """The journal of an agent that was killed may still say `training`."""
+        if view.state in ("preparing", "training") and self._member.run != view.run:
             return replace(view, state="failed", error="the device went down during the run")
         return view
 
@@ -123,16 +123,10 @@ class Conductor:
             raise UnknownNameError(f"this device does not lead {run!r:.60} now", "cellmindctl runs")
         return self._runs[run]
 
-    # -- rendezvous ------------------------------------------------------------------------------------------------
+    # -- rendezvous ----------------------------------------------------------------------------------------------------
 
-    async def _serve_store(self, request: Any, caller: Caller) -> Any:
+    async def _serve_store(self, request: StoreRequest, caller: Caller) -> StoreAnswer:
         led = self._led(request.run)
         if caller.device not in {member.device for member in led.leader.spec.roster}:
             raise NotAllowedError("only the members of a run meet in its store")
-        return await self._answer_store(request)
-
-    async def _answer_store(self, request: Any) -> Any:
-        rendezvous = self._led(request.run).leader.rendezvous
-        if request.term != rendezvous.term:
-            raise NotAllowedError(f"term {request.term} of {rendezvous.run} is over")
-        return await rendezvous.answer(request)
+        return await self._stores.answer(request)

@@ -6,17 +6,17 @@ import asyncio
 import contextlib
 import os
 from pathlib import Path
-from typing import Any
 
 from cellmind_agent.network.reception import Handler
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.errors import CellmindError
 from cellmind_agent.protocol.limits import PROBE_SECONDS
-from cellmind_agent.runs.process import start_child
+from cellmind_agent.runs.process import serve_nothing, start_child
 from cellmind_agent.storage.files import read_json, write_json
 from cellmind_agent.trust.permissions import Caller
+from model.line.probing import TryGloo
 
-_SWITCH = "CELLMIND_NO_GLOO"  # for those who know better, and for tests
+_SWITCH = "CELLMIND_NO_GLOO"  # for people whose gloo passes the probe and fails later, and for tests
 
 
 class GlooProbe:
@@ -45,9 +45,9 @@ class GlooProbe:
 
     async def _try(self) -> str | None:
         try:
-            child = await start_child("probe", self._home, _serve_nothing, lambda name, fields: None)
+            child = await start_child("probe", self._home, serve_nothing, lambda event: None)
             try:
-                await child.call("probe", {}, PROBE_SECONDS)
+                await child.call(TryGloo(), PROBE_SECONDS)
             finally:
                 await child.stop()
         except CellmindError as error:
@@ -57,7 +57,3 @@ class GlooProbe:
     @property
     def _path(self) -> Path:
         return self._home / "gloo.json"
-
-
-async def _serve_nothing(method: str, params: dict[str, Any]) -> None:
-    raise CellmindError(f"the probe asked for {method!r:.60}")

@@ -1,11 +1,7 @@
-"""One child process of ours and the line to it: JSON lines over stdio, requests and events both ways.
+"""One child process and this agent's end of the line to it (model/line): calls both ways, events from the child.
 
-    {"call": 7, "method": "...", "params": {...}}     a request, from either side
-    {"answer": 7, "result": ...} or {"answer": 7, "error": "..."}
-    {"event": "...", ...}                             from the child
-
-A child has its own process group. It ends when its standard input does, so a killed agent leaves no orphan; it is
-stopped by asking, then terminating, then killing. What it writes to standard error goes to the agent's log.
+A child has its own process group. It ends when its standard input does, so a killed agent leaves no orphan. To stop
+it, the agent asks, then terminates, then kills. What a child writes to standard error goes to the agent's log.
 """
 
 from __future__ import annotations
@@ -13,22 +9,35 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import json
 import logging
 import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from cellmind_agent.protocol.errors import CellmindError, JobFailedError, TimedOutError
 from cellmind_agent.protocol.limits import (
+    EXIT_OUTPUT_SECONDS,
     MAX_CHILD_LINE_BYTES,
     MAX_LOG_LINE_CHARACTERS,
     STOP_ASK_SECONDS,
     STOP_TERMINATE_SECONDS,
 )
+from model.line.codec import (
+    AnswerFrame,
+    CallFrame,
+    EventFrame,
+    Frame,
+    LineError,
+    RefusalFrame,
+    StopFrame,
+    decode_frame,
+    encode_frame,
+)
+from model.line.declare import Call, Event, answer_type
+from model.line.failure import Failure
 
 PROGRAMS: Mapping[str, str] = {
     "train": "model.train",
@@ -36,22 +45,33 @@ PROGRAMS: Mapping[str, str] = {
     "probe": "model.probe",
 }  # the allow-list: nothing else is run
 
+A = TypeVar("A")
+Serve = Callable[[Call[Any]], Awaitable[object]]
+Hear = Callable[[Event], None]
 _log = logging.getLogger(__name__)
-Serve = Callable[[str, dict[str, Any]], Awaitable[Any]]
-Hear = Callable[[str, dict[str, Any]], None]
+
+
+class ChildFailedError(JobFailedError):
+    """A child process refused a call, or ended before it answered."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
 
 
 class ChildProcess:
-    """A running program of the allow-list."""
+    """A running program of the allow-list. `start_child` makes one."""
 
     def __init__(self, program: str, process: asyncio.subprocess.Process, serve: Serve, hear: Hear) -> None:
+        """`serve` answers the child's calls, and may raise CellmindError; `hear` receives its events."""
         self._program, self._process, self._serve, self._hear = program, process, serve, hear
         self._numbers = itertools.count(1)
-        self._waiting: dict[int, asyncio.Future[Any]] = {}
+        self._waiting: dict[int, asyncio.Future[object]] = {}
         self._serving: set[asyncio.Task[None]] = set()
-        self._last_words = ""
+        self._last_output = ""
+        self._refusal: Failure | None = None  # of the last call, if it was refused
         self._tasks = [
-            asyncio.create_task(self._read_lines(), name=f"{program} lines"),
+            asyncio.create_task(self._read_frames(), name=f"{program} frames"),
             asyncio.create_task(self._read_errors(), name=f"{program} errors"),
         ]
         self._ended = asyncio.create_task(self._watch(), name=f"{program} end")
@@ -64,39 +84,44 @@ class ChildProcess:
     def is_running(self) -> bool:
         return not self._ended.done()
 
-    async def call(self, method: str, params: dict[str, Any], seconds: float) -> Any:
-        """The child's answer. Raises JobFailedError (it failed, or ended meanwhile), TimedOutError."""
+    async def call(self, call: Call[A], seconds: float) -> A:
+        """The child's answer. Raises ChildFailedError (it refused, or ended), TimedOutError."""
         if not self.is_running:
-            raise JobFailedError(self.obituary())
+            raise ChildFailedError(self._end_failure())
         number = next(self._numbers)
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
         self._waiting[number] = future
         try:
-            await self._write({"call": number, "method": method, "params": params})
+            await self._write(CallFrame(number=number, call=call))
             async with asyncio.timeout(seconds):
-                return await future
+                answer = await future
         except TimeoutError as error:
-            raise TimedOutError(f"{self._program} did not answer {method} within {seconds:g} s") from error
+            raise TimedOutError(f"{self._program} did not answer {type(call).__name__} within {seconds:g} s") from error
         finally:
             self._waiting.pop(number, None)
+        if not isinstance(answer, answer_type(call)):
+            message = f"{self._program} answered {type(call).__name__} with {type(answer).__name__}"
+            raise ChildFailedError(Failure(code="failed", message=message))
+        return answer
 
-    async def ended(self) -> str:
-        """Waits for the end; how it ended, in words."""
+    async def ended(self) -> Failure:
+        """Waits for the end. Returns the exit summary, with the code of the refusal that came just before the end."""
         await asyncio.wait({self._ended})
-        return self.obituary()
+        return self._end_failure()
 
-    def obituary(self) -> str:
+    def exit_summary(self) -> str:
+        """How the process ended, and its last line of output, in words."""
         code = self._process.returncode
         how = f"was killed by signal {-code}" if code is not None and code < 0 else f"ended with code {code}"
-        return f"the {self._program} process {how}{': ' if self._last_words else ''}{self._last_words}"
+        return f"the {self._program} process {how}{': ' if self._last_output else ''}{self._last_output}"
 
     async def stop(self) -> None:
-        """Ask, terminate, kill. Returns when the process and its lines are done with; never raises for its state."""
+        """Ask, terminate, kill. Returns when the process has ended and its output is read. Never raises."""
         if not self.is_running:
             return
         try:
             with contextlib.suppress(OSError, RuntimeError, JobFailedError):
-                await self._write({"call": 0, "method": "stop", "params": {}})
+                await self._write(StopFrame())
                 assert self._process.stdin
                 self._process.stdin.close()
             if not await self._ends_within(STOP_ASK_SECONDS):
@@ -119,57 +144,68 @@ class ChildProcess:
             else:
                 self._process.kill()
 
-    async def _write(self, plain: dict[str, Any]) -> None:
+    def _end_failure(self) -> Failure:
+        return Failure(code=self._refusal.code if self._refusal else "failed", message=self.exit_summary())
+
+    async def _write(self, frame: Frame) -> None:
+        """Raises ChildFailedError."""
         assert self._process.stdin
         try:
-            self._process.stdin.write(json.dumps(plain, separators=(",", ":")).encode() + b"\n")
+            self._process.stdin.write(encode_frame(frame).encode() + b"\n")
             await self._process.stdin.drain()
         except (BrokenPipeError, ConnectionResetError) as error:
-            raise JobFailedError(self.obituary()) from error
+            raise ChildFailedError(self._end_failure()) from error
 
     async def _watch(self) -> None:
         await self._process.wait()
-        await asyncio.wait(self._tasks, timeout=2.0)  # the last words may still be in the pipes
+        await asyncio.wait(self._tasks, timeout=EXIT_OUTPUT_SECONDS)
         for task in (*self._tasks, *self._serving):
             task.cancel()
         await asyncio.gather(*self._tasks, *self._serving, return_exceptions=True)
         for future in self._waiting.values():
             if not future.done():
-                future.set_exception(JobFailedError(self.obituary()))
+                future.set_exception(ChildFailedError(self._end_failure()))
         if self._process.stdin:
             self._process.stdin.close()
 
-    async def _read_lines(self) -> None:
+    async def _read_frames(self) -> None:
         assert self._process.stdout
         try:
             while line := await self._process.stdout.readline():
-                plain = json.loads(line)
-                if "event" in plain:
-                    self._hear(plain.pop("event"), plain)
-                elif "answer" in plain:
-                    self._settle(plain)
-                elif "call" in plain:
-                    task = asyncio.create_task(self._serve_call(plain))
-                    self._serving.add(task)
-                    task.add_done_callback(self._serving.discard)
-        except ValueError as error:  # not JSON, or a line over the limit
-            _log.error("%s wrote nonsense (%s); stopping it", self._program, error)
+                self._hear_frame(decode_frame(line))
+        except ValueError as error:  # a LineError, or a line over the limit
+            _log.error("%s wrote an invalid line (%s); stopping it", self._program, error)
             self._signal(signal.SIGKILL)
 
-    def _settle(self, plain: dict[str, Any]) -> None:
-        future = self._waiting.get(plain["answer"])
+    def _hear_frame(self, frame: Frame) -> None:
+        match frame:
+            case EventFrame():
+                self._hear(frame.event)
+            case AnswerFrame() | RefusalFrame():
+                self._resolve(frame)
+            case CallFrame():
+                task = asyncio.create_task(self._serve_call(frame))
+                self._serving.add(task)
+                task.add_done_callback(self._serving.discard)
+            case StopFrame():
+                raise LineError("only the agent may ask to stop")
+
+    def _resolve(self, frame: AnswerFrame | RefusalFrame) -> None:
+        self._refusal = frame.failure if isinstance(frame, RefusalFrame) else None
+        future = self._waiting.get(frame.number)
         if future is None or future.done():
             return
-        if "error" in plain:
-            future.set_exception(JobFailedError(str(plain["error"])))
+        if isinstance(frame, RefusalFrame):
+            future.set_exception(ChildFailedError(frame.failure))
         else:
-            future.set_result(plain.get("result"))
+            future.set_result(frame.answer)
 
-    async def _serve_call(self, plain: dict[str, Any]) -> None:
+    async def _serve_call(self, frame: CallFrame) -> None:
+        answer: AnswerFrame | RefusalFrame
         try:
-            answer = {"answer": plain["call"], "result": await self._serve(plain["method"], plain["params"])}
+            answer = AnswerFrame(number=frame.number, answer=await self._serve(frame.call))
         except CellmindError as error:
-            answer = {"answer": plain["call"], "error": error.message}
+            answer = RefusalFrame(number=frame.number, failure=Failure(code="failed", message=error.message))
         with contextlib.suppress(JobFailedError):
             await self._write(answer)
 
@@ -184,12 +220,12 @@ class ChildProcess:
                 return
             text = line.decode("utf-8", "replace").rstrip()[:MAX_LOG_LINE_CHARACTERS]
             if text:
-                self._last_words = text
+                self._last_output = text
                 _log.info("[%s %d] %s", self._program, self._process.pid, text)
 
 
 async def start_child(program: str, folder: Path, serve: Serve, hear: Hear) -> ChildProcess:
-    """Start a program of the allow-list in `folder`. Raises JobFailedError."""
+    """Start a program of the allow-list in `folder`. Raises JobFailedError, KeyError (not in the list)."""
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1"}
     try:
         process = await asyncio.create_subprocess_exec(
@@ -209,3 +245,8 @@ async def start_child(program: str, folder: Path, serve: Serve, hear: Hear) -> C
         raise JobFailedError(f"cannot start {program}: {error.strerror}") from error
     _log.info("started %s, process %d", program, process.pid)
     return ChildProcess(program, process, serve, hear)
+
+
+async def serve_nothing(call: Call[Any]) -> object:
+    """The `serve` of a child that may not ask for anything. Raises CellmindError."""
+    raise CellmindError(f"this child may not ask for {type(call).__name__}")

@@ -1,16 +1,27 @@
-"""The process group's store: where trainers find each other. Served by the leader's agent, so nothing else listens."""
+"""The process group's store, through which trainers find each other. Only the leader's agent serves it."""
 
 from __future__ import annotations
 
 import asyncio
-import base64
 from collections.abc import Iterable
-from typing import Any
+from typing import TypeAlias
 
 from cellmind_agent.protocol import messages as m
-from cellmind_agent.protocol.errors import ProtocolError, StorageFullError, TimedOutError
+from cellmind_agent.protocol.errors import (
+    NotAllowedError,
+    ProtocolError,
+    StorageFullError,
+    TimedOutError,
+    UnknownNameError,
+)
 from cellmind_agent.protocol.ids import RunId
-from cellmind_agent.protocol.limits import MAX_STORE_BYTES
+from cellmind_agent.protocol.limits import MAX_STORE_BYTES, STORE_WAIT_SECONDS
+from model.line import meeting as line
+from model.line.declare import Done
+from model.line.meeting import StoreCall
+
+StoreRequest: TypeAlias = m.StoreSet | m.StoreGet | m.StoreAdd | m.StoreCompareSet | m.StoreCheck | m.StoreDelete
+StoreAnswer: TypeAlias = m.StoreValue | m.StoreNumber | m.Done
 
 
 class Rendezvous:
@@ -21,9 +32,9 @@ class Rendezvous:
         self._values: dict[str, bytes] = {}
         self._changed = asyncio.Condition()
 
-    async def answer(self, message: Any) -> Any:
+    async def answer(self, request: StoreRequest) -> StoreAnswer:
         """Raises TimedOutError, StorageFullError, ProtocolError."""
-        match message:
+        match request:
             case m.StoreSet(key=key, data=data):
                 await self._put(key, data)
                 return m.Done()
@@ -38,7 +49,6 @@ class Rendezvous:
                 return m.StoreNumber(number=int(all(key in self._values for key in keys)))
             case m.StoreDelete(key=key):
                 return m.StoreNumber(number=int(self._values.pop(key, None) is not None))
-        raise ProtocolError(f"{type(message).__name__} is not for the store")
 
     async def _put(self, key: str, data: bytes) -> None:
         held = sum(len(name) + len(value) for name, value in self._values.items())
@@ -49,12 +59,12 @@ class Rendezvous:
             self._changed.notify_all()
 
     async def _wait(self, keys: Iterable[str], seconds: float) -> None:
-        def all_there() -> bool:
+        def all_set() -> bool:
             return all(key in self._values for key in keys)
 
         try:
-            async with asyncio.timeout(min(seconds, 3600.0)), self._changed:
-                await self._changed.wait_for(all_there)
+            async with asyncio.timeout(min(seconds, STORE_WAIT_SECONDS)), self._changed:
+                await self._changed.wait_for(all_set)
         except TimeoutError as error:
             missing = sorted(key for key in keys if key not in self._values)
             raise TimedOutError(f"nobody set {', '.join(missing)[:200]} within {seconds:g} s") from error
@@ -63,7 +73,7 @@ class Rendezvous:
         try:
             number = int(self._values.get(key, b"0")) + amount
         except ValueError as error:
-            raise ProtocolError(f"{key!r:.60} is no number") from error
+            raise ProtocolError(f"{key!r:.60} is not a number") from error
         await self._put(key, str(number).encode())
         return number
 
@@ -75,35 +85,56 @@ class Rendezvous:
         return expected if present is None else present
 
 
-def store_request(run: RunId, term: int, method: str, params: dict[str, Any]) -> Any:
-    """A trainer's call in words (JSON, bytes in base64) as a message. Raises ProtocolError."""
-    try:
-        data = {name: base64.b64decode(params[name]) for name in ("data", "expected", "desired") if name in params}
-        match method:
-            case "store.set":
-                return m.StoreSet(run=run, term=term, key=params["key"], data=data["data"])
-            case "store.get":
-                return m.StoreGet(run=run, term=term, keys=tuple(params["keys"]), seconds=float(params["seconds"]))
-            case "store.add":
-                return m.StoreAdd(run=run, term=term, key=params["key"], amount=int(params["amount"]))
-            case "store.compare_set":
-                return m.StoreCompareSet(
-                    run=run, term=term, key=params["key"], expected=data["expected"], desired=data["desired"]
-                )
-            case "store.check":
-                return m.StoreCheck(run=run, term=term, keys=tuple(params["keys"]))
-            case "store.delete":
-                return m.StoreDelete(run=run, term=term, key=params["key"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise ProtocolError(f"a trainer's {method} makes no sense") from error
-    raise ProtocolError(f"a trainer asked for {method!r:.60}")
+class Stores:
+    """The stores of the runs that this device leads: one a run, of its latest term."""
+
+    def __init__(self) -> None:
+        self._stores: dict[RunId, Rendezvous] = {}
+
+    def open(self, run: RunId) -> Rendezvous:
+        """An empty store for the run's next term."""
+        before = self._stores.get(run)
+        self._stores[run] = Rendezvous(run, before.term + 1 if before else 1)
+        return self._stores[run]
+
+    def close(self, run: RunId) -> None:
+        """Forget the run, and its terms."""
+        self._stores.pop(run, None)
+
+    async def answer(self, request: StoreRequest) -> StoreAnswer:
+        """Raises UnknownNameError (this device does not lead the run), NotAllowedError (an old term), and as
+        `Rendezvous.answer`."""
+        store = self._stores.get(request.run)
+        if store is None:
+            raise UnknownNameError(f"this device does not lead {request.run!r:.60}", "cellmindctl runs")
+        if request.term != store.term:
+            raise NotAllowedError(f"term {request.term} of {store.run} is over")
+        return await store.answer(request)
 
 
-def store_answer(message: Any) -> Any:
-    """The answer, for a trainer's line."""
-    match message:
-        case m.StoreValue(data=data):
-            return base64.b64encode(data).decode()
-        case m.StoreNumber(number=number):
-            return number
-    return None
+def store_request(run: RunId, term: int, call: StoreCall) -> StoreRequest:
+    """A trainer's call as the request that the leader's agent answers."""
+    match call:
+        case line.StoreSet():
+            return m.StoreSet(run=run, term=term, key=call.key, data=call.data)
+        case line.StoreGet():
+            return m.StoreGet(run=run, term=term, keys=call.keys, seconds=call.seconds)
+        case line.StoreAdd():
+            return m.StoreAdd(run=run, term=term, key=call.key, amount=call.amount)
+        case line.StoreCompareSet():
+            return m.StoreCompareSet(run=run, term=term, key=call.key, expected=call.expected, desired=call.desired)
+        case line.StoreCheck():
+            return m.StoreCheck(run=run, term=term, keys=call.keys)
+        case line.StoreDelete():
+            return m.StoreDelete(run=run, term=term, key=call.key)
+
+
+def store_answer(answer: StoreAnswer) -> line.StoreValue | line.StoreNumber | Done:
+    """The leader's answer, for the trainer's line."""
+    match answer:
+        case m.StoreValue():
+            return line.StoreValue(data=answer.data)
+        case m.StoreNumber():
+            return line.StoreNumber(number=answer.number)
+        case m.Done():
+            return Done()

@@ -9,7 +9,7 @@ import asyncio
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from cellmind_agent.network.link import Link
 from cellmind_agent.network.reception import Reception
@@ -18,11 +18,12 @@ from cellmind_agent.network.wire import Channel, Connection, Listener, new_conte
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.address import Address
 from cellmind_agent.protocol.ids import DeviceId, RunId
-from cellmind_agent.runs.member import network_order
 from cellmind_agent.runs.process import ChildProcess
 from cellmind_agent.runs.rendezvous import Rendezvous, store_answer, store_request
 from cellmind_agent.trust.identity import new_curve_keys
 from cellmind_agent.trust.permissions import Caller
+from model.line.declare import Call, Done
+from model.line.meeting import ExposePort, ForwarderOpened, OpenForwarder, StoreCall
 
 PORT = 7420
 RUN = RunId("run-0101-abcdef")
@@ -68,20 +69,21 @@ class Courier:
     async def serve_store(self, request: Any, caller: Caller) -> Any:
         return await self.rendezvous.answer(request)
 
-    async def serve_trainer(self, method: str, params: dict[str, Any]) -> Any:
-        if method == "tunnel.expose":
-            self.tunnels.expose(RUN, 1, params["port"])
-            return None
-        if method == "tunnel.forward":
-            limit = 1 << 16 if params["before"] is None else network_order(params["before"])
-            return await self.tunnels.forward(RUN, 1, DEVICES[params["rank"]], lambda port: network_order(port) < limit)
-        request = store_request(RUN, 1, method, params)
+    async def serve_trainer(self, call: Call[Any]) -> object:
+        match call:
+            case ExposePort():
+                self.tunnels.expose(RUN, 1, call.port)
+                return Done()
+            case OpenForwarder():
+                port = await self.tunnels.forward(RUN, 1, DEVICES[call.rank], call.ports)
+                return ForwarderOpened(port=port)
+        request = store_request(RUN, 1, cast(StoreCall, call))
         if self.rank == 0:
             return store_answer(await self.rendezvous.answer(request))
         assert self.control
         async for answer in self.control.stream(request):
             return store_answer(answer)
-        return None
+        return Done()
 
     async def run(self, words: list[str]) -> int:
         await self.listener.open(self.own, PORT)
@@ -97,11 +99,11 @@ class Courier:
         process = await asyncio.create_subprocess_exec(
             sys.executable, *words, stdin=pipe, stdout=pipe, stderr=pipe, limit=1 << 23, start_new_session=True
         )
-        child = ChildProcess("rank", process, self.serve_trainer, lambda name, fields: None)
+        child = ChildProcess("rank", process, self.serve_trainer, lambda event: None)
         ended = await child.ended()
         await asyncio.sleep(0.5)
         if process.returncode:
-            print(ended, file=sys.stderr)
+            print(ended.message, file=sys.stderr)
         await self.tunnels.close()
         return process.returncode or 0
 

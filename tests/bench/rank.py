@@ -14,8 +14,8 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
+from model.agent_link import AgentLink
 from model.groups import join
-from model.link import AgentLink
 
 SMALL_REPEATS = 200
 
@@ -29,7 +29,7 @@ def main() -> int:
         limit = datetime.timedelta(seconds=120)
         dist.init_process_group("gloo", init_method=f"tcp://{address}", rank=int(rank), world_size=2, timeout=limit)
     else:
-        join(backend, int(rank), 2, link, torch.device("cpu"), 120.0)  # type: ignore[arg-type]
+        join(backend, int(rank), 2, link, torch.device("cpu"), 120.0)
     tensor = torch.ones(int(count))
     seconds = []
     for _ in range(int(repeats) + 1):

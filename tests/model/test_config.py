@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.config import Config, ConfigError, parse_config, strip_comments, to_json
+from model.config import Config, parse_config, strip_comments, to_json
+from model.errors import ConfigError
 
 GUIDE = """
 {

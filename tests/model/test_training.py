@@ -17,14 +17,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model import checkpoint as checkpoint_module
-from model.checkpoint import CheckpointError, load_weights, read_state, state_hash
+from model.checkpoint import load_weights, read_state, state_hash
 from model.config import Config, DatasetConfig, ModelConfig, TrainingConfig
 from model.data import PackedData
+from model.errors import CheckpointError, DivergedError, failure_of
 from model.gpt import GPT, IGNORED
 from model.groups import Group, loopback_gloo, register
+from model.line.declare import Event
+from model.line.training import Span, StepsProgressed
 from model.metrics import Metrics
 from model.optim import learning_rate, make_optimizer
-from model.trainer import Span, Trainer, choose_threads
+from model.trainer import Trainer, choose_threads
 from tests.tokenizer.test_shards import ENCODER, TEXTS, shards_of
 
 CPU = torch.device("cpu")
@@ -62,13 +65,14 @@ def test_loss_falls_and_figures_are_written(tmp_path: Path) -> None:
     assert list((tmp_path / "tensorboard").glob("events.out.tfevents.*"))
 
 
-def test_also_a_short_round_says_how_fast_it_was(tmp_path: Path) -> None:
-    told: list[dict[str, Any]] = []
-    trainer = make_trainer(tmp_path, tell=lambda event, **fields: told.append({"event": event, **fields}))
+def test_a_short_round_reports_its_speed_too(tmp_path: Path) -> None:
+    events: list[Event] = []
+    trainer = make_trainer(tmp_path, report=events.append)
     trainer.train_round(0, steps(0, 3), evaluate=False)
-    assert told[-1]["event"] == "progress"
-    assert told[-1]["step"] == 3
-    assert told[-1]["compute_tokens_per_second"] > 0
+    progress = events[-1]
+    assert isinstance(progress, StepsProgressed)
+    assert progress.step == 3
+    assert progress.compute_tokens_per_second > 0
 
 
 def test_a_resumed_run_goes_on_to_the_bit(tmp_path: Path) -> None:
@@ -231,8 +235,10 @@ def test_a_loss_that_explodes_is_named(tmp_path: Path) -> None:
     trainer = make_trainer(tmp_path)
     with torch.no_grad():
         trainer.model.norm.weight.fill_(float("inf"))
-    with pytest.raises(RuntimeError, match=r"lower training\.lr"):
+    with pytest.raises(DivergedError, match="the loss became") as diverged:
         trainer.train_round(0, steps(0, 1), evaluate=False)
+    assert failure_of(diverged.value).code == "diverged"
+    assert "lower training.lr" in failure_of(diverged.value).message
 
 
 def test_the_learning_rate_warms_up_and_comes_down() -> None:

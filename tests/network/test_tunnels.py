@@ -123,7 +123,7 @@ async def exposed(device: Device, serve: Callable[..., Awaitable[None]]) -> asyn
 
 
 async def through(one: Device) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    port = await one.tunnels.forward(RUN, 1, TWO, lambda port: True)
+    port = await one.tunnels.forward(RUN, 1, TWO)
     return await asyncio.open_connection("127.0.0.1", port)
 
 
@@ -161,7 +161,7 @@ def test_a_reader_that_does_not_read_holds_up_its_own_stream_alone_and_fills_no_
 
         async with two_devices() as (one, two), await exposed(two, never):
             loop = asyncio.get_running_loop()
-            port = await one.tunnels.forward(RUN, 1, TWO, lambda port: True)
+            port = await one.tunnels.forward(RUN, 1, TWO)
             with socket.create_connection(("127.0.0.1", port)) as line:
                 line.setblocking(False)
                 before, taken, block = psutil.Process().memory_info().rss, 0, bytes(1 << 20)
@@ -302,9 +302,9 @@ def test_tunnels_are_for_members_of_the_run_only() -> None:
     async def play() -> None:
         async with two_devices() as (one, two), await exposed(two, echo):
             with pytest.raises(NotAllowedError):
-                await one.tunnels.forward(RUN, 1, OUTSIDER, lambda port: True)
+                await one.tunnels.forward(RUN, 1, OUTSIDER)
             with pytest.raises(UnknownNameError):
-                await one.tunnels.forward(RUN, 2, TWO, lambda port: True)
+                await one.tunnels.forward(RUN, 2, TWO)
             two.other = OUTSIDER
             for request in (m.OpenTunnel(run=RUN, term=1), m.OpenTunnel(run=RUN, term=1, number=9)):
                 link = await one.dial()
@@ -314,11 +314,14 @@ def test_tunnels_are_for_members_of_the_run_only() -> None:
     asyncio.run(play())
 
 
-def test_a_forwarder_gets_a_port_that_is_wanted() -> None:
+def test_a_forwarder_takes_the_first_free_port_of_those_named() -> None:
     async def play() -> None:
         async with two_devices() as (one, _):
-            assert await one.tunnels.forward(RUN, 1, TWO, lambda port: port % 256 == 3) % 256 == 3
-            with pytest.raises(CellmindError, match="no loopback port"):
-                await one.tunnels.forward(RUN, 1, TWO, lambda port: False)
+            with socket.create_server(("127.0.0.1", 0)) as other, socket.create_server(("127.0.0.1", 0)) as closing:
+                taken, free = other.getsockname()[1], closing.getsockname()[1]
+                closing.close()
+                assert await one.tunnels.forward(RUN, 1, TWO, [taken, free]) == free
+                with pytest.raises(CellmindError, match="no loopback port"):
+                    await one.tunnels.forward(RUN, 1, TWO, [taken])
 
     asyncio.run(play())

@@ -18,11 +18,11 @@ def test_who_comes_late_sees_everything_but_old_progress(tmp_path: Path) -> None
     async def play() -> list[Any]:
         audience = Audience(RUN, Journal(tmp_path))
         for event in (STARTED, PROGRESSED, replace(PROGRESSED, step=2), COMMITTED):
-            audience.tell(event)
+            audience.publish(event)
         watching = asyncio.create_task(collect(audience))
         await asyncio.sleep(0)
-        audience.tell(FAILED)
-        audience.tell(FINISHED)
+        audience.publish(FAILED)
+        audience.publish(FINISHED)
         assert audience.is_over
         assert await collect(audience) == await watching
         return await watching

@@ -1,8 +1,10 @@
-"""Children: a line both ways, an end in every case, never an orphan."""
+"""Children: calls both ways, an end in every case, never an orphan."""
 
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -10,53 +12,44 @@ from typing import Any
 import psutil
 import pytest
 
-from cellmind_agent.protocol.errors import JobFailedError, TimedOutError
+from cellmind_agent.protocol.errors import CellmindError, JobFailedError, TimedOutError
 from cellmind_agent.runs import process as process_module
-from cellmind_agent.runs.process import ChildProcess, start_child
+from cellmind_agent.runs.process import ChildFailedError, ChildProcess, start_child
+from model.line.declare import Call, Event
+from tests.runs.child_for_test import (
+    AnswerWrongly,
+    AskBack,
+    Echo,
+    Echoed,
+    Exit,
+    Freeze,
+    Refuse,
+    RefuseAndExit,
+    WordHeard,
+    WriteNonsense,
+)
 
-PROGRAM = """
-import os, signal, sys, time
-from model.link import AgentLink
-
-link = AgentLink()
-for number, method, params in link.calls():
-    if method == "echo":
-        print("a library that prints to stdout")
-        link.tell("heard", **params)
-        link.answer(number, params)
-    elif method == "ask":
-        link.answer(number, link.ask("question", params, 5))
-    elif method == "fail":
-        link.refuse(number, "no such thing")
-    elif method == "die":
-        print("last words", file=sys.stderr, flush=True)
-        os._exit(3)
-    elif method == "deaf":
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        os.kill(os.getpid(), signal.SIGSTOP)
-    elif method == "nonsense":
-        os.write(link._out.fileno(), b"this is not JSON\\n")
-"""
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "child_for_test.py").write_text(PROGRAM)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    monkeypatch.setattr(process_module, "PROGRAMS", {"test": "child_for_test"})
-    return tmp_path
+def program(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setattr(process_module, "PROGRAMS", {"test": "tests.runs.child_for_test"})
 
 
-def with_child(folder: Path, play: Callable[[ChildProcess, list[Any]], Awaitable[None]]) -> None:
+def with_child(folder: Path, play: Callable[[ChildProcess, list[Event]], Awaitable[None]]) -> None:
     async def run() -> None:
-        heard: list[Any] = []
+        events: list[Event] = []
 
-        async def serve(method: str, params: dict[str, Any]) -> Any:
-            return [method, params]
+        async def serve(call: Call[Any]) -> object:
+            if isinstance(call, Echo) and call.word != "refuse":
+                return Echoed(word=f"agent: {call.word}")
+            raise CellmindError("not that")
 
-        child = await start_child("test", folder, serve, lambda name, fields: heard.append((name, fields)))
+        child = await start_child("test", folder, serve, events.append)
         try:
-            await play(child, heard)
+            await play(child, events)
         finally:
             await child.stop()
             assert not psutil.pid_exists(child.pid)
@@ -64,72 +57,96 @@ def with_child(folder: Path, play: Callable[[ChildProcess, list[Any]], Awaitable
     asyncio.run(run())
 
 
-def test_calls_events_and_stray_prints_do_not_mix(program: Path) -> None:
-    async def play(child: ChildProcess, heard: list[Any]) -> None:
-        assert await child.call("echo", {"word": "안녕"}, 20) == {"word": "안녕"}
-        assert heard == [("heard", {"word": "안녕"})]
+def test_calls_events_and_stray_prints_do_not_mix(program: None, tmp_path: Path) -> None:
+    async def play(child: ChildProcess, events: list[Event]) -> None:
+        assert await child.call(Echo(word="안녕"), 20) == Echoed(word="안녕")
+        assert events == [WordHeard(word="안녕")]
 
-    with_child(program, play)
-
-
-def test_a_child_may_ask_while_it_is_asked(program: Path) -> None:
-    async def play(child: ChildProcess, heard: list[Any]) -> None:
-        assert await child.call("ask", {"n": 1}, 20) == ["question", {"n": 1}]
-
-    with_child(program, play)
+    with_child(tmp_path, play)
 
 
-def test_a_refusal_is_an_error_and_the_child_goes_on(program: Path) -> None:
-    async def play(child: ChildProcess, heard: list[Any]) -> None:
-        with pytest.raises(JobFailedError, match="no such thing"):
-            await child.call("fail", {}, 20)
-        await child.call("echo", {}, 20)
+def test_a_child_may_call_while_it_serves_a_call(program: None, tmp_path: Path) -> None:
+    async def play(child: ChildProcess, events: list[Event]) -> None:
+        assert await child.call(AskBack(word="1"), 20) == Echoed(word="agent: 1")
 
-    with_child(program, play)
+    with_child(tmp_path, play)
 
 
-def test_a_death_fails_the_call_at_once_with_its_last_words(program: Path) -> None:
-    async def play(child: ChildProcess, heard: list[Any]) -> None:
-        with pytest.raises(JobFailedError, match="ended with code 3: last words"):
-            await child.call("die", {}, 20)
+def test_a_refusal_by_the_agent_reaches_the_child(program: None, tmp_path: Path) -> None:
+    async def play(child: ChildProcess, events: list[Event]) -> None:
+        with pytest.raises(ChildFailedError, match=r"ended with code 1: .*not that"):
+            await child.call(AskBack(word="refuse"), 20)
+
+    with_child(tmp_path, play)
+
+
+def test_a_refusal_has_a_code_and_the_child_goes_on(program: None, tmp_path: Path) -> None:
+    async def play(child: ChildProcess, events: list[Event]) -> None:
+        with pytest.raises(ChildFailedError, match="no such thing") as refused:
+            await child.call(Refuse(), 20)
+        assert refused.value.failure.code == "bad_data"
+        await child.call(Echo(word="still here"), 20)
+
+    with_child(tmp_path, play)
+
+
+def test_the_end_keeps_the_code_of_the_refusal_before_it(program: None, tmp_path: Path) -> None:
+    async def play(child: ChildProcess, events: list[Event]) -> None:
+        with pytest.raises(ChildFailedError):
+            await child.call(RefuseAndExit(), 20)
+        assert (await child.ended()).code == "peer_lost"
+
+    with_child(tmp_path, play)
+
+
+def test_an_exit_fails_the_call_at_once_with_the_last_output(program: None, tmp_path: Path) -> None:
+    async def play(child: ChildProcess, events: list[Event]) -> None:
+        with pytest.raises(ChildFailedError, match="ended with code 3: last output") as failed:
+            await child.call(Exit(), 20)
+        assert failed.value.failure.code == "failed"
         with pytest.raises(JobFailedError):
-            await child.call("echo", {}, 20)
+            await child.call(Echo(word=""), 20)
 
-    with_child(program, play)
+    with_child(tmp_path, play)
 
 
-def test_nonsense_on_the_line_ends_the_child(program: Path) -> None:
-    async def play(child: ChildProcess, heard: list[Any]) -> None:
-        with pytest.raises(JobFailedError, match="signal 9"):
-            await child.call("nonsense", {}, 20)
+def test_nonsense_on_the_line_ends_the_child(program: None, tmp_path: Path) -> None:
+    async def play(child: ChildProcess, events: list[Event]) -> None:
+        with pytest.raises(ChildFailedError, match="signal 9"):
+            await child.call(WriteNonsense(), 20)
 
-    with_child(program, play)
+    with_child(tmp_path, play)
+
+
+def test_an_answer_of_another_type_is_a_failure(program: None, tmp_path: Path) -> None:
+    async def play(child: ChildProcess, events: list[Event]) -> None:
+        with pytest.raises(ChildFailedError, match="answered AnswerWrongly with Echoed"):
+            await child.call(AnswerWrongly(), 20)
+
+    with_child(tmp_path, play)
 
 
 def test_a_child_that_answers_nothing_times_out_and_can_still_be_stopped(
-    program: Path, monkeypatch: pytest.MonkeyPatch
+    program: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(process_module, "STOP_ASK_SECONDS", 0.2)
     monkeypatch.setattr(process_module, "STOP_TERMINATE_SECONDS", 0.2)
 
-    async def play(child: ChildProcess, heard: list[Any]) -> None:
+    async def play(child: ChildProcess, events: list[Event]) -> None:
         with pytest.raises(TimedOutError):
-            await child.call("deaf", {}, 2)
+            await child.call(Freeze(), 2)
         await child.stop()
-        assert "signal 9" in child.obituary()
+        assert "signal 9" in child.exit_summary()
 
-    with_child(program, play)
+    with_child(tmp_path, play)
 
 
-def test_a_killed_parent_leaves_no_orphan(program: Path) -> None:
+def test_a_killed_parent_leaves_no_orphan(tmp_path: Path) -> None:
     """The parent here is a process of its own that starts a child and is killed."""
-    import subprocess
-    import sys
-
     parent = subprocess.Popen(
-        [sys.executable, "-m", "tests.runs.parent", str(program)],
+        [sys.executable, "-m", "tests.runs.parent", str(tmp_path)],
         stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": f"{program}{os.pathsep}{os.getcwd()}"},
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     assert parent.stdout
     child = psutil.Process(int(parent.stdout.readline()))
@@ -142,6 +159,6 @@ def test_a_killed_parent_leaves_no_orphan(program: Path) -> None:
 def test_only_programs_of_the_allow_list_are_started(tmp_path: Path) -> None:
     async def play() -> None:
         with pytest.raises(KeyError):
-            await start_child("os", tmp_path, None, None)  # type: ignore[arg-type]
+            await start_child("os", tmp_path, process_module.serve_nothing, lambda event: None)
 
     asyncio.run(play())

@@ -1,14 +1,21 @@
-"""The process group's store, and a trainer's words for it."""
+"""The process group's store, and a trainer's calls to it."""
 
 import asyncio
-import base64
 
 import pytest
 
 from cellmind_agent.protocol import messages as m
-from cellmind_agent.protocol.errors import ProtocolError, StorageFullError, TimedOutError
+from cellmind_agent.protocol.errors import (
+    NotAllowedError,
+    ProtocolError,
+    StorageFullError,
+    TimedOutError,
+    UnknownNameError,
+)
 from cellmind_agent.protocol.ids import RunId
-from cellmind_agent.runs.rendezvous import Rendezvous, store_answer, store_request
+from cellmind_agent.runs.rendezvous import Rendezvous, Stores, store_answer, store_request
+from model.line import meeting
+from model.line.declare import Done
 
 RUN = RunId("run-1")
 NAME = {"run": RUN, "term": 1}
@@ -68,12 +75,35 @@ def test_adding_to_what_is_no_number_is_refused() -> None:
         asyncio.run(play())
 
 
-def test_a_trainers_words_become_messages_and_back() -> None:
-    data = base64.b64encode(b"\0\xff").decode()
-    assert store_request(RUN, 1, "store.set", {"key": "k", "data": data}) == m.StoreSet(**NAME, key="k", data=b"\0\xff")
-    assert store_answer(m.StoreValue(data=b"\0\xff")) == data
-    assert store_answer(m.StoreNumber(number=4)) == 4
-    assert store_answer(m.Done()) is None
-    for method, params in (("store.set", {"key": "k"}), ("os.system", {}), ("store.add", {"key": "k", "amount": "x"})):
-        with pytest.raises(ProtocolError):
-            store_request(RUN, 1, method, params)
+def test_a_trainers_calls_become_requests_and_back() -> None:
+    calls = [
+        (meeting.StoreSet(key="k", data=b"\0\xff"), m.StoreSet(**NAME, key="k", data=b"\0\xff")),
+        (meeting.StoreGet(keys=("a", "b"), seconds=2.0), m.StoreGet(**NAME, keys=("a", "b"), seconds=2.0)),
+        (meeting.StoreAdd(key="n", amount=2), m.StoreAdd(**NAME, key="n", amount=2)),
+        (
+            meeting.StoreCompareSet(key="k", expected=b"", desired=b"1"),
+            m.StoreCompareSet(**NAME, key="k", expected=b"", desired=b"1"),
+        ),
+        (meeting.StoreCheck(keys=("a",)), m.StoreCheck(**NAME, keys=("a",))),
+        (meeting.StoreDelete(key="k"), m.StoreDelete(**NAME, key="k")),
+    ]
+    for call, request in calls:
+        assert store_request(RUN, 1, call) == request
+    assert store_answer(m.StoreValue(data=b"\0\xff")) == meeting.StoreValue(data=b"\0\xff")
+    assert store_answer(m.StoreNumber(number=4)) == meeting.StoreNumber(number=4)
+    assert store_answer(m.Done()) == Done()
+
+
+def test_a_store_answers_only_its_latest_term() -> None:
+    async def play() -> None:
+        stores = Stores()
+        with pytest.raises(UnknownNameError):
+            await stores.answer(m.StoreCheck(**NAME, keys=()))
+        assert stores.open(RUN).term == 1
+        await stores.answer(m.StoreSet(**NAME, key="k", data=b"1"))
+        assert stores.open(RUN).term == 2
+        with pytest.raises(NotAllowedError, match="term 1 of run-1 is over"):
+            await stores.answer(m.StoreCheck(**NAME, keys=("k",)))
+        assert await stores.answer(m.StoreCheck(run=RUN, term=2, keys=("k",))) == m.StoreNumber(number=0)
+
+    asyncio.run(play())

@@ -1,0 +1,131 @@
+"""The figures of a run while it goes on: speeds, shares, tokens, losses. Turns them into the events that watchers see.
+
+Clocks come in as arguments, so the arithmetic is pure.
+"""
+
+from __future__ import annotations
+
+from cellmind_agent.planning.rounds import Commit, OpenRound, Pace
+from cellmind_agent.planning.shares import shares
+from cellmind_agent.protocol import messages as m
+
+
+class RunFigures:
+    """What the leader knows of its run. `now` is seconds on any one monotonic clock."""
+
+    def __init__(self, spec: m.RunSpec, total_steps: int, now: float) -> None:
+        self._spec, self._total_steps = spec, total_steps
+        self._progress: dict[int, m.MemberProgressed] = {}  # the latest, by rank
+        self._started_at = self._round_opened_at = now
+        start = spec.resume_from
+        self.step = start.step if start else 0
+        self._tokens = self._round_first_token = start.tokens if start else 0
+        self.val_loss: float | None = None
+        self.shares: tuple[int, ...] = ()
+        self._seconds_per_step: float | None = None
+        self._checkpoint_at: float | None = None
+
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether `resume` has something to go on from."""
+        return self._checkpoint_at is not None or self._spec.resume_from is not None
+
+    def pace(self, now: float) -> Pace:
+        """What the state machine of rounds needs to know of time."""
+        since = None if self._checkpoint_at is None else now - self._checkpoint_at
+        return Pace(seconds_per_step=self._seconds_per_step, seconds_since_checkpoint=since)
+
+    def open_round(self, action: OpenRound, now: float) -> m.RoundStarted:
+        """Decides the shares of the round by the speeds known so far."""
+        speeds = [self._speed(rank) for rank in range(len(self._spec.roster))]
+        self.shares = shares(speeds, self._spec.batch_samples)
+        self._round_opened_at, self._round_first_token, self.step = now, self._tokens, action.step
+        return m.RoundStarted(
+            run=self._spec.run,
+            round=action.round,
+            step=action.step,
+            num_steps=action.num_steps,
+            total_steps=self._total_steps,
+        )
+
+    def commit_round(self, action: Commit, now: float) -> m.RoundCommitted:
+        """The figures of the round that all members have trained."""
+        result, seconds = action.result, now - self._round_opened_at
+        if action.step > self.step:
+            self._seconds_per_step = seconds / (action.step - self.step)
+        if result.val_loss is not None:
+            self.val_loss = result.val_loss
+        self._tokens, self.step = result.tokens, action.step
+        return m.RoundCommitted(
+            run=self._spec.run,
+            round=action.round,
+            step=action.step,
+            total_steps=self._total_steps,
+            tokens=result.tokens,
+            loss=result.loss,
+            tokens_per_second=self._tokens_per_second(result.tokens, seconds),
+            members=self._members(result.tokens),
+            wire_bytes=self._wire_bytes(),
+            state_hash=result.state_hash,
+            val_loss=result.val_loss,
+            val_bits_per_byte=result.val_bits_per_byte,
+        )
+
+    def save_checkpoint(self, model: m.ModelView, now: float) -> m.CheckpointSaved:
+        self._checkpoint_at = now
+        names = tuple(member.name for member in self._spec.roster)
+        return m.CheckpointSaved(run=self._spec.run, step=model.step, state_hash=model.state_hash, members=names)
+
+    def note_progress(self, rank: int, progress: m.MemberProgressed) -> None:
+        self._progress[rank] = progress
+
+    def progressed(self, round_number: int, progress: m.MemberProgressed, now: float) -> m.Progressed:
+        """How the run stands in the middle of a round, by rank 0's progress."""
+        done, seconds = progress.step - self.step, now - self._round_opened_at
+        pace = seconds / done if done > 0 else self._seconds_per_step
+        return m.Progressed(
+            run=self._spec.run,
+            round=round_number,
+            step=progress.step,
+            total_steps=self._total_steps,
+            tokens=progress.tokens,
+            loss=progress.loss,
+            tokens_per_second=self._tokens_per_second(progress.tokens, seconds),
+            members=self._members(progress.tokens),
+            wire_bytes=self._wire_bytes(),
+            eta_seconds=(self._total_steps - progress.step) * pace if pace else None,
+        )
+
+    def finished(self, is_stopped: bool, now: float) -> m.RunFinished:
+        return m.RunFinished(
+            run=self._spec.run,
+            step=self.step,
+            tokens=self._tokens,
+            seconds=now - self._started_at,
+            stopped=is_stopped,
+            val_loss=self.val_loss,
+        )
+
+    def _speed(self, rank: int) -> float | None:
+        progress = self._progress.get(rank)
+        return progress.compute_tokens_per_second if progress else self._spec.roster[rank].tokens_per_second
+
+    def _tokens_per_second(self, tokens: int, seconds: float) -> float:
+        return (tokens - self._round_first_token) / seconds if seconds > 0 else 0.0
+
+    def _members(self, tokens: int) -> tuple[m.MemberProgress, ...]:
+        """Each member's part of the round, when the run as a whole has seen `tokens`."""
+        total = sum(self.shares) or 1
+        return tuple(
+            m.MemberProgress(
+                name=member.name,
+                tokens=(tokens - self._round_first_token) * self.shares[rank] // total,
+                tokens_per_second=self._progress[rank].compute_tokens_per_second if rank in self._progress else 0.0,
+                idle_fraction=self._progress[rank].idle_fraction if rank in self._progress else 0.0,
+                share=self.shares[rank],
+            )
+            for rank, member in enumerate(self._spec.roster)
+        )
+
+    def _wire_bytes(self) -> int:
+        return sum(progress.wire_bytes for progress in self._progress.values())

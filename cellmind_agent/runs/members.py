@@ -1,0 +1,63 @@
+"""The members of a run as its leader asks them: this device directly, the others over their links."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Protocol, TypeAlias
+
+from cellmind_agent.network.peers import Peers
+from cellmind_agent.protocol import messages as m
+from cellmind_agent.protocol.ids import DeviceId
+from cellmind_agent.protocol.limits import DISMISS_SECONDS, ROUND_PATIENCE_SECONDS
+from cellmind_agent.runs.member import RunMember
+from cellmind_agent.trust.permissions import Caller
+
+MemberEvent: TypeAlias = m.MemberReady | m.MemberProgressed | m.MemberFailed
+
+
+class Member(Protocol):
+    """One member of a run. Every method raises CellmindError when the member refuses or is lost."""
+
+    def prepare(self, request: m.PrepareMember) -> AsyncIterator[MemberEvent]: ...
+    async def train(self, request: m.TrainRound) -> m.RoundTrained: ...
+    async def commit(self, request: m.CommitRound) -> m.MemberCommitted: ...
+    async def dismiss(self, request: m.DismissMember) -> None: ...
+
+
+class OwnMember:
+    """The leader's own device."""
+
+    def __init__(self, device: DeviceId, member: RunMember) -> None:
+        self._member = member
+        self._caller = Caller(standing="member", curve_key=b"", device=device, host="")
+
+    def prepare(self, request: m.PrepareMember) -> AsyncIterator[MemberEvent]:
+        return self._member.prepare(request, self._caller)
+
+    async def train(self, request: m.TrainRound) -> m.RoundTrained:
+        return await self._member.train_round(request, self._caller)
+
+    async def commit(self, request: m.CommitRound) -> m.MemberCommitted:
+        return await self._member.commit_round(request, self._caller)
+
+    async def dismiss(self, request: m.DismissMember) -> None:
+        await self._member.dismiss(request, self._caller)
+
+
+class LinkedMember:
+    """A member on another device."""
+
+    def __init__(self, device: DeviceId, peers: Peers) -> None:
+        self._device, self._peers = device, peers
+
+    def prepare(self, request: m.PrepareMember) -> AsyncIterator[MemberEvent]:
+        return self._peers.link(self._device).stream(request)
+
+    async def train(self, request: m.TrainRound) -> m.RoundTrained:
+        return await self._peers.link(self._device).request(request, m.RoundTrained, ROUND_PATIENCE_SECONDS)
+
+    async def commit(self, request: m.CommitRound) -> m.MemberCommitted:
+        return await self._peers.link(self._device).request(request, m.MemberCommitted, ROUND_PATIENCE_SECONDS)
+
+    async def dismiss(self, request: m.DismissMember) -> None:
+        await self._peers.link(self._device).request(request, m.Done, DISMISS_SECONDS)

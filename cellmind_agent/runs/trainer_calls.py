@@ -1,0 +1,53 @@
+"""What a trainer may ask of this agent: the store, which the leader's agent holds, and ways to the other trainers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cellmind_agent.network.peers import Peers
+from cellmind_agent.network.tunnels import Tunnels
+from cellmind_agent.protocol import messages as m
+from cellmind_agent.protocol.errors import ProtocolError
+from cellmind_agent.protocol.ids import DeviceId
+from cellmind_agent.runs.participation import Participation
+from cellmind_agent.runs.rendezvous import StoreAnswer, StoreRequest, Stores, store_answer, store_request
+from model.line import meeting
+from model.line.declare import Call, Done
+
+
+class TrainerCalls:
+    """Serves the calls of this device's trainers."""
+
+    def __init__(self, device: DeviceId, peers: Peers, tunnels: Tunnels, stores: Stores) -> None:
+        self._device, self._peers, self._tunnels, self._stores = device, peers, tunnels, stores
+
+    async def serve(self, part: Participation, call: Call[Any]) -> object:
+        """The answer. Raises CellmindError: the leader refused, the link is lost, no port is free, an unknown call."""
+        run, term = part.spec.run, part.term
+        match call:
+            case meeting.ExposePort():
+                self._tunnels.expose(run, term, call.port)
+                return Done()
+            case meeting.OpenForwarder():
+                if not 0 <= call.rank < len(part.spec.roster):
+                    raise ProtocolError(f"the run has no rank {call.rank}")
+                device = part.spec.roster[call.rank].device
+                return meeting.ForwarderOpened(port=await self._tunnels.forward(run, term, device, call.ports))
+            case (
+                meeting.StoreSet()
+                | meeting.StoreGet()
+                | meeting.StoreAdd()
+                | meeting.StoreCompareSet()
+                | meeting.StoreCheck()
+                | meeting.StoreDelete()
+            ):
+                return store_answer(await self._ask_store(part, store_request(run, term, call)))
+        raise ProtocolError(f"a trainer may not ask for {type(call).__name__}")
+
+    async def _ask_store(self, part: Participation, request: StoreRequest) -> StoreAnswer:
+        if part.leader == self._device:
+            return await self._stores.answer(request)
+        async for answer in self._peers.link(part.leader).stream(request):
+            found: StoreAnswer = answer
+            return found
+        return m.Done()

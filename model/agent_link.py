@@ -1,0 +1,104 @@
+"""A child's end of the line to its agent: frames on standard input and output, calls and events both ways. No torch.
+
+Standard output belongs to the line alone: everything else that prints goes to standard error, and so to the agent's
+log. When standard input ends, the agent is gone and this process ends at once: no orphan trains on.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import queue
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any, Protocol, TextIO, TypeVar
+
+from model.line.codec import (
+    AnswerFrame,
+    CallFrame,
+    EventFrame,
+    Frame,
+    RefusalFrame,
+    StopFrame,
+    decode_frame,
+    encode_frame,
+)
+from model.line.declare import Call, Event, answer_type
+from model.line.failure import CallFailedError, Failure
+
+A = TypeVar("A")
+
+
+class Agent(Protocol):
+    """What a trainer may ask of its agent. `AgentLink` is one; a test may be another."""
+
+    def ask(self, call: Call[A], seconds: float) -> A: ...
+
+
+class AgentLink:
+    """Made once, before anything heavy is imported."""
+
+    def __init__(self) -> None:
+        self._out: TextIO = os.fdopen(os.dup(1), "w", encoding="utf-8")
+        os.dup2(2, 1)  # a library's print must not break the line
+        self._lock = threading.Lock()
+        self._numbers = itertools.count(1)
+        self._waiting: dict[int, queue.SimpleQueue[AnswerFrame | RefusalFrame]] = {}
+        self._calls: queue.SimpleQueue[CallFrame] = queue.SimpleQueue()
+        threading.Thread(target=self._read, name="agent link", daemon=True).start()
+
+    def calls(self) -> Iterator[tuple[int, Call[Any]]]:
+        """The agent's calls in the order in which they came, each with its number. Never ends."""
+        while True:
+            frame = self._calls.get()
+            yield frame.number, frame.call
+
+    def answer(self, number: int, answer: object) -> None:
+        self._write(AnswerFrame(number=number, answer=answer))
+
+    def refuse(self, number: int, failure: Failure) -> None:
+        self._write(RefusalFrame(number=number, failure=failure))
+
+    def report(self, event: Event) -> None:
+        self._write(EventFrame(event=event))
+
+    def ask(self, call: Call[A], seconds: float) -> A:
+        """The agent's answer, from any thread. Raises CallFailedError, TimeoutError."""
+        number = next(self._numbers)
+        waiting: queue.SimpleQueue[AnswerFrame | RefusalFrame] = queue.SimpleQueue()
+        self._waiting[number] = waiting
+        try:
+            self._write(CallFrame(number=number, call=call))
+            frame = waiting.get(timeout=seconds)
+        except queue.Empty as error:
+            raise TimeoutError(f"no answer to {type(call).__name__} within {seconds:g} s") from error
+        finally:
+            self._waiting.pop(number, None)
+        if isinstance(frame, RefusalFrame):
+            raise CallFailedError(frame.failure)
+        if not isinstance(frame.answer, answer_type(call)):
+            raise TypeError(f"{type(call).__name__} was answered with {type(frame.answer).__name__}")
+        return frame.answer
+
+    def _write(self, frame: Frame) -> None:
+        line = encode_frame(frame)
+        with self._lock:
+            try:
+                self._out.write(line + "\n")
+                self._out.flush()
+            except BrokenPipeError:
+                os._exit(0)
+
+    def _read(self) -> None:
+        for line in sys.stdin:
+            match decode_frame(line):
+                case CallFrame() as frame:
+                    self._calls.put(frame)
+                case AnswerFrame(number=number) | RefusalFrame(number=number) as frame:
+                    waiting = self._waiting.get(number)
+                    if waiting:
+                        waiting.put(frame)
+                case StopFrame():
+                    break
+        os._exit(0)

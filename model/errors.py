@@ -1,0 +1,88 @@
+"""Everything that can go wrong in a child, as one tree, and its form on the line to the agent. No torch.
+
+ModelError
+├── ConfigError        the configuration is impossible
+├── CheckpointError    a checkpoint cannot be read, or does not fit
+├── DivergedError      the loss is no longer a number
+└── PeerLostError      another member of the process group is gone
+
+Codes follow from where an error was raised and from its type, never from the words of a library.
+"""
+
+from __future__ import annotations
+
+import errno
+import sys
+from typing import ClassVar
+
+from model.line.failure import CallFailedError, Failure, FailureCode
+from tokenizer.errors import TextError
+
+_MAX_MESSAGE_CHARACTERS = 400
+
+
+class ModelError(Exception):
+    """`message` says what happened, `hint` what to do next."""
+
+    code: ClassVar[FailureCode] = "failed"
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message, self.hint = message, hint
+
+
+class ConfigError(ModelError):
+    """The configuration is impossible: an unknown key, a wrong type, a value out of range."""
+
+    code = "bad_data"
+
+
+class CheckpointError(ModelError):
+    """A checkpoint cannot be read, or does not fit the model."""
+
+    code = "bad_data"
+
+
+class DivergedError(ModelError):
+    """The loss is no longer a number."""
+
+    code = "diverged"
+
+
+class PeerLostError(ModelError):
+    """Communication in the process group failed: another member is gone, or out of step."""
+
+    code = "peer_lost"
+
+
+def failure_of(error: Exception) -> Failure:
+    """The failure that stands for `error` on the line: its code, and one line of text for people."""
+    return Failure(code=_code(error), message=_message(error))
+
+
+def _code(error: Exception) -> FailureCode:
+    match error:
+        case ModelError():
+            return error.code
+        case TextError():
+            return "bad_data"
+        case CallFailedError():
+            return error.failure.code
+        case OSError() if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return "disk_full"
+        case MemoryError():
+            return "out_of_memory"
+    torch = sys.modules.get("torch")  # if it was never imported, its errors were never raised
+    if torch is not None and isinstance(error, torch.OutOfMemoryError):
+        return "out_of_memory"
+    return "failed"
+
+
+def _message(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    message = error.message if isinstance(error, ModelError | TextError) else str(error)
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    first = (lines[0] if lines else type(error).__name__)[:_MAX_MESSAGE_CHARACTERS]
+    hint = error.hint if isinstance(error, ModelError | TextError) else ""
+    return f"{first} ({hint})" if hint else first

@@ -1,0 +1,32 @@
+"""Why a call failed, as a code that programs compare and a message that people read."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from model.line.declare import line_value
+
+FailureCode = Literal[
+    "peer_lost",  # another member of the run went away: the cause is there, not here
+    "bad_data",  # the configuration, the text or the checkpoint cannot be used
+    "out_of_memory",
+    "disk_full",
+    "diverged",  # the loss is no longer a number
+    "failed",  # anything else
+]
+
+
+@line_value
+class Failure:
+    """The refusal of a call."""
+
+    code: FailureCode
+    message: str
+
+
+class CallFailedError(Exception):
+    """The other end of the line refused a call."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure

@@ -1,0 +1,87 @@
+"""Between an agent and its trainer: the agent calls, the trainer reports progress."""
+
+from __future__ import annotations
+
+from model.line.checkpoint import CheckpointPaths
+from model.line.declare import Call, Event, line_message, line_value
+
+
+@line_value
+class Span:
+    """This member's samples of one step: positions [start, stop) of the epoch's order."""
+
+    epoch: int
+    start: int
+    stop: int
+
+
+@line_message
+class TrainerReady:
+    """The trainer has joined the process group and holds the state to start from."""
+
+    device_kind: str
+
+
+@line_message
+class PrepareTrainer(Call[TrainerReady]):
+    """Load configuration and data, join the process group, take the state to start from. Paths are of this device."""
+
+    run: str
+    rank: int
+    size: int
+    near: tuple[int, ...]  # ranks on the same loopback: no agent carries bytes to them
+    total_steps: int
+    backend: str
+    config: str
+    tokenizer: str
+    manifest: str
+    shards: tuple[str, ...]
+    folder: str  # where metrics and checkpoints are written
+    rendezvous_seconds: float
+    resume_from: CheckpointPaths | None = None
+
+
+@line_message
+class StepsTrained:
+    """The state after a round; losses in nats a token."""
+
+    state_hash: str
+    tokens: int
+    loss: float | None = None
+    val_loss: float | None = None
+    val_bits_per_byte: float | None = None
+
+
+@line_message
+class TrainSteps(Call[StepsTrained]):
+    """Take one step for each span, then make the weights equal on all members."""
+
+    first_step: int
+    spans: tuple[Span, ...]
+    evaluate: bool
+
+
+@line_message
+class CheckpointWritten:
+    """`name` is the checkpoint's folder inside the run's folder of checkpoints."""
+
+    name: str
+    state_hash: str
+
+
+@line_message
+class WriteCheckpoint(Call[CheckpointWritten]):
+    step: int
+    tokens: int
+    val_loss: float | None = None
+
+
+@line_message
+class StepsProgressed(Event):
+    """The last step's loss (nats a token), tokens of the whole run, and this member's own speed."""
+
+    step: int
+    loss: float
+    tokens: int
+    compute_tokens_per_second: float
+    idle_fraction: float
