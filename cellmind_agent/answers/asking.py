@@ -1,7 +1,7 @@
-"""Where a prompt goes: to the fastest online device that holds the model, and on to the next if that one dies.
+"""Which device answers a prompt: the fastest online one that holds the model, and the next one if that one dies.
 
-The next holder gets the prompt and what has been said so far, and goes on from there: sampling draws its randomness
-from the seed and the position alone, so nothing else needs to be handed over.
+The next holder receives the prompt and the answer so far, and continues it: sampling draws its randomness from the
+seed and the position alone, so nothing else needs to be handed over.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import AsyncIterator, Callable
+from typing import TypeAlias
 
 from cellmind_agent.answers.serving import Serving, missing_everywhere, newest
 from cellmind_agent.network.peers import Peers
@@ -25,15 +26,16 @@ from cellmind_agent.protocol.errors import (
     UnreachableError,
 )
 from cellmind_agent.protocol.ids import DeviceId
+from cellmind_agent.protocol.limits import LIST_MODELS_SECONDS
 from cellmind_agent.trust.permissions import Caller
 
 _log = logging.getLogger(__name__)
-_LIST_SECONDS = 3.0
 _Holders = list[tuple[DeviceId, list[m.ModelView]]]
+AnswerEvent: TypeAlias = m.AnswerStarted | m.AnswerPiece | m.AnswerEnded
 
 
 class Asking:
-    """The asking side, on the device whose person asks."""
+    """The asking side, on the device of the person who asks."""
 
     def __init__(
         self, device: DeviceId, peers: Peers, serving: Serving, own_vitals: Callable[[], m.Vitals | None]
@@ -44,9 +46,7 @@ class Asking:
     def handlers(self) -> dict[type, Handler]:
         return {m.Ask: self._ask}
 
-    async def _ask(
-        self, request: m.Ask, caller: Caller
-    ) -> AsyncIterator[m.AnswerStarted | m.AnswerPiece | m.AnswerEnded]:
+    async def _ask(self, request: m.Ask, caller: Caller) -> AsyncIterator[AnswerEvent]:
         holders = await self._holders()
         model = newest([model for _, models in holders for model in models], request.model)
         able = [device for device, models in holders if any(held.state_hash == model.state_hash for held in models)]
@@ -57,12 +57,12 @@ class Asking:
                 )
             able = [request.device]
         seed = secrets.randbits(31) if request.seed is None else request.seed
-        said, num_tokens = "", 0
-        for device in sorted(able, key=self._standing):
+        so_far, num_tokens = "", 0
+        for device in sorted(able, key=self._preference):
             answer = m.Answer(
                 model=model,
                 prompt=request.prompt,
-                so_far=said,
+                so_far=so_far,
                 max_tokens=request.max_tokens - num_tokens,
                 temperature=request.temperature,
                 top_k=request.top_k,
@@ -73,16 +73,14 @@ class Asking:
             try:
                 async for event in self._stream(device, answer):
                     if isinstance(event, m.AnswerPiece):
-                        said, num_tokens = said + event.text, before + event.num_tokens
+                        so_far, num_tokens = so_far + event.text, before + event.num_tokens
                     yield event
                 return
             except (LinkLostError, UnreachableError, JobFailedError, TimedOutError, NotAllowedError) as error:
                 _log.warning("%s did not answer to the end: %s", self._peers.name(device), error)
         raise missing_everywhere(model.model)
 
-    async def _stream(
-        self, device: DeviceId, answer: m.Answer
-    ) -> AsyncIterator[m.AnswerStarted | m.AnswerPiece | m.AnswerEnded]:
+    async def _stream(self, device: DeviceId, answer: m.Answer) -> AsyncIterator[AnswerEvent]:
         if device == self._device:
             async for event in self._serving.answer(answer, self._myself):
                 yield event
@@ -99,7 +97,7 @@ class Asking:
                 if not waiting.done():
                     waiting.cancel()
                     await asyncio.gather(waiting, return_exceptions=True)
-            piece: m.AnswerStarted | m.AnswerPiece | m.AnswerEnded | None = waiting.result()
+            piece: AnswerEvent | None = waiting.result()
             if piece is None:
                 return
             yield piece
@@ -107,10 +105,11 @@ class Asking:
     async def _holders(self) -> _Holders:
         """Every online device, this one first, with the models that it holds."""
         online = self._peers.online()
-        calls = [self._peers.link(device).request(m.ListModels(), m.ModelList, _LIST_SECONDS) for device in online]
+        calls = [
+            self._peers.link(device).request(m.ListModels(), m.ModelList, LIST_MODELS_SECONDS) for device in online
+        ]
         answers = await asyncio.gather(*calls, return_exceptions=True)
-        mine = await self._serving.handlers()[m.ListModels](m.ListModels(), self._myself)
-        found: _Holders = [(self._device, list(mine.models))]
+        found: _Holders = [(self._device, self._serving.held_models())]
         for device, answer in zip(online, answers, strict=True):
             if isinstance(answer, m.ModelList):
                 found.append((device, list(answer.models)))
@@ -118,7 +117,7 @@ class Asking:
                 _log.error("listing the models of %s: %r", self._peers.name(device), answer)
         return found
 
-    def _standing(self, device: DeviceId) -> tuple[bool, bool, float, bool]:
+    def _preference(self, device: DeviceId) -> tuple[bool, bool, float, bool]:
         """Smaller is better: not busy training, an accelerator, measured speed, and here rather than elsewhere."""
         vitals = next((view.vitals for view in self._peers.views() if view.id == device), None)
         if device == self._device:

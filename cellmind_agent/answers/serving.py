@@ -125,13 +125,16 @@ class Serving:
 
     # -- models ----------------------------------------------------------------------------------------------------
 
-    async def _list(self, request: m.ListModels, caller: Caller) -> m.ModelList:
-        whole = [
+    def held_models(self) -> list[m.ModelView]:
+        """Every checkpoint of which this device holds all files, oldest first."""
+        return [
             model
             for model in self._journal.models()
             if all(self._store.has(ref) for ref in (model.tokenizer, *model.files.values()))
         ]
-        return m.ModelList(models=tuple(whole))
+
+    async def _list(self, request: m.ListModels, caller: Caller) -> m.ModelList:
+        return m.ModelList(models=tuple(self.held_models()))
 
     async def _keep(self, request: m.KeepModel, caller: Caller) -> m.Done:
         model = request.model
@@ -147,7 +150,7 @@ class Serving:
 
 
 def newest(models: list[m.ModelView], wanted: RunId | None) -> m.ModelView:
-    """The newest checkpoint, of the wanted model if one is wanted. Raises UnknownNameError."""
+    """The newest checkpoint, of the model whose name begins with `wanted` if given. Raises UnknownNameError."""
     fitting = [model for model in models if wanted is None or model.model.startswith(wanted)]
     if not fitting:
         what = f"no model is called {wanted!r:.60}" if wanted else "there is no model yet"

@@ -71,6 +71,7 @@ LEADER_CLOSE_SECONDS: Final = 5.0  # an agent that shuts down gives its runs so 
 STOP_ASK_SECONDS: Final = 3.0  # ask, then terminate, then kill
 STOP_TERMINATE_SECONDS: Final = 2.0
 EXIT_OUTPUT_SECONDS: Final = 2.0  # a child has ended: how long its pipes may still hold output
+LIST_MODELS_SECONDS: Final = 3.0  # a device that does not list its models in time is not asked to answer
 SERVE_IDLE_SECONDS: Final = 600.0  # a warm answering process is let go after it
 INTERFACE_POLL_SECONDS: Final = 10.0
 

@@ -1,4 +1,4 @@
-"""A prompt goes to the best holder, and on to the next if that one dies in the middle."""
+"""The best holder answers a prompt; if it dies in the middle, the next one continues the answer."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -62,11 +62,8 @@ class FakePeers:
 
 
 class FakeServing:
-    def handlers(self) -> dict[type, Any]:
-        async def none(request: m.ListModels, caller: Caller) -> m.ModelList:
-            return m.ModelList(models=())
-
-        return {m.ListModels: none}
+    def held_models(self) -> list[m.ModelView]:
+        return []
 
 
 def ask(links: dict[DeviceId, tuple[FakeLink, float]], request: m.Ask) -> list[Any]:
@@ -77,27 +74,27 @@ def ask(links: dict[DeviceId, tuple[FakeLink, float]], request: m.Ask) -> list[A
     return asyncio.run(play())
 
 
-def said(events: list[Any]) -> str:
+def text_of(events: list[Any]) -> str:
     return "".join(event.text for event in events if isinstance(event, m.AnswerPiece))
 
 
 def test_the_fastest_holder_answers() -> None:
     fast, slow = FakeLink("fast", "빠르다", 99), FakeLink("slow", "느리다", 99)
     events = ask({SLOW: (slow, 100.0), FAST: (fast, 900.0)}, m.Ask(prompt="안녕"))
-    assert said(events) == "빠르다"
+    assert text_of(events) == "빠르다"
     assert slow.asked == []
 
 
-def test_the_next_holder_goes_on_where_the_first_died() -> None:
+def test_the_next_holder_continues_where_the_first_died() -> None:
     fast, slow = FakeLink("fast", "안녕하세요", 2), FakeLink("slow", "안녕하세요", 99)
     links = {SLOW: (slow, 100.0), FAST: (fast, 900.0)}
     events = ask(links, m.Ask(prompt="안녕", max_tokens=50, seed=7))
-    assert said(events) == "안녕하세요"
+    assert text_of(events) == "안녕하세요"
     assert [event.name for event in events if isinstance(event, m.AnswerStarted)] == ["fast", "slow"]
     assert [(a.so_far, a.max_tokens, a.seed) for a in fast.asked + slow.asked] == [("", 50, 7), ("안녕", 48, 7)]
 
 
-def test_when_all_holders_die_it_is_said() -> None:
+def test_the_loss_of_all_holders_is_an_error() -> None:
     with pytest.raises(DegradedError, match="every device that holds"):
         ask({FAST: (FakeLink("fast", "안녕", 1), 1.0)}, m.Ask(prompt="안녕"))
 
@@ -105,18 +102,18 @@ def test_when_all_holders_die_it_is_said() -> None:
 def test_a_device_that_lacks_the_model_is_not_asked() -> None:
     without, slow = FakeLink("fast", "x", 99, models=()), FakeLink("slow", "네", 99)
     links = {FAST: (without, 900.0), SLOW: (slow, 100.0)}
-    assert said(ask(links, m.Ask(prompt="안녕"))) == "네"
+    assert text_of(ask(links, m.Ask(prompt="안녕"))) == "네"
     with pytest.raises(UnknownNameError, match="does not hold"):
         ask(links, m.Ask(prompt="안녕", device=FAST))
     assert without.asked == []
 
 
-def test_only_the_wished_device_answers() -> None:
+def test_only_the_named_device_answers() -> None:
     fast, slow = FakeLink("fast", "a", 99), FakeLink("slow", "b", 99)
-    assert said(ask({FAST: (fast, 900.0), SLOW: (slow, 1.0)}, m.Ask(prompt="안녕", device=SLOW))) == "b"
+    assert text_of(ask({FAST: (fast, 900.0), SLOW: (slow, 1.0)}, m.Ask(prompt="안녕", device=SLOW))) == "b"
 
 
-def test_the_newest_checkpoint_is_meant_unless_one_is_named() -> None:
+def test_the_newest_checkpoint_answers_unless_a_model_is_named() -> None:
     old = replace(MODEL, created=1.0)
     other = replace(MODEL, model=RunId("run-0101-zzz"), created=0.5)
     assert newest([old, MODEL, other], None) == MODEL
