@@ -1,4 +1,5 @@
-# Sourced by ./check and ./demo: makes .venv with CellMind and the extra named by $1, once for each change of versions.
+# Sourced by ./check and ./demo. Makes .venv with CellMind and the extra named by $1, and makes it again only when the
+# required versions change.
 python=""
 for candidate in python3.11 python3.12 python3.13 python3.14 python3; do
   if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
@@ -13,10 +14,10 @@ if [ -z "$python" ]; then
 fi
 mkdir -p .venv
 stamp=.venv/.installed-$1
-wanted=$(cat pyproject.toml constraints.txt setup.sh | cksum)
-if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
+versions=$(cat pyproject.toml constraints.txt setup.sh | cksum)
+if [ "$(cat "$stamp" 2>/dev/null)" != "$versions" ]; then
   echo "== installing into .venv (once)"
   "$python" -m venv .venv
   .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$1]"
-  echo "$wanted" >"$stamp"
+  echo "$versions" >"$stamp"
 fi

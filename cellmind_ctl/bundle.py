@@ -76,7 +76,9 @@ def open_project(config_path: Path | None, data: Sequence[Path], session: Sessio
     config = load_config(config_path) if config_path else Config()
     folder = config_path.absolute().parent if config_path else Path.cwd()
     if config.ignored:
-        session.tell("note: " + t("not needed any more and ignored: {keys}", keys=", ".join(config.ignored)))
+        session.notice(
+            "note: " + t("ignored, because they are no longer needed: {keys}", keys=", ".join(config.ignored))
+        )
     if not data:
         if not config.training.dataset.path:
             raise UsageError("there is nothing to train on", "cellmindctl train --data chat.csv")
@@ -153,7 +155,7 @@ def push(bundle: Bundle, client: Client, leader: DeviceId, session: Session) -> 
     present = client.request(asked, m.BlobsFound, device=leader).present
     missing = sum(ref.size - have for (ref, _), have in zip(sources, present, strict=True))
     if missing > 1_000_000:
-        session.tell(t("pushing {megabytes} MB", megabytes=f"{missing / 1e6:.1f}"))
+        session.notice(t("pushing {megabytes} MB", megabytes=f"{missing / 1e6:.1f}"))
     for (ref, source), have in zip(sources, present, strict=True):
         _push_one(client, leader, ref, source, have)
     return missing
@@ -225,23 +227,23 @@ def _tokenizer(project: Project, documents: Sequence[Stretch], kept: Path, sessi
     kept_model = kept / f"tokenizer-{wish.vocab_size or 'suggested'}.model"
     if kept_model.exists():
         return kept_model.read_bytes()
-    session.tell(t("training a tokenizer on the text"))
+    session.notice(t("training a tokenizer on the text"))
     model = train_tokenizer(sample(read_stretches(documents), size), TokenizerSettings(vocab_size=wanted))
     encoder = Encoder(model)
     have = encoder.vocab_size
     if have < wish.vocab_size:
-        session.tell(
+        session.notice(
             "warning: "
             + t("the text allows {have} pieces, not the {asked} asked for", have=have, asked=wish.vocab_size)
         )
     warning = say_survivors(survivors(encoder, {stretch.path.parent for stretch in documents}))
     if warning:
-        session.tell(f"warning: {warning}")
+        session.notice(f"warning: {warning}")
     write_tokenizer(model, kept, kept_model.stem)
     if wish.model_path:
         path = find_path(project.folder, wish.model_path)
         write_tokenizer(model, path.parent, path.stem)
-        session.tell(t("written: {path}", path=path))
+        session.notice(t("written: {path}", path=path))
     return model
 
 
@@ -268,7 +270,7 @@ class _Encoding:
         tenths = done * 10 // max(1, total)
         if tenths > self._told and total > _WORTH_TELLING:
             self._told = tenths
-            self._session.tell(
+            self._session.notice(
                 t("encoded {percent} % of {megabytes} MB", percent=tenths * 10, megabytes=total // 10**6)
             )
 

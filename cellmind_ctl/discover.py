@@ -1,4 +1,4 @@
-"""Which agent to speak to, and which device, run or model a word means."""
+"""Finds the agent of a home, and the devices, runs and models that the cell has under a name."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ from cellmind_ctl.client import Client
 
 
 def find_agent(home: Path, at: str | None, timeout: float) -> Client:
-    """The line to the agent of `home`, and through it to the member that listens `at`. Raises NoAgentsFoundError."""
+    """The client of the agent of `home`; with `at`, requests go through it to the member at that address.
+
+    Raises NoAgentsFoundError, and UnreachableError when nothing answers at the address.
+    """
     try:
         control = from_plain(ControlFile, json.loads(control_path(home).read_text()))
     except FileNotFoundError as error:
@@ -42,21 +45,22 @@ def find_agent(home: Path, at: str | None, timeout: float) -> Client:
 
 
 def list_peers(client: Client) -> tuple[PeerView, ...]:
+    """The devices that the agent knows, paired or not."""
     return client.request(m.ListPeers(), m.PeerList).peers
 
 
 def device_named(client: Client, name: str) -> PeerView:
-    """Raises UnknownNameError."""
+    """The device that has this name, or an id that begins so. Raises UnknownNameError."""
     return find_device(list_peers(client), name)
 
 
 def online_devices(client: Client) -> list[PeerView]:
-    """Members that can be asked now, this one first."""
+    """The members that are online, this device first."""
     return [peer for peer in list_peers(client) if peer.paired and peer.state == "online"]
 
 
 def held_models(client: Client) -> list[tuple[PeerView, tuple[ModelView, ...]]]:
-    """The checkpoints of every device that answers; one that went away a moment ago is left out."""
+    """Every member that answers, and the checkpoints that it holds. A member that has just gone away is left out."""
     found = []
     for peer in online_devices(client):
         try:
@@ -67,7 +71,7 @@ def held_models(client: Client) -> list[tuple[PeerView, tuple[ModelView, ...]]]:
 
 
 def list_runs(client: Client) -> list[RunView]:
-    """Every run that any device that is online knows, newest first; of each the freshest account."""
+    """Every run that a device online knows, newest first. Where devices differ about a run, the latest state counts."""
     found: dict[RunId, RunView] = {}
     for peer in online_devices(client):
         try:
@@ -82,7 +86,10 @@ def list_runs(client: Client) -> list[RunView]:
 
 
 def run_named(runs: Sequence[RunView], name: str | None) -> RunView:
-    """The run of this name (or its beginning); without a name, the one that is running, or else the newest."""
+    """The run whose name is or begins with `name`; without a name the run that is training now, or else the newest.
+
+    Raises UnknownNameError.
+    """
     if name is None:
         running = [run for run in runs if run.state in ("preparing", "training")]
         if not runs:
@@ -90,10 +97,11 @@ def run_named(runs: Sequence[RunView], name: str | None) -> RunView:
         return (running or list(runs))[0]
     fitting = [run for run in runs if run.run == name] or [run for run in runs if run.run.startswith(name)]
     if len(fitting) != 1:
-        what = f"no run is called {name!r}" if not fitting else f"{len(fitting)} runs begin with {name!r}"
-        raise UnknownNameError(what, "cellmindctl runs")
+        why = f"no run is called {name!r}" if not fitting else f"the names of {len(fitting)} runs begin with {name!r}"
+        raise UnknownNameError(why, "cellmindctl runs")
     return fitting[0]
 
 
-def _freshness(view: RunView, teller: DeviceId) -> tuple[bool, int, bool]:
-    return view.state in ("preparing", "training"), view.step, teller == view.leader
+def _freshness(view: RunView, source: DeviceId) -> tuple[bool, int, bool]:
+    """Sorts two views of one run by age: a run goes from training to its end, and its leader knows first."""
+    return view.state in ("preparing", "training"), view.step, source == view.leader

@@ -1,4 +1,4 @@
-"""Errors to exit codes and to two lines, in one place."""
+"""Turns every exception into an exit code and an error message. No other file does."""
 
 from __future__ import annotations
 
@@ -12,11 +12,15 @@ import click
 
 from cellmind_agent.protocol.errors import CellmindError, StorageFullError, UsageError
 
-INTERRUPTED = 130
+INTERRUPTED = 130  # as shells report a program that Ctrl-C ended: 128 + SIGINT
 
 
 def run_and_exit(work: Callable[[], object], is_json: bool, is_debug: bool) -> int:
-    """The exit code of `work`; whatever it raises is printed as a person (or a script) can use it."""
+    """Run `work` and return the exit code.
+
+    `work` may return an exit code. What it raises is printed: two lines on stderr, or with `is_json` one JSON object on
+    stdout; with `is_debug` the traceback too.
+    """
     try:
         result = work()
         return result if isinstance(result, int) else 0
@@ -43,9 +47,9 @@ def run_and_exit(work: Callable[[], object], is_json: bool, is_debug: bool) -> i
 
 
 def _translated(error: Exception) -> CellmindError:
-    """What the text and the configuration raise has a message and a hint too; anything else is our bug."""
-    kinds = {name: sys.modules.get(name) for name in ("model.config", "tokenizer.errors")}
-    config, text = kinds["model.config"], kinds["tokenizer.errors"]
+    """The same failure as a CellmindError. An exception that is not expected is a bug, and says so."""
+    # Looked up, not imported: who raised one has imported its module, and `--help` must not.
+    config, text = sys.modules.get("model.config"), sys.modules.get("tokenizer.errors")
     if config and isinstance(error, config.ConfigError):
         return UsageError(error.message, error.hint)
     if text and isinstance(error, text.TextError):

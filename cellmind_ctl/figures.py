@@ -1,4 +1,4 @@
-"""Figures as people write them. JSON gets bytes, seconds and RFC 3339 times instead."""
+"""Formats numbers for people, and reads the durations that people write. Takes bytes and seconds only."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ _UNIT_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def ago(seconds: float | None) -> str:
+    """How long ago, such as `5m ago`."""
     if seconds is None:
         return UNKNOWN
     return "now" if seconds < 3 else f"{duration(seconds)} ago"
 
 
 def duration(seconds: float | None) -> str:
+    """A length of time in its largest sensible unit, such as `12s` or `2h`."""
     if seconds is None:
         return UNKNOWN
     for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
@@ -28,6 +30,7 @@ def duration(seconds: float | None) -> str:
 
 
 def size(num_bytes: float | None) -> str:
+    """A size in decimal units, such as `1.2 MB`."""
     if num_bytes is None:
         return UNKNOWN
     for unit, scale in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
@@ -37,22 +40,25 @@ def size(num_bytes: float | None) -> str:
 
 
 def number(value: float | None, digits: int = 0) -> str:
+    """A number with `digits` decimals and commas between thousands."""
     return UNKNOWN if value is None else f"{value:,.{digits}f}"
 
 
 def percent(value: float | None) -> str:
+    """A percentage (0 to 100) without decimals."""
     return UNKNOWN if value is None else f"{value:.0f}%"
 
 
 def rfc3339(seconds_since_1970: float | None) -> str | None:
+    """A moment in UTC as JSON has it, such as `1970-01-01T00:00:00Z`; None stays None."""
     if seconds_since_1970 is None:
         return None
     return datetime.fromtimestamp(seconds_since_1970, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def parse_duration(text: str) -> float:
-    """`90`, `90s`, `10m`, `2h`, `1d` in seconds. Raises UsageError."""
+    """The seconds of `90`, `90s`, `10m`, `2h` or `1d`. Raises UsageError."""
     match = _DURATION.fullmatch(text.strip())
     if match is None:
-        raise UsageError(f"{text!r} is not a length of time", "write it such as 10m or 2h")
+        raise UsageError(f"{text!r} is not a length of time", "write it as 90s, 10m or 2h")
     return float(match[1]) * _UNIT_SECONDS[match[2] or "s"]

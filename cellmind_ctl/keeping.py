@@ -1,4 +1,4 @@
-"""A checkpoint of the cell as files of a project: safetensors with its state beside it, whole or not at all."""
+"""Saves a checkpoint of the cell as two files of a project: weights (safetensors) and state (JSON)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from cellmind_ctl.words import t
 
 
 def keep_checkpoint(session: Session, run: RunId, holder: DeviceId, weights: Path, state: Path) -> None:
-    """Fetch the newest checkpoint of `run` from `holder` into these two files."""
+    """Fetch the newest checkpoint of `run` from the device `holder` into these two files.
+
+    Raises UnknownNameError when the device holds no checkpoint of the run.
+    """
     models = session.client.request(m.ListModels(), m.ModelList, device=holder).models
     found = [model for model in models if model.model == run]
     if not found:
@@ -23,16 +26,17 @@ def keep_checkpoint(session: Session, run: RunId, holder: DeviceId, weights: Pat
     files = found[-1].files
     _fetch(session, holder, files["model.safetensors"], weights)
     _fetch(session, holder, files["state.json"], state)
-    session.tell(t("written: {path}", path=weights))
+    session.notice(t("written: {path}", path=weights))
 
 
 def _fetch(session: Session, holder: DeviceId, ref: BlobRef, path: Path) -> None:
+    """Write under a temporary name and rename, so that `path` is never half a file."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with open(temporary, "wb") as file:
             for chunk in chunks(ref.size):
-                ask = m.ReadBlob(ref=ref, offset=chunk.offset, length=chunk.length)
-                file.write(session.client.request(ask, m.BlobData, device=holder).data)
+                request = m.ReadBlob(ref=ref, offset=chunk.offset, length=chunk.length)
+                file.write(session.client.request(request, m.BlobData, device=holder).data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

@@ -1,9 +1,8 @@
-"""The plan of a run, for `plan` and `train`: made from what the agents report, shown to people and scripts."""
+"""Makes the plan of a run from what the agents report, and shows it to people and scripts."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from cellmind_agent.planning.roster import BackendWish, ModeWish, RunPlan, choose_backend, needs_probe, plan, seat
 from cellmind_agent.protocol import messages as m
@@ -14,15 +13,18 @@ from cellmind_agent.protocol.plain import to_plain
 from cellmind_ctl.bundle import Bundle
 from cellmind_ctl.client import Client
 from cellmind_ctl.discover import list_peers
-from cellmind_ctl.figures import UNKNOWN, number
+from cellmind_ctl.figures import number
 from cellmind_ctl.session import Session
 from model.config import Config
 
 
 def make_plan(client: Client, config: Config, devices: Sequence[str], mode: ModeWish, backend: BackendWish) -> RunPlan:
-    """Raises UnknownNameError, UsageError."""
-    wish: BackendWish = config.distributed.backend if backend == "auto" else backend
-    return plan_run(client, config.training.batch_size, devices, mode, wish, config.distributed.trusted_lan)
+    """The plan for this configuration; a `backend` other than `auto` overrides the configuration's.
+
+    Raises UnknownNameError when a device is unknown or none can train, UsageError when the choice is impossible.
+    """
+    chosen: BackendWish = config.distributed.backend if backend == "auto" else backend
+    return plan_run(client, config.training.batch_size, devices, mode, chosen, config.distributed.trusted_lan)
 
 
 def plan_run(
@@ -33,7 +35,10 @@ def plan_run(
     backend: BackendWish = "auto",
     trusts_lan: bool = False,
 ) -> RunPlan:
-    """From what the agents report now. Only an owner's trust in the network counts. Raises as `make_plan`."""
+    """The plan for the devices that are online now. Raises as `make_plan`.
+
+    `trusts_lan` (NCCL may leave a machine in clear) counts only on an owner's device.
+    """
     peers = list_peers(client)
     is_lan_trusted = trusts_lan and any(peer.is_self and peer.role == "owner" for peer in peers)
     seating = seat(peers, batch_samples, devices)
@@ -42,7 +47,10 @@ def plan_run(
 
 
 def gloo_faults(client: Client, members: Sequence[PeerView]) -> dict[DeviceId, str]:
-    """Every member tries gloo in a process of its own, all at once; those on which it does not work, and why."""
+    """Have all members try gloo at once. Returns the devices on which it does not work, and why.
+
+    A member that does not answer counts as one on which gloo does not work.
+    """
     answers = client.request_all({peer.id: m.ProbeGloo() for peer in members}, m.GlooProbed, PROBE_SECONDS)
     faults = {
         device: answer.fault if isinstance(answer, m.GlooProbed) else answer.message
@@ -51,7 +59,8 @@ def gloo_faults(client: Client, members: Sequence[PeerView]) -> dict[DeviceId, s
     return {device: fault for device, fault in faults.items() if fault is not None}
 
 
-def plan_json(made: RunPlan, config: Config, bundle: Bundle | None) -> dict[str, Any]:
+def plan_json(made: RunPlan, config: Config, bundle: Bundle | None) -> dict[str, object]:
+    """The plan as scripts read it."""
     return {
         **to_plain(made),
         "batch_size": config.training.batch_size,
@@ -60,7 +69,8 @@ def plan_json(made: RunPlan, config: Config, bundle: Bundle | None) -> dict[str,
     }
 
 
-def data_json(bundle: Bundle) -> dict[str, Any]:
+def data_json(bundle: Bundle) -> dict[str, object]:
+    """Counts of documents, rows (of `seq_len` tokens) and tokens."""
     manifest = bundle.manifest
     return {
         "documents": manifest.train.documents,
@@ -75,7 +85,7 @@ def data_json(bundle: Bundle) -> dict[str, Any]:
 
 
 def show_plan(made: RunPlan, config: Config, bundle: Bundle | None, session: Session) -> None:
-    """To people, on stderr: the answer of `train` is the run."""
+    """Show the plan to a person, on stderr: stdout is for the answer, which is the run."""
     seats = [
         [str(rank), member.name, f"{share}/{config.training.batch_size}", number(member.tokens_per_second)]
         for rank, (member, share) in enumerate(zip(made.roster, made.shares, strict=True))
@@ -85,18 +95,16 @@ def show_plan(made: RunPlan, config: Config, bundle: Bundle | None, session: Ses
     screen = console(session.color, to_stderr=True)
     headers, right = ("rank", "name", "share", "tok/s"), ("rank", "share", "tok/s")
     screen.print(table(headers, seats, right, screen.width))
-    session.tell(f"mode     {made.mode} ({made.mode_reason})")
-    session.tell(f"backend  {made.backend} ({made.backend_reason})")
+    session.notice(f"mode     {made.mode} ({made.mode_reason})")
+    session.notice(f"backend  {made.backend} ({made.backend_reason})")
     if bundle:
-        facts = data_json(bundle)
-        documents = f"{facts['documents']:,} documents and {facts['held_out_documents']:,} held out"
-        rows = f"{facts['rows']:,} rows of {facts['seq_len']}"
-        session.tell(f"data     {documents}, {facts['tokens']:,} tokens in {rows}, vocabulary {facts['vocab_size']:,}")
-        wasted = facts["padding_tokens_if_padded"]
-        session.tell(
-            f"packing  {facts['padding_tokens']:,} padding tokens; padding documents would have taken {wasted:,}"
-        )
+        manifest, train = bundle.manifest, bundle.manifest.train
+        documents = f"{train.documents:,} documents and {manifest.held_out.documents:,} held out"
+        rows = f"{train.tokens:,} tokens in {train.rows:,} rows of {manifest.seq_len}"
+        session.notice(f"data     {documents}, {rows}, vocabulary {manifest.vocab_size:,}")
+        unpacked = f"{train.padding_if_padded:,} if no two documents shared a row"
+        session.notice(f"packing  {train.padding:,} padding tokens ({unpacked})")
     for out in made.left_out:
-        session.tell(f"without  {out.name}: {out.why}")
+        session.notice(f"without  {out.name}: {out.why}")
     if not made.left_out and len(made.roster) == 1:
-        session.tell(f"without  {UNKNOWN}: this cell has one device that is online")
+        session.notice("without  other devices: only this one is online")

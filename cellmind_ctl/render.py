@@ -1,4 +1,4 @@
-"""Tables and live views on a terminal. The only rich import. Everything shown was cleaned by `printable` before."""
+"""Draws tables and live views on a terminal. The only file that imports rich. Cleans all text with `printable`."""
 
 from __future__ import annotations
 
@@ -17,26 +17,29 @@ from rich.text import Text
 from cellmind_agent.protocol.ids import printable
 from cellmind_ctl.figures import UNKNOWN
 
-_NARROW = 80
-_CUTTABLE = ("name", "address", "accel", "os", "torch", "devices", "run")  # the rest is never cut
-_NARROWEST = 4
+_DEFAULT_COLUMNS = 80
+_CUTTABLE = ("name", "address", "accel", "os", "torch", "devices", "run")  # half a number would be a wrong number
+_NARROWEST = 4  # columns: less shows nothing of a name
 
 
 def console(color: str = "auto", to_stderr: bool = False) -> Console:
-    """A console that honours --color and NO_COLOR, and is 80 columns wide where there is no terminal."""
+    """A console that obeys --color and NO_COLOR. Where there is no terminal, it is 80 columns wide."""
     stream = sys.stderr if to_stderr else sys.stdout
     return Console(
         file=stream,
         force_terminal=True if color == "always" else None,
         no_color=color == "never" or bool(os.environ.get("NO_COLOR")),
         highlight=False,
-        width=None if stream.isatty() else _NARROW,
+        width=None if stream.isatty() else _DEFAULT_COLUMNS,
         soft_wrap=False,
     )
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str], columns: int) -> Table:
-    """Upper-case headers, `-` for unknown, no lines, at most `columns` wide; Hangul is two columns wide."""
+    """A table without lines, at most `columns` wide; empty cells become `-`, and a Hangul syllable takes two columns.
+
+    `right` names the headers whose columns are aligned to the right.
+    """
     cells = [[printable(cell) or UNKNOWN for cell in row] for row in rows]
     made = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     for header, width in zip(headers, _widths(headers, cells, columns), strict=True):
@@ -48,7 +51,7 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence
 
 
 def _widths(headers: Sequence[str], rows: Sequence[Sequence[str]], columns: int) -> list[int]:
-    """As wide as the widest cell; where that is too much, the widest of the columns that may be cut gives way."""
+    """Each column as wide as its widest cell. Where that is too wide, the widest column that may be cut shrinks."""
     widths = [max(cell_len(text) for text in (header, *column)) for header, *column in zip(headers, *rows, strict=True)]
     cuttable = [place for place, header in enumerate(headers) if header in _CUTTABLE]
     while sum(widths) + len(widths) > columns:
@@ -60,12 +63,13 @@ def _widths(headers: Sequence[str], rows: Sequence[Sequence[str]], columns: int)
 
 
 def print_table(color: str, headers: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> None:
+    """Print a table on stdout, as wide as the terminal allows."""
     screen = console(color)
     screen.print(table(headers, rows, right, screen.width))
 
 
 class LiveView:
-    """A part of the terminal that is drawn again and again, on stderr; where that is no terminal, nothing moves."""
+    """A part of the terminal that is redrawn, on stderr. Where stderr is not a terminal, it stays empty."""
 
     def __init__(self, color: str) -> None:
         self._console = console(color, to_stderr=True)
@@ -86,12 +90,12 @@ class LiveView:
     def show(
         self, title: str, headers: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()
     ) -> None:
-        """Draw this now, in place of what was there."""
+        """Replace the live part with this table. Where there is no terminal, do nothing."""
         if self._live:
             made = table(headers, rows, right, self._console.width)
             made.title, made.title_justify, made.title_style = printable(title), "left", ""
             self._live.update(made, refresh=True)
 
     def line(self, text: str) -> None:
-        """A line that stays, above the live part."""
+        """Print a line that stays, above the live part."""
         self._console.print(Text(printable(text, 400)), soft_wrap=True)

@@ -1,11 +1,11 @@
-"""What every command knows: the global options, where the agent is, how to speak on stdout."""
+"""What every command shares: the global options, the client of the agent, and the forms of output (text and JSON)."""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,44 +27,47 @@ class Session:
     home: Path
     is_json: bool = False
     agent: str | None = None
-    timeout: float = DEFAULT_TIMEOUT_SECONDS
+    timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
     color: str = "auto"
     is_debug: bool = False
     _client: Client | None = field(default=None)
 
     @property
     def client(self) -> Client:
-        """The line to this home's agent, opened at first use. Raises NoAgentsFoundError."""
+        """The client of this home's agent, connected at first use. Raises NoAgentsFoundError."""
         if self._client is None:
+            # Imported here, because zmq would slow down every `--help`.
             from cellmind_ctl.discover import find_agent
 
-            self._client = find_agent(self.home, self.agent, self.timeout)
+            self._client = find_agent(self.home, self.agent, self.timeout_seconds)
         return self._client
 
     def close(self) -> None:
+        """Close the connection to the agent, if there is one."""
         if self._client is not None:
             self._client.close()
 
-    def emit(self, command: str, data: Any) -> None:
-        """The JSON answer of a command that has one."""
+    def emit(self, command: str, data: object) -> None:
+        """Print the JSON answer of a command that has one answer. `data` must be serialisable as JSON."""
         print(json.dumps({"schema": f"cellmind.{command}/1", "data": data}, ensure_ascii=False), flush=True)
 
-    def emit_event(self, event: str, fields: dict[str, Any]) -> None:
-        """One JSON line of a stream."""
+    def emit_event(self, event: str, fields: Mapping[str, object]) -> None:
+        """Print one JSON line of a stream. `fields` must be serialisable as JSON."""
         print(json.dumps({"event": event, **fields}, ensure_ascii=False), flush=True)
 
-    def tell(self, text: str) -> None:
-        """Progress, warnings, hints: to people, on stderr."""
+    def notice(self, text: str) -> None:
+        """Show progress, a warning or a hint to a person, on stderr. With `--json`, print nothing."""
         if not self.is_json:
             print(text, file=sys.stderr, flush=True)
 
 
 def new_session() -> Session:
+    """A session with the default home of this system, before any option is read."""
     return Session(home=default_home(os.environ, sys.platform))
 
 
 class Command(click.Command):
-    """A command that takes `--json` and `-h`, as all do."""
+    """A click command that also takes `--json` and `-h`, as every command of `cellmindctl` does."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("context_settings", {})["help_option_names"] = ["-h", "--help"]
@@ -82,15 +85,15 @@ class Command(click.Command):
 
 
 class Group(Command, click.Group):
-    """A command of commands."""
+    """A command that has subcommands."""
 
     command_class = Command
 
 
-def command(name: str | None = None) -> Callable[[Callable[..., Any]], click.Command]:
-    """Declare a command whose first argument is the Session."""
+def command(name: str | None = None) -> Callable[[Callable[..., object]], click.Command]:
+    """Decorate the function of a command: its first argument becomes the Session."""
 
-    def declare(function: Callable[..., Any]) -> click.Command:
+    def declare(function: Callable[..., object]) -> click.Command:
         return click.command(name, cls=Command)(click.make_pass_decorator(Session)(function))
 
     return declare

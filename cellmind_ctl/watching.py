@@ -1,9 +1,8 @@
-"""Following a run, for `train`, `resume` and `watch`: JSON lines or a live view; Ctrl-C leaves, twice stops."""
+"""Follows a run for `train`, `resume` and `watch`, as JSON lines or as a live view. Knows nothing of how runs start."""
 
 from __future__ import annotations
 
 import time
-from typing import Any
 
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.errors import LinkLostError, MemberLostError
@@ -14,7 +13,10 @@ from cellmind_ctl.render import LiveView
 from cellmind_ctl.session import Session
 from cellmind_ctl.words import t
 
-_EVENTS = {
+RunEvent = (
+    m.RoundStarted | m.Progressed | m.RoundCommitted | m.CheckpointSaved | m.MemberLost | m.RunFinished | m.RunFailed
+)
+_JSON_NAMES: dict[type[RunEvent], str] = {
     m.RoundStarted: "round_started",
     m.Progressed: "progress",
     m.RoundCommitted: "round_committed",
@@ -23,22 +25,25 @@ _EVENTS = {
     m.RunFinished: "finished",
     m.RunFailed: "failed",
 }
-_SECOND_THOUGHT_SECONDS = 3.0  # for a second Ctrl-C, before the command leaves
+_SECOND_CTRL_C_SECONDS = 3.0  # how long the command waits for a second Ctrl-C before it ends
 _HEADERS = ("name", "tok/s", "share", "idle")
 
 
 def follow(session: Session, run: RunId, leader: DeviceId) -> m.RunFinished | None:
-    """Show the run until it ends (its last event) or the person leaves (None). Raises MemberLostError when it fails."""
+    """Show the run until it ends, and return its last event; None when the person leaves with Ctrl-C.
+
+    A second Ctrl-C within three seconds stops the run. Raises MemberLostError when the run fails.
+    """
     try:
         return _follow(session, run, leader)
     except KeyboardInterrupt:
-        words = "the run goes on; come back with: cellmindctl watch {run} (Ctrl-C again stops it)"
-        session.tell("\n" + t(words, run=run))
+        sentence = "the run continues; watch it again with: cellmindctl watch {run} (a second Ctrl-C stops it)"
+        session.notice("\n" + t(sentence, run=run))
     try:
-        time.sleep(_SECOND_THOUGHT_SECONDS)
+        time.sleep(_SECOND_CTRL_C_SECONDS)
         return None
     except KeyboardInterrupt:
-        session.tell("\n" + t("stopping {run}", run=run))
+        session.notice("\n" + t("stopping {run}", run=run))
         session.client.request(m.StopRun(run=run), m.Done, device=leader)
         return _follow(session, run, leader)
 
@@ -53,14 +58,14 @@ def _follow(session: Session, run: RunId, leader: DeviceId) -> m.RunFinished | N
                 if isinstance(event, m.RunFailed):
                     raise MemberLostError(f"{run} failed: {event.why}", event.hint)
         except LinkLostError as error:
-            hint = f"cellmindctl resume {run} goes on from the last checkpoint"
+            hint = f"cellmindctl resume {run} continues from the last checkpoint"
             raise MemberLostError(f"{run} failed: its leader went away ({error.message})", hint) from error
     return None
 
 
-def _show(session: Session, view: LiveView, event: Any) -> None:
+def _show(session: Session, view: LiveView, event: RunEvent) -> None:
     if session.is_json:
-        session.emit_event(_EVENTS[type(event)], event_json(event))
+        session.emit_event(_JSON_NAMES[type(event)], to_plain(event))
     elif isinstance(event, m.Progressed | m.RoundCommitted):
         rows = [
             [member.name, number(member.tokens_per_second), str(member.share), percent(100 * member.idle_fraction)]
@@ -91,15 +96,11 @@ def _committed(event: m.RoundCommitted) -> str:
     )
 
 
-def event_json(event: Any) -> dict[str, Any]:
-    plain: dict[str, Any] = to_plain(event)
-    return plain
-
-
 def summary(event: m.RunFinished) -> str:
+    """The last line of a run, for a person."""
     if event.stopped:
-        words = "stopped {run} at step {step}; go on with: cellmindctl resume {run}"
-        return t(words, run=event.run, step=event.step)
-    words = "finished {run}: step {step}, held-out loss {loss}, {seconds} s"
+        sentence = "stopped {run} at step {step}; continue with: cellmindctl resume {run}"
+        return t(sentence, run=event.run, step=event.step)
+    sentence = "finished {run}: step {step}, held-out loss {loss}, {seconds} s"
     loss, seconds = number(event.val_loss, 3), f"{event.seconds:.0f}"
-    return t(words, run=event.run, step=event.step, loss=loss, seconds=seconds)
+    return t(sentence, run=event.run, step=event.step, loss=loss, seconds=seconds)

@@ -1,4 +1,4 @@
-"""What people read, in English and Korean. Keys, ids and codes are never translated."""
+"""Translates the sentences that people read. JSON keys, ids and codes are never translated."""
 
 from __future__ import annotations
 
@@ -6,44 +6,51 @@ import os
 from collections.abc import Mapping
 
 KOREAN: Mapping[str, str] = {
+    "join code": "참가 코드",
     "join code: {code}": "참가 코드: {code}",
     "on the other device: cellmindctl join {code}": "다른 기기에서: cellmindctl join {code}",
     "where multicast does not reach: cellmindctl join {code} --at {address}": (
         "멀티캐스트가 닿지 않는 곳에서는: cellmindctl join {code} --at {address}"
     ),
-    "valid for {minutes} minutes and three tries; waiting (Ctrl-C ends it)": (
-        "{minutes}분 동안, 세 번까지 유효합니다. 기다리는 중 (Ctrl-C로 끝냄)"
+    "valid for {minutes} minutes and three tries; waiting (Ctrl-C ends the invitation)": (
+        "{minutes}분 동안, 세 번까지 유효합니다. 기다리는 중 (Ctrl-C로 초대를 끝냄)"
     ),
     "{name} joined as {role}": "{name} 기기가 {role}(으)로 참가했습니다",
     "joined the cell of {inviter}: {members}": "{inviter}의 셀에 참가했습니다: {members}",
-    "{name} is forgotten; told: {told}": "{name} 기기를 제거했습니다. 알린 기기: {told}",
-    "{name} answers at {address}; remembered": "{name} 기기가 {address}에서 응답합니다. 기억했습니다",
-    "nobody else was online": "온라인인 다른 기기가 없음",
+    "{name} is removed from the cell; informed devices: {devices}": (
+        "{name} 기기를 셀에서 제거했습니다. 알린 기기: {devices}"
+    ),
+    "{name} answers at {address}; the address is remembered": (
+        "{name} 기기가 {address}에서 응답합니다. 주소를 기억했습니다"
+    ),
+    "no other device was online": "온라인인 다른 기기가 없음",
+    "{name} is removed from: {devices}": "{name} 모델을 제거한 기기: {devices}",
+    "no device": "없음",
     "start? [Y/n] ": "시작할까요? [Y/n] ",
-    "nothing started": "시작하지 않았습니다",
+    "no run was started": "시작하지 않았습니다",
     "pushing {megabytes} MB": "{megabytes} MB 전송 중",
-    "the run goes on; come back with: cellmindctl watch {run} (Ctrl-C again stops it)": (
+    "the run continues; watch it again with: cellmindctl watch {run} (a second Ctrl-C stops it)": (
         "학습은 계속됩니다. 다시 보기: cellmindctl watch {run} (Ctrl-C를 한 번 더 누르면 멈춥니다)"
     ),
     "stopping {run}": "{run} 멈추는 중",
-    "{run} is stopping; its last checkpoint stays": "{run} 학습을 멈춥니다. 마지막 체크포인트는 남습니다",
+    "{run} is stopping; its last checkpoint is kept": "{run} 학습을 멈춥니다. 마지막 체크포인트는 남습니다",
     "finished {run}: step {step}, held-out loss {loss}, {seconds} s": (
         "{run} 완료: {step}단계, 검증 손실 {loss}, {seconds}초"
     ),
-    "stopped {run} at step {step}; go on with: cellmindctl resume {run}": (
+    "stopped {run} at step {step}; continue with: cellmindctl resume {run}": (
         "{run} 학습이 {step}단계에서 멈췄습니다. 이어 하기: cellmindctl resume {run}"
     ),
     "answered by {name} ({model}, step {step})": "{name} 기기가 답했습니다 ({model}, {step}단계)",
     "{tokens} tokens in {seconds} s": "{seconds}초에 {tokens} 토큰",
     "encoded {percent} % of {megabytes} MB": "{megabytes} MB 중 {percent} % 인코딩함",
-    "there is no model to go on with: this one will know the new text alone": (
+    "no earlier model was found, so this model learns the new text alone": (
         "이어서 학습할 모델이 없습니다. 이 모델은 새 텍스트만 알게 됩니다"
     ),
     "training a tokenizer on the text": "토크나이저 학습 중",
     "the text allows {have} pieces, not the {asked} asked for": (
         "텍스트가 허용하는 조각은 {asked}개가 아니라 {have}개입니다"
     ),
-    "not needed any more and ignored: {keys}": "더 이상 필요 없어 무시한 설정: {keys}",
+    "ignored, because they are no longer needed: {keys}": "더 이상 필요 없어 무시한 설정: {keys}",
     "starts from {path} (step {step})": "{path}에서 시작합니다 ({step}단계)",
     "{name} was left alone: {why}": "{name} 파일은 읽지 않았습니다: {why}",
     "left out: {count} {reason}": "제외: {count} ({reason})",
@@ -53,7 +60,7 @@ KOREAN: Mapping[str, str] = {
 
 
 def language() -> str:
-    """`ko` or `en`, by CELLMIND_LANG, then the locale."""
+    """`ko` or `en`: the language of CELLMIND_LANG, or else of the locale."""
     for name in ("CELLMIND_LANG", "LC_ALL", "LC_MESSAGES", "LANG"):
         value = os.environ.get(name)
         if value:
@@ -62,6 +69,6 @@ def language() -> str:
 
 
 def t(text: str, **values: object) -> str:
-    """`text` in the person's language, with its values."""
-    chosen = KOREAN.get(text, text) if language() == "ko" else text
-    return chosen.format(**values) if values else chosen
+    """`text` in the person's language, with `values` in the place of its braces."""
+    sentence = KOREAN.get(text, text) if language() == "ko" else text
+    return sentence.format(**values) if values else sentence

@@ -1,1 +1,1 @@
-"""One file a command; each is a story of numbered steps."""
+"""One file for each command of `cellmindctl`. Each reads as a story of numbered steps."""

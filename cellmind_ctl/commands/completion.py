@@ -1,4 +1,4 @@
-"""`cellmindctl completion`: tab completion."""
+"""`cellmindctl completion`: print the script of tab completion."""
 
 from __future__ import annotations
 
@@ -12,17 +12,14 @@ from cellmind_ctl.session import Session, command
 @command("completion")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
-def _print_completion(context: click.Context, session: Session, shell: str) -> None:
+def command_(context: click.Context, session: Session, shell: str) -> None:
     """Print the completion script of SHELL: eval "$(cellmindctl completion bash)"."""
-    kind = get_completion_class(shell)
-    if kind is None:
+    completion = get_completion_class(shell)
+    if completion is None:
         raise UsageError(f"no completion for {shell}", "cellmindctl completion --help")
     root = context.find_root()
-    script = kind(root.command, {}, "cellmindctl", "_CELLMINDCTL_COMPLETE").source()
+    script = completion(root.command, {}, "cellmindctl", "_CELLMINDCTL_COMPLETE").source()
     if session.is_json:
         session.emit("completion", {"shell": shell, "script": script})
     else:
         print(script)
-
-
-command_ = _print_completion

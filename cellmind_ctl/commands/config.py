@@ -1,11 +1,11 @@
-"""`cellmindctl config`: what a configuration means."""
+"""`cellmindctl config`: explain a configuration file."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -17,22 +17,25 @@ from model.config import Config, load_config, strip_comments
 
 @click.group("config", cls=Group)
 def command_() -> None:
-    """What a configuration file means."""
+    """Explain a configuration file."""
 
 
 @command_.command("show")
 @click.argument("config", required=False, type=click.Path(path_type=Path))
-@click.option("--origin", is_flag=True, help="Say where each value comes from.")
+@click.option("--origin", is_flag=True, help="Show where each value comes from.")
 @pass_session
 def show_(session: Session, config: Path | None, origin: bool) -> None:
-    """Every setting of CONFIG (default: cellmind.json here, or none), defaults filled in."""
+    """Show every setting of CONFIG, with defaults filled in.
+
+    Without CONFIG, cellmind.json of the working folder is shown, or else the defaults.
+    """
     path = config or (Path(CONFIG_NAME) if Path(CONFIG_NAME).exists() else None)
     loaded = load_config(path) if path else Config()
     plain = asdict(loaded)
     ignored = plain.pop("ignored")
     written = json.loads(strip_comments(path.read_text(encoding="utf-8-sig"))) if path else {}
     if session.is_json:
-        data: dict[str, Any] = {"config": plain, "ignored": list(ignored)}
+        data: dict[str, object] = {"config": plain, "ignored": list(ignored)}
         if origin:
             data["origin"] = {key: _origin(key, written, path) for key, _ in _flat(plain)}
         session.emit("config.show", data)
@@ -41,21 +44,23 @@ def show_(session: Session, config: Path | None, origin: bool) -> None:
         note = f"  # {_origin(key, written, path)}" if origin else ""
         print(f"{key} = {json.dumps(value, ensure_ascii=False)}{note}")
     if ignored:
-        session.tell("note: " + t("not needed any more and ignored: {keys}", keys=", ".join(ignored)))
+        session.notice("note: " + t("ignored, because they are no longer needed: {keys}", keys=", ".join(ignored)))
 
 
-def _flat(plain: dict[str, Any], where: str = "") -> list[tuple[str, Any]]:
-    found: list[tuple[str, Any]] = []
-    for key, value in plain.items():
-        place = f"{where}.{key}" if where else key
-        found += _flat(value, place) if isinstance(value, dict) else [(place, value)]
+def _flat(settings: Mapping[str, object], section: str = "") -> list[tuple[str, object]]:
+    """Each setting as `section.key` and its value."""
+    found: list[tuple[str, object]] = []
+    for key, value in settings.items():
+        full_key = f"{section}.{key}" if section else key
+        found += _flat(value, full_key) if isinstance(value, dict) else [(full_key, value)]
     return found
 
 
-def _origin(key: str, written: dict[str, Any], path: Path | None) -> str:
-    at: Any = written
-    for part in key.split("."):
-        at = at.get(part) if isinstance(at, dict) and part in at else None
-        if at is None:
+def _origin(full_key: str, written: Mapping[str, object], path: Path | None) -> str:
+    """The file that sets this key, or `default`."""
+    value: object = written
+    for part in full_key.split("."):
+        value = value.get(part) if isinstance(value, dict) and part in value else None
+        if value is None:
             return "default"
     return str(path)

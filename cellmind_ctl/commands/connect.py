@@ -1,4 +1,4 @@
-"""`cellmindctl connect`: an address where multicast does not reach."""
+"""`cellmindctl connect`: remember an address where multicast does not reach."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from cellmind_ctl.words import t
 @command("connect")
 @click.argument("address", metavar="HOST:PORT")
 def command_(session: Session, address: str) -> None:
-    """Remember where a member of the cell is, once it has proved to be there."""
+    """Remember the address of a member of the cell. The member must answer there and prove who it is."""
     parsed = parse_address(address)
     connected = session.client.request(m.ConnectAddress(address=str(parsed)), m.AddressConnected)
     if session.is_json:
         session.emit("connect", {"id": connected.device, "name": connected.name, "address": str(parsed)})
     else:
-        print(t("{name} answers at {address}; remembered", name=connected.name, address=parsed))
+        print(t("{name} answers at {address}; the address is remembered", name=connected.name, address=parsed))

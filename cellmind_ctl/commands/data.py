@@ -95,7 +95,7 @@ def stats_(session: Session, folder: Path, tokenizer: Path | None) -> None:
         print(f"{tokenizer}: {measured.vocab_size:,} pieces\n{say_metrics(measured)}")
         warning = say_survivors(left)
         if warning:
-            session.tell(f"warning: {warning}")
+            session.notice(f"warning: {warning}")
 
 
 def _columns(text: str | None) -> dict[str, str]:
@@ -115,14 +115,14 @@ def _tell(stats: Stats, batch: Batch, out: Path, session: Session) -> None:
     """What came in to stderr, the result to stdout. Nobody's words are shown."""
     for file in batch.files:
         how = f"{file['format']} ({file['confidence']:.0%} sure), {file['encoding']}, {file['messages']:,} messages"
-        session.tell(f"{file['name']}: {how}")
+        session.notice(f"{file['name']}: {how}")
     for skip in batch.left_alone:
-        session.tell("warning: " + t("{name} was left alone: {why}", name=skip["name"], why=skip["why"]))
+        session.notice("warning: " + t("{name} was left alone: {why}", name=skip["name"], why=skip["why"]))
     for reason, count in batch.skipped.items():
-        session.tell(t("left out: {count} {reason}", count=f"{count:,}", reason=reason))
+        session.notice(t("left out: {count} {reason}", count=f"{count:,}", reason=reason))
     for kind, count in batch.duplicates.items():
         if count:
-            session.tell(t("there already: {count} documents ({kind})", count=f"{count:,}", kind=kind))
+            session.notice(t("there already: {count} documents ({kind})", count=f"{count:,}", kind=kind))
     print(
         f"{batch.documents:,} documents and {batch.held_out:,} held out of {batch.messages:,} messages, "
         f"{batch.characters:,} characters -> {out}"

@@ -1,4 +1,4 @@
-"""`cellmindctl doctor`: checks, each with an id, a verdict and one fix."""
+"""`cellmindctl doctor`: run checks, each of which has an id, a verdict and one fix."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from cellmind_ctl.session import Session, command
 @command("doctor")
 @click.option("--report", type=click.Path(dir_okay=False, path_type=Path), help="Write the checks to a file as JSON.")
 def command_(session: Session, report: Path | None) -> int:
-    """Check this device and its cell. Exits with 1 if a check found an error."""
-    # 1. The agent knows most; that there is none is a finding too.
+    """Check this device and its cell. The exit code is 1 if a check finds an error."""
+    # 1. The agent runs the checks. A missing agent is a result too.
     try:
         checks = session.client.request(m.RunChecks(), m.ChecksRun).checks
     except NoAgentsFoundError as error:
         checks = (Check(id="agent", verdict="error", detail=error.message, fix=error.hint), *_taken_port())
-    # 2. Show them, and keep them if wanted.
+    # 2. Show the checks, and write them to the report.
     plain = [to_plain(check) for check in checks]
     if report:
         report.write_text(json.dumps(plain, indent=1, ensure_ascii=False) + "\n")
@@ -42,13 +42,13 @@ def command_(session: Session, report: Path | None) -> int:
 
 
 def _taken_port() -> tuple[Check, ...]:
-    """No agent of this home runs: could one?"""
+    """A warning when an agent could not start here because another program listens on its port."""
     try:
         with socket.create_server(("", DEFAULT_PORT)):
             return ()
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             return ()
-    fix = f"end that one, or cellmind-agent --listen 0.0.0.0:{DEFAULT_PORT + 1}"
+    fix = f"stop that program, or choose another port: cellmind-agent --listen 0.0.0.0:{DEFAULT_PORT + 1}"
     why = f"TCP port {DEFAULT_PORT} is taken by another program (or another home's agent)"
     return (Check(id="port", verdict="warning", detail=why, fix=fix),)

@@ -13,14 +13,14 @@ from cellmind_ctl.words import t
 @command("forget")
 @click.argument("device")
 def command_(session: Session, device: str) -> None:
-    """Remove DEVICE (a name or id) from the keyring; it can do nothing from then on."""
-    # 1. Which device is meant.
+    """Remove DEVICE (a name or an id) from the keyring. From then on it can do nothing in the cell."""
+    # 1. Find the device.
     peer = device_named(session.client, device)
-    # 2. The agent signs its removal and tells the others.
+    # 2. The agent signs the removal and sends it to the others.
     forgotten = session.client.request(m.ForgetDevice(device=peer.id), m.DeviceForgotten)
-    # 3. Say who knows.
+    # 3. Show which devices were informed.
     if session.is_json:
         session.emit("forget", {"id": forgotten.device, "name": forgotten.name, "told": list(forgotten.told)})
     else:
-        told = ", ".join(forgotten.told) or t("nobody else was online")
-        print(t("{name} is forgotten; told: {told}", name=forgotten.name, told=told))
+        devices = ", ".join(forgotten.told) or t("no other device was online")
+        print(t("{name} is removed from the cell; informed devices: {devices}", name=forgotten.name, devices=devices))

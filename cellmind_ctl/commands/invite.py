@@ -14,20 +14,26 @@ from cellmind_ctl.words import t
 
 
 @command("invite")
-@click.option("--role", type=click.Choice(["member", "owner"]), default="member", show_default=True)
-@click.option("--expires", default="10m", show_default=True, help="How long the code is valid.")
+@click.option(
+    "--role",
+    type=click.Choice(["member", "owner"]),
+    default="member",
+    show_default=True,
+    help="What the new device may do.",
+)
+@click.option("--expires", default="10m", show_default=True, help="How long the code is valid, such as 90s, 10m or 2h.")
 def command_(session: Session, role: Role, expires: str) -> None:
-    """Print a one-time join code, wait, and say who joined."""
+    """Print a one-time join code, wait, and print who joined."""
     request = m.OpenInvitation(role=role, seconds=parse_duration(expires))
     for event in session.client.stream(request):
-        # 1. The code, at once: on stdout, so that a script can read it.
+        # 1. Print the code at once, on stdout, so that a script can read it.
         if isinstance(event, m.InvitationOpened):
             if session.is_json:
                 fields = {"code": event.code, "expires_seconds": event.seconds, "addresses": list(event.addresses)}
                 session.emit("invite", fields)
             else:
                 _show(event)
-        # 2. Who joined with it.
+        # 2. Print who joined.
         elif isinstance(event, m.DeviceJoined):
             if session.is_json:
                 session.emit("invite", {"joined": {"id": event.device, "name": event.name, "role": event.role}})
@@ -45,5 +51,5 @@ def _show(event: m.InvitationOpened) -> None:
         import segno
 
         segno.make(f"cellmind:{event.code}", error="m").terminal(out=sys.stderr, compact=True)
-    text = "valid for {minutes} minutes and three tries; waiting (Ctrl-C ends it)"
+    text = "valid for {minutes} minutes and three tries; waiting (Ctrl-C ends the invitation)"
     print(t(text, minutes=f"{event.seconds / 60:.0f}"), file=sys.stderr, flush=True)

@@ -12,21 +12,21 @@ from cellmind_agent.protocol.errors import UsageError
 from cellmind_ctl.session import Session, command
 from cellmind_ctl.words import t
 
-_JOIN_SECONDS = 30.0
+_JOIN_SECONDS = 30.0  # finding the inviter by mDNS and two round trips of the proof, over slow Wi-Fi
 
 
 @command("join")
 @click.argument("code", required=False)
-@click.option("--at", metavar="HOST:PORT[/KEY]", help="Where the inviter is, if mDNS does not find it.")
+@click.option("--at", metavar="HOST:PORT[/KEY]", help="The address of the inviter, where mDNS does not find it.")
 def command_(session: Session, code: str | None, at: str | None) -> None:
     """Join a cell with a code from `cellmindctl invite`."""
-    # 1. The code: argument, environment, standard input or prompt.
+    # 1. Take the code from the argument, the environment, standard input or a prompt.
     code = code or os.environ.get("CELLMIND_JOIN_CODE") or _read_code()
-    # 2. The agent finds the inviter and proves that it knows the code; so does the inviter.
+    # 2. The agent finds the inviter. Each of the two proves to the other that it knows the code.
     joined = session.client.request(
-        m.JoinCell(code=code, at=at), m.CellJoined, seconds=max(session.timeout, _JOIN_SECONDS)
+        m.JoinCell(code=code, at=at), m.CellJoined, seconds=max(session.timeout_seconds, _JOIN_SECONDS)
     )
-    # 3. Say whose cell it is.
+    # 3. Show whose cell this device joined.
     if session.is_json:
         session.emit("join", {"inviter": joined.inviter, "members": list(joined.members)})
     else:
@@ -34,8 +34,9 @@ def command_(session: Session, code: str | None, at: str | None) -> None:
 
 
 def _read_code() -> str:
+    """The code that the person types or that a script pipes in. Raises UsageError when there is none."""
     if sys.stdin.isatty():
-        return str(click.prompt("join code", err=True))
+        return str(click.prompt(t("join code"), err=True))
     code = sys.stdin.readline().strip()
     if not code:
         raise UsageError("no join code was given", "cellmindctl join 41-amber-falcon-river")

@@ -1,10 +1,9 @@
-"""`cellmindctl models`: checkpoints known to the cell."""
+"""`cellmindctl models`: list, show and remove the checkpoints that the cell holds."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any
 
 import click
 
@@ -14,10 +13,13 @@ from cellmind_agent.protocol.messages import ModelView
 from cellmind_ctl import figures
 from cellmind_ctl.discover import held_models, online_devices
 from cellmind_ctl.session import Group, Session, pass_session
+from cellmind_ctl.words import t
 
 
 @dataclass(slots=True, kw_only=True)
-class _Held:
+class _HeldModel:
+    """One checkpoint, and the names of the devices that hold it."""
+
     model: ModelView
     devices: list[str]
 
@@ -26,7 +28,7 @@ class _Held:
 @click.pass_context
 @pass_session
 def command_(session: Session, context: click.Context) -> None:
-    """Checkpoints known to the cell, and who holds them."""
+    """List the checkpoints that the cell holds, and the devices that hold them."""
     if context.invoked_subcommand:
         return
     found = _find(session)
@@ -41,7 +43,7 @@ def command_(session: Session, context: click.Context) -> None:
             held.model.model,
             str(held.model.step),
             figures.number(held.model.val_loss, 3),
-            figures.size(_size(held.model)),
+            figures.size(_size_bytes(held.model)),
             ", ".join(held.devices),
             figures.ago(time.time() - held.model.created),
         ]
@@ -54,7 +56,7 @@ def command_(session: Session, context: click.Context) -> None:
 @click.argument("model")
 @pass_session
 def show_(session: Session, model: str) -> None:
-    """Everything known of MODEL's newest checkpoint."""
+    """Show all details of the newest checkpoint of MODEL."""
     plain = _json(_named(session, model)[0])
     if session.is_json:
         session.emit("models.show", plain)
@@ -79,32 +81,32 @@ def rm_(session: Session, model: str) -> None:
     if session.is_json:
         session.emit("models.rm", {"model": name, "devices": removed})
     else:
-        print(f"{name} removed from {', '.join(removed) or 'nowhere'}")
+        print(t("{name} is removed from: {devices}", name=name, devices=", ".join(removed) or t("no device")))
 
 
-def _find(session: Session) -> list[_Held]:
-    """Every checkpoint, newest first, with the names of its holders."""
-    found: dict[tuple[str, str], _Held] = {}
+def _find(session: Session) -> list[_HeldModel]:
+    """Every checkpoint that a device online holds, newest first."""
+    found: dict[tuple[str, str], _HeldModel] = {}
     for peer, models in held_models(session.client):
         for model in models:
-            held = found.setdefault((model.model, model.state_hash), _Held(model=model, devices=[]))
+            held = found.setdefault((model.model, model.state_hash), _HeldModel(model=model, devices=[]))
             held.devices.append(peer.name)
     return sorted(found.values(), key=lambda held: (held.model.created, held.model.step), reverse=True)
 
 
-def _named(session: Session, name: str) -> list[_Held]:
-    """Raises UnknownNameError."""
+def _named(session: Session, name: str) -> list[_HeldModel]:
+    """The checkpoints of the one model whose name begins with `name`, newest first. Raises UnknownNameError."""
     found = [held for held in _find(session) if held.model.model.startswith(name)]
     if len({held.model.model for held in found}) != 1:
-        raise UnknownNameError(f"no single model is called {name!r}", "cellmindctl models")
+        raise UnknownNameError(f"{name!r} is not the name of exactly one model", "cellmindctl models")
     return found
 
 
-def _size(model: ModelView) -> int:
+def _size_bytes(model: ModelView) -> int:
     return sum(ref.size for ref in model.files.values())
 
 
-def _json(held: _Held) -> dict[str, Any]:
+def _json(held: _HeldModel) -> dict[str, object]:
     model = held.model
     return {
         "model": model.model,
@@ -112,7 +114,7 @@ def _json(held: _Held) -> dict[str, Any]:
         "tokens": model.tokens,
         "val_loss": model.val_loss,
         "state_hash": model.state_hash,
-        "size_bytes": _size(model),
+        "size_bytes": _size_bytes(model),
         "files": {name: ref.id for name, ref in model.files.items()},
         "devices": held.devices,
         "created": figures.rfc3339(model.created),

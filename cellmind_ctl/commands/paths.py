@@ -1,4 +1,4 @@
-"""`cellmindctl paths`: where things lie on this device."""
+"""`cellmindctl paths`: show where CellMind keeps its files on this device."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from cellmind_ctl.session import Session, command
 
 @command("paths")
 def command_(session: Session) -> None:
-    """Where things lie on this device."""
+    """Show where CellMind keeps its files on this device."""
     home = session.home.absolute()
     paths = {
         "home": home,

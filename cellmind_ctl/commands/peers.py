@@ -1,9 +1,8 @@
-"""`cellmindctl peers`: who is there."""
+"""`cellmindctl peers`: list the devices of the cell, and unpaired devices nearby."""
 
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import click
 
@@ -14,9 +13,9 @@ from cellmind_ctl import figures
 from cellmind_ctl.discover import list_peers
 from cellmind_ctl.session import Session, command
 
-_WATCH_SECONDS = 1.0
+_WATCH_SECONDS = 1.0  # the agent already holds the answer, so a request a second costs nothing
 _HEADERS = ("name", "state", "cpu", "ram free", "accel", "tok/s", "battery", "address", "seen")
-_WIDE = (
+_WIDE_HEADERS = (
     "name",
     "id",
     "role",
@@ -37,13 +36,13 @@ _RIGHT = ("cpu", "ram free", "tok/s")
 
 
 @command("peers")
-@click.option("--watch", is_flag=True, help="Keep showing, until Ctrl-C.")
-@click.option("--wide", is_flag=True, help="Ids, roles, versions too.")
+@click.option("--watch", is_flag=True, help="Keep showing until Ctrl-C.")
+@click.option("--wide", is_flag=True, help="Show ids, roles and versions too.")
 def command_(session: Session, watch: bool, wide: bool) -> None:
-    """Devices of the cell, and unpaired ones nearby."""
-    # 1. Ask the agent, which knows all of them already.
+    """List the devices of the cell, and unpaired devices nearby."""
+    # 1. Ask the agent. It already knows all of them, so there is nothing to wait for.
     peers = list_peers(session.client)
-    # 2. Show them: once, or again and again.
+    # 2. Show them, once or repeatedly.
     if session.is_json:
         session.emit("peers", [peer_json(peer) for peer in peers])
         while watch:
@@ -52,7 +51,7 @@ def command_(session: Session, watch: bool, wide: bool) -> None:
         return
     from cellmind_ctl.render import LiveView, print_table
 
-    headers = _WIDE if wide else _HEADERS
+    headers = _WIDE_HEADERS if wide else _HEADERS
     if not watch:
         print_table(session.color, headers, [_row(peer, wide) for peer in peers], _RIGHT)
         return
@@ -62,8 +61,8 @@ def command_(session: Session, watch: bool, wide: bool) -> None:
             time.sleep(_WATCH_SECONDS)
 
 
-def peer_json(peer: PeerView) -> dict[str, Any]:
-    """The contract's fields; what is unknown is null."""
+def peer_json(peer: PeerView) -> dict[str, object]:
+    """The fields that scripts rely on: sizes in bytes, moments in RFC 3339, null where a value is not known."""
     vitals = peer.vitals
     seen = None if peer.seen_seconds is None else figures.rfc3339(time.time() - peer.seen_seconds)
     return {
@@ -121,7 +120,7 @@ def _row(peer: PeerView, wide: bool) -> list[str]:
         "address": peer.addresses[0] if peer.addresses else figures.UNKNOWN,
         "seen": figures.ago(peer.seen_seconds) if peer.paired else figures.UNKNOWN,
     }
-    return [cells[header] for header in (_WIDE if wide else _HEADERS)]
+    return [cells[header] for header in (_WIDE_HEADERS if wide else _HEADERS)]
 
 
 def _value(figure: Figure | None) -> float | None:

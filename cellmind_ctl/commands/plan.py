@@ -1,4 +1,4 @@
-"""`cellmindctl plan`: all of `train` up to the start."""
+"""`cellmindctl plan`: do what `train` does until the start, and show the plan."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cellmind_ctl.session import Session, command
 @command("plan")
 @click.argument("config", required=False, type=click.Path(path_type=Path))
 @click.option("--data", multiple=True, type=click.Path(path_type=Path), help="Text to train on (repeatable).")
-@click.option("--devices", metavar="NAME,...", help="Only these devices.")
+@click.option("--devices", metavar="NAME,...", help="Plan for these devices only.")
 @click.option("--mode", type=click.Choice(["auto", "ddp", "local"]), default="auto")
 @click.option("--backend", type=click.Choice(["auto", "gloo", "nccl", "portable"]), default="auto")
 def command_(
@@ -26,7 +26,7 @@ def command_(
     mode: ModeWish,
     backend: BackendWish,
 ) -> None:
-    """Show roster, shares, mode, backend and data of a run, and start nothing."""
+    """Show the roster, shares, mode, backend and data of a run, and start nothing."""
     project = open_project(config, data, session)
     bundle = make_bundle(project, session)
     made = make_plan(session.client, project.config, devices.split(",") if devices else (), mode, backend)

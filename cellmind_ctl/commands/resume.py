@@ -1,4 +1,4 @@
-"""`cellmindctl resume`: go on with a run from its last checkpoint, with the devices that are there now."""
+"""`cellmindctl resume`: continue a run from its last checkpoint, on the devices that are online now."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from cellmind_ctl.watching import follow, summary
 
 @command("resume")
 @click.argument("run")
-@click.option("--devices", metavar="NAME,...", help="Only these devices.")
-@click.option("--detach", is_flag=True, help="Start, and do not watch.")
+@click.option("--devices", metavar="NAME,...", help="Train on these devices only.")
+@click.option("--detach", is_flag=True, help="Start the run, and do not watch it.")
 def command_(session: Session, run: str, devices: str | None, detach: bool) -> None:
-    """Go on with RUN from its last checkpoint."""
-    # 1. Which run, and its newest checkpoint on any device that is online.
+    """Continue RUN from its last checkpoint."""
+    # 1. Find the run, and its newest checkpoint on any device that is online.
     view = run_named(list_runs(session.client), run)
     if view.state in ("preparing", "training"):
         raise CellmindError(f"{view.run} is running", f"cellmindctl watch {view.run}")
     holder, checkpoint = _newest_checkpoint(session, view.run)
     spec = session.client.request(m.GetRun(run=view.run), m.RunFound, device=holder).spec
-    # 2. A roster of who is there now.
+    # 2. Plan a roster of the devices that are online now.
     made = plan_run(session.client, spec.batch_samples, devices.split(",") if devices else ())
     spec = replace(
         spec, roster=made.roster, backend=made.backend, backend_reason=made.backend_reason, resume_from=checkpoint
@@ -38,8 +38,8 @@ def command_(session: Session, run: str, devices: str | None, detach: bool) -> N
         session.emit_event("plan", {**to_plain(made), "run": spec.run, "step": checkpoint.step})
     else:
         names = ", ".join(member.name for member in made.roster)
-        session.tell(f"{spec.run} from step {checkpoint.step} on {names}")
-    # 3. The leader fetches what it lacks from whoever has it.
+        session.notice(f"{spec.run} from step {checkpoint.step} on {names}")
+    # 3. Start the run. The leader fetches the blobs that it lacks from the devices that hold them.
     session.client.request(m.StartRun(spec=spec), m.Done, device=leader)
     if detach:
         return
@@ -49,11 +49,13 @@ def command_(session: Session, run: str, devices: str | None, detach: bool) -> N
 
 
 def _newest_checkpoint(session: Session, run: RunId) -> tuple[DeviceId, m.ModelView]:
-    """Raises UnknownNameError."""
+    """The newest checkpoint of `run`, and a device that holds it. Raises UnknownNameError when there is none."""
     found: list[tuple[int, DeviceId, m.ModelView]] = []
     for peer, models in held_models(session.client):
         found += [(model.step, peer.id, model) for model in models if model.model == run]
     if not found:
-        raise UnknownNameError(f"no device that is online has a checkpoint of {run}", "cellmindctl train starts anew")
+        raise UnknownNameError(
+            f"no device that is online has a checkpoint of {run}", "start a new run: cellmindctl train"
+        )
     _, holder, model = max(found, key=lambda item: item[0])
     return holder, model

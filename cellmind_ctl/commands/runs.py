@@ -1,4 +1,4 @@
-"""`cellmindctl runs`: the runs that the cell knows."""
+"""`cellmindctl runs`: list the runs that the cell knows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cellmind_ctl.session import Session, command
 
 @command("runs")
 def command_(session: Session) -> None:
-    """Runs that any device that is online knows, newest first."""
+    """List the runs that the devices online know, newest first."""
     runs = list_runs(session.client)
     if session.is_json:
         session.emit("runs", [{**to_plain(run), "created": figures.rfc3339(run.created)} for run in runs])
@@ -34,4 +34,4 @@ def command_(session: Session) -> None:
     print_table(session.color, headers, rows, right=("step", "held-out"))
     for run in runs:
         if run.error:
-            session.tell(f"{run.run}: {run.error}")
+            session.notice(f"{run.run}: {run.error}")

@@ -13,10 +13,10 @@ from cellmind_ctl.words import t
 @command("stop")
 @click.argument("run", required=False)
 def command_(session: Session, run: str | None) -> None:
-    """Stop RUN (default: the one that is running) at the end of its round."""
+    """Stop RUN (default: the run that is training now) at the end of its round."""
     view = run_named(list_runs(session.client), run)
     session.client.request(m.StopRun(run=view.run), m.Done, device=view.leader)
     if session.is_json:
         session.emit("stop", {"run": view.run})
     else:
-        print(t("{run} is stopping; its last checkpoint stays", run=view.run))
+        print(t("{run} is stopping; its last checkpoint is kept", run=view.run))

@@ -1,4 +1,4 @@
-"""`cellmindctl train`: the main job."""
+"""`cellmindctl train`: plan a run, start it on its leader, and watch it."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ from cellmind_ctl.words import t
 @command("train")
 @click.argument("config", required=False, type=click.Path(path_type=Path))
 @click.option("--data", multiple=True, type=click.Path(path_type=Path), help="Text to train on (repeatable).")
-@click.option("--only-new", is_flag=True, help="Only on what the last `data prepare --append` added.")
-@click.option("--devices", metavar="NAME,...", help="Only these devices.")
+@click.option("--only-new", is_flag=True, help="Train only on the text that the last `data prepare --append` added.")
+@click.option("--devices", metavar="NAME,...", help="Train on these devices only.")
 @click.option("--mode", type=click.Choice(["auto", "ddp", "local"]), default="auto")
 @click.option("--backend", type=click.Choice(["auto", "gloo", "nccl", "portable"]), default="auto")
-@click.option("--detach", is_flag=True, help="Start, and do not watch.")
-@click.option("--yes", is_flag=True, help="Do not ask before starting.")
+@click.option("--detach", is_flag=True, help="Start the run, and do not watch it.")
+@click.option("--yes", is_flag=True, help="Start without a question.")
 def command_(
     session: Session,
     config: Path | None,
@@ -50,34 +50,34 @@ def command_(
     detach: bool,
     yes: bool,
 ) -> int:
-    """Train together, on the text that CONFIG or --data names."""
-    # 1. The configuration and the data, before the network is touched.
+    """Train one model together, on the text that CONFIG or --data names."""
+    # 1. Check the configuration and prepare the data, before the network is used.
     project = open_project(config, data, session)
     bundle = make_bundle(project, session, only_new)
     if only_new and bundle.start is None:
-        session.tell("warning: " + t("there is no model to go on with: this one will know the new text alone"))
-    # 2. Who is there, who leads, who does how much.
+        session.notice("warning: " + t("no earlier model was found, so this model learns the new text alone"))
+    # 2. Plan: who takes part, who leads, and each member's share of the batch.
     made = make_plan(session.client, project.config, devices.split(",") if devices else (), mode, backend)
     if session.is_json:
         session.emit_event("plan", plan_json(made, project.config, bundle))
     else:
         _explain(made, project, bundle, session)
-        if not yes and sys.stdin.isatty() and not _is_wanted():
-            session.tell(t("nothing started"))
+        if not yes and sys.stdin.isatty() and not _is_confirmed():
+            session.notice(t("no run was started"))
             return 0
-    # 3. What the leader lacks goes there; the members fetch from it.
+    # 3. Push the blobs that the leader lacks. The members fetch them from the leader.
     leader = made.roster[0].device
     sent = push(bundle, session.client, leader, session)
     if session.is_json:
         session.emit_event("pushed", {"bytes": sent})
-    # 4. From here on it is the leader's; we only watch.
+    # 4. Start the run. From here on the leader drives it, and this command only watches.
     spec = _spec(made, project, bundle)
     session.client.request(m.StartRun(spec=spec), m.Done, device=leader)
     if detach:
-        _say_detached(session, spec.run)
+        _show_detached(session, spec.run)
         return 0
     finished = follow(session, spec.run, leader)
-    # 5. The answer, and the model where the configuration wants it.
+    # 5. Print the result, and save the model where the configuration names a checkpoint.
     if finished and not session.is_json:
         print(summary(finished))
     paths = checkpoint_paths(project)
@@ -89,24 +89,25 @@ def command_(
 def _explain(made: RunPlan, project: Project, bundle: Bundle, session: Session) -> None:
     show_plan(made, project.config, bundle, session)
     if bundle.start:
-        session.tell(t("starts from {path} (step {step})", path=bundle.start.weights, step=bundle.start.step))
+        session.notice(t("starts from {path} (step {step})", path=bundle.start.weights, step=bundle.start.step))
 
 
-def _is_wanted() -> bool:
+def _is_confirmed() -> bool:
     return input(t("start? [Y/n] ")).strip().lower() in ("", "y", "yes", "ㅛ", "네", "예")
 
 
 def _spec(made: RunPlan, project: Project, bundle: Bundle) -> m.RunSpec:
+    """The run that the leader is to start, under a new name."""
     run = parse_run_id(f"run-{time.strftime('%m%d')}-{secrets.token_hex(3)}")
-    training, small = project.config.training, refs(bundle)
+    training, ref_by_name = project.config.training, refs(bundle)
     return m.RunSpec(
         run=run,
         roster=made.roster,
         backend=made.backend,
         backend_reason=made.backend_reason,
-        config=small["config"],
-        tokenizer=small["tokenizer"],
-        manifest=small["manifest"],
+        config=ref_by_name["config"],
+        tokenizer=ref_by_name["tokenizer"],
+        manifest=ref_by_name["manifest"],
         shards=shard_refs(bundle),
         num_samples=bundle.manifest.train.rows,
         batch_samples=training.batch_size,
@@ -117,7 +118,7 @@ def _spec(made: RunPlan, project: Project, bundle: Bundle) -> m.RunSpec:
     )
 
 
-def _say_detached(session: Session, run: str) -> None:
+def _show_detached(session: Session, run: str) -> None:
     if session.is_json:
         session.emit_event("detached", {"run": run})
     else:

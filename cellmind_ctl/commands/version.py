@@ -1,4 +1,4 @@
-"""`cellmindctl version`: what is installed here."""
+"""`cellmindctl version`: show what is installed here."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LIBRARIES = ("torch", "sentencepiece", "pyzmq", "zeroconf", "msgpack", "safeten
 
 @command("version")
 def command_(session: Session) -> None:
-    """Versions of CellMind, its protocol, and what it stands on."""
+    """Show the versions of CellMind, its protocol, Python and the libraries it uses."""
     found: dict[str, str | int | None] = {
         "cellmind": __version__,
         "protocol": PROTOCOL_VERSION,

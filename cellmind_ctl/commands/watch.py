@@ -12,7 +12,7 @@ from cellmind_ctl.watching import follow, summary
 @command("watch")
 @click.argument("run", required=False)
 def command_(session: Session, run: str | None) -> None:
-    """Follow RUN (default: the one that is running). Ctrl-C leaves; a second one stops it."""
+    """Follow RUN (default: the run that is training now). Ctrl-C leaves it alone; a second Ctrl-C stops it."""
     view = run_named(list_runs(session.client), run)
     finished = follow(session, view.run, view.leader)
     if finished and not session.is_json:

@@ -1,8 +1,9 @@
-"""A stand-in for an agent: the real port, links, tunnels and child line, for two devices and one trainer each.
+"""A small agent for `tests.bench.tunnels`: the real port, links, tunnels and child process, for one trainer.
 
-    python -m tests.bench.courier RANK OWN OTHER KEYS WORDS...     WORDS: the trainer's command
+    python -m tests.bench.courier RANK OWN OTHER KEYS COMMAND...
 
-OWN and OTHER are addresses; KEYS is a folder where the two leave their public keys. Rank 0 serves the store.
+OWN and OTHER are addresses. KEYS is a folder where both couriers leave their public keys. COMMAND starts the trainer.
+Rank 0 serves the store.
 """
 
 import asyncio
@@ -31,7 +32,7 @@ DEVICES = (DeviceId("a" * 32), DeviceId("b" * 32))
 
 
 class Courier:
-    """One of two devices. Stands in for `Peers` as far as tunnels need one."""
+    """One of two devices. It also takes the place of `Peers`, with the few methods that tunnels call."""
 
     def __init__(self, rank: int, own: str, other: str, keys: Path) -> None:
         self.rank, self.own, self.other, self.folder = rank, own, other, keys

@@ -1,8 +1,8 @@
-"""What a person waits for in the first minutes, and what an idle agent costs.
+"""How long a person waits in the first minutes, and what an idle agent costs.
 
     python -m tests.bench.first_minutes [--repeats 20] [--json FILE]
 
-On one machine, over loopback. Discovery is by mDNS; the rest uses known addresses. Prints a table, writes JSON.
+On one machine, over loopback. Discovery uses mDNS, everything else uses known addresses. Prints a table, writes JSON.
 """
 
 import argparse
@@ -42,14 +42,14 @@ def main() -> int:
 
 
 def discovery(repeats: int) -> list[float]:
-    """From the start of a paired agent that knows no address to the moment in which the other sees it online."""
+    """Seconds from the start of a paired agent that knows no address until it is linked with the other."""
     found = []
     with tempfile.TemporaryDirectory() as folder:
         cell = Cell(Path(folder))
         try:
             one, two = (cell.device(name, "--interface", "lo") for name in ("one", "two"))
             pair(one, two)
-            wait_for(lambda: states(one).get("two") == "online", 20, "the first meeting")
+            wait_for(lambda: states(one).get("two") == "online", 20, "the two to be linked for the first time")
             for _ in range(repeats):
                 for device in (one, two):
                     device.stop()
@@ -57,10 +57,10 @@ def discovery(repeats: int) -> list[float]:
                 one.start()
                 wait_for(lambda: "two" in states(one), 20, "one to serve")
                 time.sleep(2.0)  # one has announced itself
-                said_before = len(two.log())
+                log_length = len(two.log())
                 started = time.monotonic()
                 two.start()
-                wait_for(lambda place=said_before: "linked with one" in two.log()[place:], 30, "two to find one")
+                wait_for(lambda start=log_length: "linked with one" in two.log()[start:], 30, "two to find one")
                 found.append(time.monotonic() - started)
         finally:
             cell.close()
@@ -68,6 +68,7 @@ def discovery(repeats: int) -> list[float]:
 
 
 def with_a_cell(repeats: int) -> dict[str, list[float]]:
+    """All figures that need a cell of three agents."""
     with tempfile.TemporaryDirectory() as folder:
         cell = Cell(Path(folder))
         try:
@@ -92,7 +93,7 @@ def with_a_cell(repeats: int) -> dict[str, list[float]]:
 
 
 def first_step(device: Device, project: Path) -> float:
-    """From the command to the first training step on all members, with a tokenizer and shards to make."""
+    """Seconds from the command to the first training step on all members, with a tokenizer and shards to make."""
     make_project(project, {**CONFIG, "model": {"d_model": 32, "nhead": 4, "num_layers": 2}})
     started = time.monotonic()
     training = device.start_ctl("train", "--json", "--yes", cwd=project)
@@ -107,7 +108,7 @@ def first_step(device: Device, project: Path) -> float:
 
 
 def idle(devices: list[Device]) -> tuple[list[float], list[float]]:
-    """RSS, and the share of one core over half a minute, of each agent of a cell of three."""
+    """For each agent, its RSS in MB and its percentage of one core over half a minute."""
     processes = [psutil.Process(device.process.pid) for device in devices if device.process]
     before = [sum(p.cpu_times()[:2]) for p in processes]
     time.sleep(IDLE_SECONDS)

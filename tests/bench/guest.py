@@ -1,10 +1,11 @@
-"""Does a guest without keys slow a run? Two devices train while a third floods the leader; before each such window the
-same guest floods a device that has nothing to do with the run and drops every packet of it.
+"""Does a guest without keys slow a run? Two devices train while a guest floods the leader. Before each such window the
+same guest floods a device outside the run, which drops every packet of the flood.
 
     python -m tests.bench.guest [--seconds 10] [--turns 4] [--json FILE]      needs root (see tests/lab)
 
-The figure is training throughput in the one window as a share of that in the other, the median over the turns: what
-the guest costs the run, without what it takes from the two cores that all devices share here (a twentieth of one).
+The figure is the training throughput in the first window as a share of that in the second, as the median of the turns.
+So it shows what the guest costs the run, and leaves out the processor time that it takes here, where all devices share
+the cores (the guest is limited to a twentieth of one core).
 """
 
 import argparse
@@ -64,7 +65,7 @@ def main() -> int:
 
 
 class Progress:
-    """The last step that the run has told of, and when."""
+    """The last step that the run has reported, and when."""
 
     def __init__(self, training: subprocess.Popen[str]) -> None:
         self.step, self.at = 0, time.monotonic()
@@ -82,19 +83,20 @@ class Progress:
                 os._exit(1)
 
 
-def steps_a_second(progress: Progress, seconds: float) -> float:
+def steps_per_second(progress: Progress, seconds: float) -> float:
+    """Measured over so many seconds from now. Raises RuntimeError when there was no step."""
     step, at = progress.step, progress.at
     time.sleep(seconds)
     if progress.step == step:
-        raise RuntimeError("the run stands still or has ended: fewer --turns, or --seconds")
+        raise RuntimeError("the run made no step or has ended: use fewer --turns or --seconds")
     return (progress.step - step) / (progress.at - at)
 
 
 def under_flood(progress: Progress, guest: LabDevice, words: tuple[str, ...], seconds: float) -> float:
-    """Steps a second while the guest is at it."""
+    """Steps per second during the flood."""
     flood = guest.spawn(sys.executable, "-m", "tests.lab.guest", *words)
     time.sleep(2)
-    rate = steps_a_second(progress, seconds)
+    rate = steps_per_second(progress, seconds)
     out, _ = flood.communicate(timeout=60)
     print(f"{words[0]:<10} at {words[1]} {int(out) / (seconds + 4):>6.0f}/s   {rate:.2f} steps/s", flush=True)
     return rate

@@ -1,4 +1,4 @@
-"""How soon devices of a home find each other, and notice that one is lost.
+"""How soon the devices of a home find each other, and how soon they notice that one is lost.
 
     python -m tests.bench.home [--repeats 20] [--losses 4] [--json FILE]      needs root (see tests/lab)
 
@@ -44,23 +44,23 @@ def main() -> int:
         ]
         home.network.set_multicast(True)
         for name, trouble, undo in (
-            ("a frozen member: the run is told (s)", LabDevice.lid_closes, LabDevice.lid_opens),
-            ("a killed member: the run is told (s)", LabDevice.power_cut, LabDevice.start),
+            ("a frozen member: the run reports it (s)", LabDevice.lid_closes, LabDevice.lid_opens),
+            ("a killed member: the run reports it (s)", LabDevice.power_cut, LabDevice.start),
         ):
-            told, released = [], []
+            reported, ended = [], []
             for _ in range(options.losses):
-                one, two = loss(devices, trouble, Path(folder) / "project")
+                times = loss(devices, trouble, Path(folder) / "project")
                 undo(devices[2])
-                told.append(one)
-                released.append(two)
-            found[name] = told
-            found[name.replace("the run is told", "gloo has let go on all others")] = released
+                reported.append(times[0])
+                ended.append(times[1])
+            found[name] = reported
+            found[name.replace("the run reports it", "all other trainers have ended")] = ended
     report(found, results)
     return 0
 
 
 def discovery(devices: list[LabDevice]) -> float:
-    """All start at once, knowing no address; until each is linked with both others."""
+    """Seconds from the start of all devices, which know no address, until each is linked with both others."""
     for device in devices:
         device.stop()
         (device.home / "addresses.json").unlink(missing_ok=True)
@@ -70,8 +70,8 @@ def discovery(devices: list[LabDevice]) -> float:
         device.launch()
 
     def linked(place: int) -> bool:
-        said = devices[place].log()[before[place] :]
-        return all(f"linked with {name}" in said for name in NAMES if name != devices[place].name)
+        log = devices[place].log()[before[place] :]
+        return all(f"linked with {name}" in log for name in NAMES if name != devices[place].name)
 
     for place in range(len(devices)):
         wait_for(lambda place=place: linked(place), 60, "all to be linked")  # type: ignore[misc]
@@ -79,7 +79,7 @@ def discovery(devices: list[LabDevice]) -> float:
 
 
 def loss(devices: list[LabDevice], trouble: Callable[[LabDevice], object], project: Path) -> tuple[float, float]:
-    """Seconds until the watching terminal says so, and until the trainers of the others have ended."""
+    """Seconds from the loss of a member until the watcher shows it, and until the other trainers have ended."""
     everybody = dict.fromkeys(NAMES, "online")
     for device in devices:
         wait_for(lambda device=device: states(device) == everybody, 60, "all online")  # type: ignore[misc]
@@ -94,17 +94,20 @@ def loss(devices: list[LabDevice], trouble: Callable[[LabDevice], object], proje
     started = time.monotonic()
     for line in training.stdout:
         event = json.loads(line)
-        if "error" in event or event["event"] in ("member_lost", "failed"):  # an error: the leader itself is gone
+        if "error" in event or event["event"] in (
+            "member_lost",
+            "failed",
+        ):  # an error means that the leader itself is lost
             break
-    told = time.monotonic() - started
+    reported = time.monotonic() - started
     psutil.wait_procs(trainers, timeout=60)
-    released = time.monotonic() - started
+    ended = time.monotonic() - started
     training.communicate(timeout=60)
-    return told, released
+    return reported, ended
 
 
 def start_run(device: LabDevice, project: Path) -> subprocess.Popen[str]:
-    """With all three: one that came back a moment ago may still be busy with the last run."""
+    """Start a run with all three devices. A device that has just returned may still be busy with the last run."""
     while True:
         planned = device.ctl("plan", "--json", cwd=project).data
         if len(planned["roster"]) == len(NAMES):

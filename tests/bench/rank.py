@@ -1,7 +1,7 @@
-"""One rank of an all_reduce, timed. Run by `tests.bench.tunnels`, never by hand.
+"""One rank of a timed all_reduce. `tests.bench.tunnels` starts it; nobody does by hand.
 
-python -m tests.bench.rank plain RANK ADDRESS COUNT REPEATS FILE     gloo over the network, as it comes
-python -m tests.bench.rank gloo|portable RANK - COUNT REPEATS FILE   over the line to an agent, as a trainer does
+python -m tests.bench.rank plain RANK ADDRESS COUNT REPEATS FILE     plain gloo over the network
+python -m tests.bench.rank gloo|portable RANK - COUNT REPEATS FILE   through an agent, as a trainer does
 """
 
 import datetime

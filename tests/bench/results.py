@@ -1,4 +1,4 @@
-"""What every benchmark ends with: figures of many values, and a file that says on which machine they were measured."""
+"""The end of every benchmark: percentiles of many values, and a JSON file that names the machine."""
 
 import json
 import math
@@ -10,6 +10,7 @@ from typing import Any
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
+    """Median, 95th percentile, maximum and count."""
     return {
         "p50": statistics.median(values),
         "p95": sorted(values)[math.ceil(0.95 * len(values)) - 1],
@@ -19,15 +20,17 @@ def spread(values: Sequence[float]) -> dict[str, float]:
 
 
 class Results:
-    """Make it before measuring: it keeps the load that the machine had then."""
+    """Writes the results of one benchmark. Make it before the measurement, because it records the load at that time."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.load_before = path, os.getloadavg()[0]
 
     def about(self) -> str:
+        """The machine in a few words, for the title of a table."""
         return f"{os.cpu_count()} cores, load {self.load_before:.2f}"
 
     def save(self, figures: Mapping[str, Any], values: Mapping[str, Any], **more: Any) -> None:
+        """Write the figures, the values they were made of, and the machine."""
         machine = {"cores": os.cpu_count(), "load_before": self.load_before, "load_after": os.getloadavg()[0]}
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.write_text(json.dumps({"machine": machine, "figures": figures, "values": values, **more}, indent=1))

@@ -1,8 +1,8 @@
-"""A blob to four devices at once, against one transfer to one device, in the same home with the same links.
+"""A blob sent to four devices at once, compared with the same blob sent to one device over the same links.
 
     python -m tests.bench.swarm [--megabytes 100] [--link 100mbit] [--repeats 3] [--json FILE]      needs root
 
-The time is from the word to fetch until every device holds the verified blob. Prints a table, writes JSON.
+The time runs from the request to fetch until every device holds the verified blob. Prints a table, writes JSON.
 """
 
 import argparse
@@ -59,14 +59,14 @@ def online(device: LabDevice) -> int:
 
 
 def new_blob(device: LabDevice, size: int) -> BlobRef:
-    """Random bytes in the device's store, as if it had trained them."""
+    """Put random bytes into the device's store, as if it had trained them."""
     path = device.home / "new"
     path.write_bytes(os.urandom(size))
     return BlobStore(root=device.home / "blobs").adopt(path)
 
 
 def all_fetch(devices: list[LabDevice], ref: BlobRef) -> float:
-    """Seconds until all have it."""
+    """Seconds until all of these devices hold the blob."""
     words = (sys.executable, "-m", "tests.bench.swarm", "--fetch")
     started = time.monotonic()
     fetching = [device.spawn(*words, str(device.home), ref.id, str(ref.size)) for device in devices]
@@ -81,7 +81,7 @@ def all_fetch(devices: list[LabDevice], ref: BlobRef) -> float:
 
 
 def fetch(home: Path, ref: BlobRef) -> int:
-    """In the device's namespace: ask its agent to hold the blob."""
+    """Run in the device's namespace: ask its agent to fetch the blob."""
     client = Client(from_plain(ControlFile, json.loads(control_path(home).read_text())), 600.0)
     model = m.ModelView(
         model=parse_run_id("run-0101-abcdef"), step=1, tokens=1, state_hash="00" * 32, files={"model.safetensors": ref},

@@ -1,10 +1,10 @@
-"""What tunnels cost: all_reduce of two ranks in two network namespaces, against plain gloo in the same run.
+"""What tunnels cost: all_reduce of two ranks in two network namespaces, compared with plain gloo in the same run.
 
     python -m tests.bench.tunnels [--turns 2] [--repeats 6] [--gigabytes 20] [--json FILE]    needs root (see tests/lab)
 
-Plain gloo goes straight over the network, in clear. The others go as in a run: trainer, loopback, agent, CURVE, agent,
-loopback, trainer. Peers alternate, and everything shares this machine's processors. Then --gigabytes are carried by one
-pair, and what its agents' memory grew by. Prints tables, writes JSON.
+Plain gloo sends its bytes unencrypted over the network. The others take the path of a run: trainer, loopback, agent,
+CURVE, agent, loopback, trainer. The ways alternate, and all processes share this machine's processors. At the end one
+pair of agents carries --gigabytes, and the growth of their memory is measured. Prints tables, writes JSON.
 """
 
 import argparse
@@ -53,22 +53,22 @@ def main() -> int:
 
 
 def memory(gigabytes: float) -> dict[str, list[float]]:
-    """RSS in MB of the two agents after the first all_reduces and at the end."""
+    """RSS in MB of the two agents, after the first fifth of the all_reduces and at the end."""
     seen: list[list[float]] = []
 
-    def look(ranks: list[subprocess.Popen[bytes]]) -> None:
+    def sample(ranks: list[subprocess.Popen[bytes]]) -> None:
         with contextlib.suppress(psutil.Error):
             seen.append([psutil.Process(rank.pid).memory_info().rss / 1e6 for rank in ranks])
 
     repeats = math.ceil(gigabytes * 1e9 / (2 * 4 * COUNT))  # in and out of each agent
-    once("gloo", None, repeats, look)
+    once("gloo", None, repeats, sample)
     return {"early": seen[len(seen) // 5], "late": seen[-4]}
 
 
 def once(
-    way: str, link: str | None, repeats: int, look: Callable[[list[subprocess.Popen[bytes]]], None] | None = None
+    way: str, link: str | None, repeats: int, on_wait: Callable[[list[subprocess.Popen[bytes]]], None] | None = None
 ) -> dict[str, list[float]]:
-    """Two fresh namespaces, two ranks; the seconds of each all_reduce."""
+    """The seconds of each all_reduce of two ranks in two fresh namespaces. `on_wait` is called twice a second."""
     network.sweep()
     lab = f"cmb{os.getpid() % 10000}"
     network.register(lab)
@@ -84,8 +84,8 @@ def once(
                     other = ports[1 - rank].address
                     words = ["-m", "tests.bench.courier", str(rank), port.address, other, folder, *words]
                 ranks.append(subprocess.Popen(["ip", "netns", "exec", port.namespace, sys.executable, *words]))
-            while look and all(rank.poll() is None for rank in ranks):
-                look(ranks)
+            while on_wait and all(rank.poll() is None for rank in ranks):
+                on_wait(ranks)
                 time.sleep(0.5)
             codes = [rank.wait(300) for rank in ranks]
             if any(codes):

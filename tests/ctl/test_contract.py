@@ -1,5 +1,6 @@
-"""The command line's contract: exit codes, two-line errors, JSON, languages, widths, and help that comes at once."""
+"""The contract of the command line: exit codes, two-line errors, JSON, languages, table widths, and help at once."""
 
+import ast
 import json
 import subprocess
 import sys
@@ -59,7 +60,7 @@ def test_every_command_has_help_and_takes_json(tmp_path: Path, name: str) -> Non
     assert "--json" in answer.out
 
 
-def test_the_contracts_exit_codes() -> None:
+def test_every_error_has_its_exit_code() -> None:
     codes = {error.exit_code for error in ERROR_BY_CODE.values()}
     assert codes == {1, 2, 3, 4, 5, 6, 7}
     assert ERROR_BY_CODE["unreachable"].exit_code == ERROR_BY_CODE["no_agent"].exit_code == 3
@@ -116,23 +117,23 @@ def test_mistakes_get_an_error_a_hint_and_their_exit_code(
     assert not (tmp_path / "out" / "train.jsonl").exists()
 
 
-def test_debug_shows_where(tmp_path: Path) -> None:
+def test_debug_shows_the_traceback(tmp_path: Path) -> None:
     assert "Traceback" in ctl(tmp_path, "--debug", "peers").err
 
 
-def test_the_guides_configuration_loads_and_says_what_is_not_needed(tmp_path: Path) -> None:
+def test_the_guides_configuration_loads_and_names_the_keys_that_are_ignored(tmp_path: Path) -> None:
     from tests.model.test_config import GUIDE
 
     (tmp_path / "config.json").write_text(GUIDE)
     answer = ctl(tmp_path, "config", "show", "config.json")
     assert answer.code == 0
     assert "model.d_model = 512" in answer.out
-    assert "not needed any more and ignored: distributed.init_method" in answer.err
+    assert "ignored, because they are no longer needed: distributed.init_method" in answer.err
     origin = ctl(tmp_path, "config", "show", "config.json", "--origin", "--json").data["origin"]
     assert (origin["model.d_model"], origin["training.seed"]) == ("config.json", "default")
 
 
-def test_data_prepare_answers_in_words_and_json(tmp_path: Path) -> None:
+def test_data_prepare_answers_in_text_and_in_json(tmp_path: Path) -> None:
     (tmp_path / "chat.csv").write_text('Date,User,Message\n2022-10-30 10:35:01,홍길동,"길동이 왔어 ㅋㅋㅋㅋㅋㅋㅋ"\n')
     assert ctl(tmp_path, "data", "prepare", "chat.csv", "--out", "data").code == 0
     assert json.loads((tmp_path / "data" / "train.jsonl").read_text())["text"] == "<NAME>이 왔어 ㅋㅋㅋㅋㅋ"
@@ -140,7 +141,7 @@ def test_data_prepare_answers_in_words_and_json(tmp_path: Path) -> None:
     assert again["replaced"] == {"<NAME>": 1}
 
 
-def test_data_prepare_says_what_it_took_a_file_for_and_adds_to_it_later(tmp_path: Path) -> None:
+def test_data_prepare_shows_the_detected_format_and_appends_later_text(tmp_path: Path) -> None:
     said = chat(seed=4, count=600)
     (tmp_path / "KakaoTalkChats.txt").write_text(kakao_android(said[:400]))
     (tmp_path / "later.txt").write_text(kakao_android(said))
@@ -159,7 +160,7 @@ def test_data_prepare_says_what_it_took_a_file_for_and_adds_to_it_later(tmp_path
     assert "there already" in again.out
 
 
-def test_data_stats_says_what_a_folder_holds_and_how_a_tokenizer_fits(tmp_path: Path) -> None:
+def test_data_stats_shows_what_a_folder_holds_and_how_well_a_tokenizer_fits(tmp_path: Path) -> None:
     (tmp_path / "chat.txt").write_text(kakao_android(chat(seed=4, count=2000)))
     made = ctl(tmp_path, "data", "prepare", "chat.txt", "--out", "data", "--json").data
     plain = ctl(tmp_path, "data", "stats", "data")
@@ -188,14 +189,14 @@ def test_data_stats_says_what_a_folder_holds_and_how_a_tokenizer_fits(tmp_path: 
         ("text=Nothing", 1, "there are: When, Who, Body"),
     ],
 )
-def test_a_tables_columns_can_be_named(tmp_path: Path, columns: str, code: int, words: str) -> None:
+def test_the_columns_of_a_table_can_be_named(tmp_path: Path, columns: str, code: int, words: str) -> None:
     (tmp_path / "t.csv").write_text("When,Who,Body\n2024-01-01,철수,안녕 영희\n2024-01-02,영희,그래 철수야\n")
     answer = ctl(tmp_path, "data", "prepare", "t.csv", "--out", "data", "--columns", columns)
     assert answer.code == code, answer
     assert words in answer.err
 
 
-def test_people_read_their_language(tmp_path: Path) -> None:
+def test_people_read_messages_in_their_language(tmp_path: Path) -> None:
     assert words.KOREAN
     for text, korean in words.KOREAN.items():
         assert sorted(part.split("}")[0] for part in text.split("{")[1:]) == sorted(
@@ -204,6 +205,19 @@ def test_people_read_their_language(tmp_path: Path) -> None:
     (tmp_path / "c.json").write_text('{"distributed": {"world_size": 3}}')
     korean = ctl(tmp_path, "config", "show", "c.json", CELLMIND_LANG="", LC_ALL="", LANG="ko_KR.UTF-8")
     assert "더 이상 필요 없어" in korean.err
+
+
+def test_every_sentence_is_translated_and_every_translation_is_used() -> None:
+    sentences = set()
+    source = ""
+    for path in (*(ROOT / "cellmind_ctl").rglob("*.py"), *(ROOT / "tokenizer").rglob("*.py")):
+        text = path.read_text()
+        source += "" if path.name == "words.py" else text
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "t" and node.args:
+                sentences |= {node.args[0].value} if isinstance(node.args[0], ast.Constant) else set()
+    assert sentences - words.KOREAN.keys() == set()
+    assert [sentence for sentence in words.KOREAN if f'"{sentence}"' not in source] == []
 
 
 def test_completion_and_version_and_paths(tmp_path: Path) -> None:
@@ -230,7 +244,7 @@ def test_tables_fit_eighty_columns_and_hangul_counts_twice(tmp_path: Path) -> No
     assert "\x1b" not in done.stdout
 
 
-def test_figures_for_people() -> None:
+def test_numbers_are_formatted_for_people() -> None:
     seconds = (None, 1, 12, 300, 7200, 200_000)
     assert [figures.ago(s) for s in seconds] == ["-", "now", "12s ago", "5m ago", "2h ago", "2d ago"]
     assert [figures.size(n) for n in (None, 12, 1_200, 1_234_567, 1.2e9)] == ["-", "12 B", "1.2 kB", "1.2 MB", "1.2 GB"]
@@ -240,13 +254,13 @@ def test_figures_for_people() -> None:
         figures.parse_duration("-1m")
 
 
-def test_a_damaged_control_file_is_no_agent(tmp_path: Path) -> None:
+def test_a_damaged_control_file_means_that_no_agent_runs(tmp_path: Path) -> None:
     (tmp_path / "agent.json").write_text("{")
     answer = Device("x", tmp_path).ctl("peers", "--json")
     assert (answer.code, answer.error["code"]) == (3, "no_agent")
 
 
-def test_an_agent_that_is_gone_is_no_agent(tmp_path: Path) -> None:
+def test_an_agent_that_has_died_means_that_no_agent_runs(tmp_path: Path) -> None:
     control = {
         "address": "127.0.0.1:9", "server_key": "0" * 40, "client_public_key": "0" * 40,
         "client_secret_key": "0" * 40, "device": "a" * 32, "name": "x", "pid": 1,

@@ -1,4 +1,4 @@
-"""The demo: what a newcomer would do on three devices, done on one machine with the real programs."""
+"""The demo: the steps of a newcomer with three devices, on one machine, with the real programs."""
 
 import argparse
 import json
@@ -37,7 +37,9 @@ CONFIG = {
 def main() -> int:
     parser = argparse.ArgumentParser(prog="./demo", description=__doc__)
     parser.add_argument("--hosts", action="store_true", help="on three simulated hosts of one network (Linux, root)")
-    parser.add_argument("--keep", type=Path, metavar="DIR", help="keep homes and project in this folder")
+    parser.add_argument(
+        "--keep", type=Path, metavar="DIR", help="keep the agents' homes and the project in this folder"
+    )
     options = parser.parse_args()
     why_not = network.why_not_here() if options.hosts else None
     if why_not:
@@ -51,18 +53,20 @@ def main() -> int:
             play_on_hosts(place)
         else:
             cell = Cell(place)
-            play(place, cell, lambda name: cell.device(name, "--interface", "lo"), "here on one machine, its loopback")
+            play(
+                place, cell, lambda name: cell.device(name, "--interface", "lo"), "all on the loopback of this machine"
+            )
     left = [p for p in psutil.process_iter(["cmdline"]) if p.pid not in before and "cellmind" in str(p.info["cmdline"])]
-    say(f"no process is left behind: {not left}; {time.monotonic() - started:.0f} s in all")
+    say(f"{len(left)} processes are left behind; {time.monotonic() - started:.0f} s in all")
     return 1 if left else 0
 
 
 def play_on_hosts(folder: Path) -> None:
-    """Three network namespaces with a link of 100 Mbit/s each, and everything on the air recorded."""
+    """Play on three network namespaces with a link of 100 Mbit/s each, and record every packet."""
     folder.mkdir(parents=True, exist_ok=True)
     with Home(folder, link="100mbit") as home, home.captured(folder / "air.pcap") as air:
         play(folder, home.cell, home.device, "three hosts on a network of 100 Mbit/s")
-        say("7. What was on the air")
+        say("7. These bytes were on the network")
         carried: Counter[str] = Counter()
         for packet in read_packets(air):
             port = min(packet.source_port, packet.target_port)
@@ -70,10 +74,11 @@ def play_on_hosts(folder: Path) -> None:
         for what, count in carried.most_common():
             print(f"{what:<16} {count:>12,} bytes")
         if {what for what in carried if what.startswith("tcp")} != {f"tcp port {AGENT_PORT}"}:
-            raise SystemExit("something went by another port")
+            raise SystemExit("some bytes were sent over another port")
 
 
 def play(folder: Path, cell: Cell, make: Callable[[str], Device], where: str) -> None:
+    """The six steps. `make` starts the agent of a device, `where` names the network for the title."""
     project = folder / "project"
     try:
         say("1. Text: Korean dialogues, and a tokenizer trained on them")
@@ -85,9 +90,9 @@ def play(folder: Path, cell: Cell, make: Callable[[str], Device], where: str) ->
             cwd=project)  # fmt: skip
         say(f"2. Three agents find each other by mDNS ({where})")
         devices = [make(name) for name in NAMES]
-        wait_for(lambda: list(states(devices[0]).values()).count("unpaired") == 2, 30, "the others to be heard")
+        wait_for(lambda: list(states(devices[0]).values()).count("unpaired") == 2, 30, "the other two to be discovered")
         show(devices[0], "peers")
-        say("3. They form a cell: a one-time code each")
+        say("3. They form a cell, with a one-time code for each device")
         for joiner in devices[1:]:
             join_by_code(devices[0], joiner)
         everybody = dict.fromkeys(NAMES, "online")
@@ -103,18 +108,20 @@ def play(folder: Path, cell: Cell, make: Callable[[str], Device], where: str) ->
         other = next(device for device in devices if device.control["device"] != leader)
         show(other, "ask", PROMPT, "--device", other.name, "--verbose", "--seed", "4", "-n", "60")
     finally:
-        say("6. Everything is stopped")
+        say("6. Every process is stopped")
         cell.close()
 
 
 def write_project(project: Path) -> int:
-    """The corpus as the guide's files, and the configuration; the number of dialogues."""
+    """Write the corpus as the guide's files, and the configuration. Returns the number of dialogues."""
     dialogues = []
     for source in sorted((files("chatterbot_corpus") / "data" / "korean").iterdir(), key=lambda path: path.name):
         if source.name.endswith(".yml"):
             plain = yaml.safe_load(source.read_text(encoding="utf-8"))
             dialogues += ["\n".join(str(line) for line in lines) for lines in plain["conversations"]]
-    random.Random(0).shuffle(dialogues)  # by topic otherwise: the held-out ones would be of a topic never seen
+    random.Random(0).shuffle(
+        dialogues
+    )  # the corpus is sorted by topic; unshuffled, the held-out part would be a topic of its own
     raw = project / "data" / "raw"
     raw.mkdir(parents=True)
     (raw / "dialogues.jsonl").write_text("".join(json.dumps({"text": d}, ensure_ascii=False) + "\n" for d in dialogues))
@@ -137,7 +144,7 @@ def join_by_code(inviter: Device, joiner: Device) -> None:
 
 
 def compare(devices: list[Device]) -> None:
-    """Every device's own record of its newest checkpoint. Raises SystemExit when they differ."""
+    """Show every device's own record of its newest checkpoint. Raises SystemExit when they differ."""
     hashes = {}
     for device in devices:
         newest = max((device.home / "models").glob("*/*.json"))
@@ -155,7 +162,7 @@ def compare(devices: list[Device]) -> None:
 
 
 def show(device: Device, *words: str, cwd: Path | None = None) -> None:
-    """A command as a person types it, with what it prints."""
+    """Show a command as a person types it, and run it."""
     command = (*device.prefix, *CTL, "--home", str(device.home), *words)
     run(f"{device.name}$ cellmindctl", *command, cwd=cwd, words=words)
 

@@ -1,4 +1,4 @@
-"""The service files are right as far as the tools can tell, and the agent keeps its side of Type=notify."""
+"""The service files pass the system's own checks, and the agent does what Type=notify requires."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ needs_systemd = pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="
 
 
 def installed(folder: Path, name: str) -> Path:
-    """The unit as it would be installed, with a program that exists here."""
+    """The unit as it would be installed, with a program that exists on this machine."""
     text = (ROOT / "systemd" / name).read_text()
     lines = ["ExecStart=/bin/true" if line.startswith("ExecStart=") else line for line in text.splitlines()]
     path = folder / "cellmind-agent.service"
@@ -29,7 +29,7 @@ def installed(folder: Path, name: str) -> Path:
 @pytest.mark.parametrize(
     ("name", "scope"), [("cellmind-agent.user.service", "--user"), ("cellmind-agent.service", "--system")]
 )
-def test_units_verify_without_a_word(tmp_path: Path, name: str, scope: str) -> None:
+def test_units_verify_without_a_warning(tmp_path: Path, name: str, scope: str) -> None:
     environment = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)}
     command = ["systemd-analyze", "verify", scope, "--man=no", str(installed(tmp_path, name))]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
@@ -50,7 +50,7 @@ def test_termux_scripts_parse(name: str) -> None:
     subprocess.run(["bash", "-n", str(ROOT / "termux" / name)], check=True, timeout=20)
 
 
-def test_the_agent_says_ready_when_it_serves_and_stops_cleanly(tmp_path: Path) -> None:
+def test_the_agent_reports_ready_when_it_serves_and_stops_cleanly(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
         manager.settimeout(30)
@@ -71,7 +71,7 @@ def test_the_agent_says_ready_when_it_serves_and_stops_cleanly(tmp_path: Path) -
     assert not (tmp_path / "home" / "agent.json").exists()
 
 
-def test_a_taken_port_is_a_clear_error(tmp_path: Path) -> None:
+def test_a_port_in_use_is_a_clear_error(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = subprocess.run(
