@@ -52,7 +52,7 @@ from cellmind_agent.storage.blobs import BlobStore
 from cellmind_agent.storage.files import HomeLock, private_folder, read_json, write_json
 from cellmind_agent.storage.journal import Journal
 from cellmind_agent.trust.identity import load_identity, new_curve_keys
-from cellmind_agent.trust.permissions import Caller, Standing, may_ask
+from cellmind_agent.trust.permissions import Caller, may_ask
 from cellmind_agent.trust.ringfile import load_keyring
 
 _log = logging.getLogger(__name__)
@@ -111,7 +111,7 @@ class Agent:
             self,
         )
         for part in parts:
-            self._reception.handlers.update(part.handlers())
+            self._reception.add_handlers(part.handlers())
         self._discovery = Discovery(config.interfaces, self._peers.sighted, self._peers.unsighted)
         self._speed = self._load_speed()
         self._vitals = read_vitals(home, self._situation())
@@ -180,14 +180,14 @@ class Agent:
 
     def _recognise(self, channel: Channel) -> Caller:
         """Asked for every message: a device that was removed a moment ago is a stranger now (I5)."""
-        standing: Standing = "stranger"
+        kind: m.CallerKind = "stranger"
         device: DeviceId | None = None
         member = self._membership.keyring.by_curve_key(channel.curve_key)
         if channel.curve_key == self._people.public:
-            standing, device = "local", self.device
+            kind, device = "local", self.device
         elif member is not None and member.device != self.device:
-            standing, device = "member", member.device
-        return Caller(standing=standing, curve_key=channel.curve_key, device=device, host=channel.host, channel=channel)
+            kind, device = "member", member.device
+        return Caller(kind=kind, curve_key=channel.curve_key, device=device, host=channel.host, channel=channel)
 
     async def _keyring_changed(self, out: frozenset[DeviceId]) -> None:
         """`out` are the devices that are no longer in: their connections end now, and nobody else's."""
@@ -237,7 +237,7 @@ class Agent:
         """Two devices that joined at nearly the same time learn of each other from whoever knows both."""
         message = m.TellAddresses(addresses=self._peers.addresses())
         links = [self._peers.link(device) for device in self._peers.online()]
-        await asyncio.gather(*(link.request(message, m.Done) for link in links), return_exceptions=True)
+        await asyncio.gather(*(link.request(message) for link in links), return_exceptions=True)
 
     async def _serve_addresses(self, request: m.TellAddresses, caller: Caller) -> m.Done:
         self._peers.told(request.addresses)
@@ -374,10 +374,10 @@ class Agent:
     async def _serve_relay(self, request: m.Relay, caller: Caller) -> AsyncIterator[object]:
         """The command line speaks to its own agent alone; what is meant for another device goes over that link."""
         envelope: Envelope = decode(request.body)
-        as_member = Caller(standing="member", curve_key=b"", device=self.device, host="")
+        as_member = Caller(kind="member", curve_key=b"", device=self.device, host="")
         if not may_ask(as_member, type(envelope.message)):
             raise NotAllowedError(f"{type(envelope.message).__name__} is not for another device")
-        async for answer in self._peers.link(request.device).stream(envelope.message):
+        async for answer in self._peers.link(request.device).forward(envelope.message):
             yield answer
 
     # -- house -----------------------------------------------------------------------------------------------------

@@ -152,7 +152,7 @@ def push(bundle: Bundle, client: Client, leader: DeviceId, session: Session) -> 
     if bundle.start:
         sources += [(_ref_of(path), path) for path in (bundle.start.weights, bundle.start.state)]
     asked = m.FindBlobs(refs=tuple(ref for ref, _ in sources))
-    present = client.request(asked, m.BlobsFound, device=leader).present
+    present = client.request(asked, device=leader).present
     missing = sum(ref.size - have for (ref, _), have in zip(sources, present, strict=True))
     if missing > 1_000_000:
         session.notice(t("pushing {megabytes} MB", megabytes=f"{missing / 1e6:.1f}"))
@@ -279,11 +279,9 @@ def _push_one(client: Client, leader: DeviceId, ref: BlobRef, source: bytes | Pa
     if have == ref.size and ref.size:
         return
     if ref.size == 0:
-        client.request(m.WriteBlob(ref=ref, offset=0, data=b""), m.BlobsFound, device=leader)
+        client.request(m.WriteBlob(ref=ref, offset=0, data=b""), device=leader)
     for offset, data in _pieces(ref, source, have):
-        client.request(
-            m.WriteBlob(ref=ref, offset=offset, data=data), m.BlobsFound, device=leader, seconds=_PUSH_SECONDS
-        )
+        client.request(m.WriteBlob(ref=ref, offset=offset, data=data), device=leader, seconds=_PUSH_SECONDS)
 
 
 def _pieces(ref: BlobRef, source: bytes | Path, start: int) -> Iterator[tuple[int, bytes]]:

@@ -1,49 +1,48 @@
-"""The line to the agent: one request, one answer or a stream. The only zmq import here."""
+"""The connection to the agent of this home, without asyncio. The only file here that imports zmq.
+
+Knows the socket and how long to wait; `protocol/conversation` knows requests and answers.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import itertools
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import zmq
 from zmq.utils import z85
 
 from cellmind_agent.protocol.address import parse_address
-from cellmind_agent.protocol.codec import Envelope, decode, encode
-from cellmind_agent.protocol.errors import (
-    CellmindError,
-    LinkLostError,
-    NoAgentsFoundError,
-    ProtocolError,
-    TimedOutError,
-    error_from_wire,
-)
+from cellmind_agent.protocol.conversation import Conversation, Exchange
+from cellmind_agent.protocol.errors import CellmindError, LinkLostError, NoAgentsFoundError, TimedOutError
 from cellmind_agent.protocol.home import ControlFile
 from cellmind_agent.protocol.ids import DeviceId
-from cellmind_agent.protocol.limits import MAX_FRAME_BYTES
-from cellmind_agent.protocol.messages import Cancel, Done, Ping, Refused, Relay
+from cellmind_agent.protocol.limits import (
+    CLIENT_OPEN_SECONDS,
+    CLIENT_PULSE_SECONDS,
+    LINGER_SECONDS,
+    MAX_FRAME_BYTES,
+)
+from cellmind_agent.protocol.messages import Ping, Request, StreamRequest
 
-M = TypeVar("M")
-_OPEN_SECONDS = 3.0
+A = TypeVar("A")
 _GONE_HINT = "is it running? cellmind-agent"
-_PULSE_SECONDS = 5.0  # while a stream is silent, is the agent still there?
 
 
 class Client:
-    """Speaks to this home's agent; what is for another device is passed on by it."""
+    """Asks this home's agent, and through it other devices."""
 
     def __init__(self, control: ControlFile, timeout: float) -> None:
-        """Raises NoAgentsFoundError when the agent that wrote `control` does not answer."""
+        """`timeout` seconds is how long a request waits for its answer. Raises NoAgentsFoundError when the agent that
+        wrote `control` does not answer."""
         self.timeout, self.control = timeout, control
-        self.device: DeviceId | None = None
-        self._numbers = itertools.count(1)
+        self.device: DeviceId | None = None  # asked instead of our own agent, if a request names no other
+        self._conversation = Conversation()
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.DEALER)
         address = parse_address(control.address)
-        self._socket.setsockopt(zmq.LINGER, 200)
+        self._socket.setsockopt(zmq.LINGER, int(LINGER_SECONDS * 1000))
         self._socket.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME_BYTES)
         self._socket.setsockopt(zmq.SNDHWM, 0)
         self._socket.setsockopt(zmq.RCVHWM, 0)
@@ -56,103 +55,91 @@ class Client:
         self._poller.register(self._socket, zmq.POLLIN)
         self._poller.register(self._monitor, zmq.POLLIN)
         self._socket.connect(f"tcp://{address.host}:{address.port}")
-        self._early: dict[int, list[Envelope]] = {}
         try:
-            self.request(Ping(), Done, seconds=min(_OPEN_SECONDS, timeout))
+            self.request(Ping(), seconds=min(CLIENT_OPEN_SECONDS, timeout))
         except (TimedOutError, LinkLostError) as error:
             self.close()
             raise NoAgentsFoundError(f"the agent of this home does not answer at {control.address}") from error
 
-    def request(self, message: Any, answer: type[M], device: DeviceId | None = None, seconds: float | None = None) -> M:
-        """The one answer. Raises what was refused, TimedOutError, LinkLostError."""
-        for item in self.stream(message, device, self.timeout if seconds is None else seconds):
-            if isinstance(item, answer):
-                return item
-            raise ProtocolError(f"{type(message).__name__} was answered with {type(item).__name__}")
-        if answer is Done:  # the end itself was the answer
-            return answer()
-        raise ProtocolError(f"{type(message).__name__} was not answered")
-
-    def stream(self, message: Any, device: DeviceId | None = None, seconds: float | None = None) -> Iterator[Any]:
-        """Answers until the end; without `seconds`, as long as the agent lives. Leaving early cancels it there."""
-        yield from self._answers(self._send(self._for(device or self.device, message)), seconds)
+    def request(self, message: Request[A], device: DeviceId | None = None, seconds: float | None = None) -> A:
+        """The one answer, of `device` or of our own agent. Raises what was refused, TimedOutError, LinkLostError."""
+        return self._only_answer(self._ask(message, device), self.timeout if seconds is None else seconds)
 
     def request_all(
-        self, message_by_device: Mapping[DeviceId, Any], answer: type[M], seconds: float
-    ) -> dict[DeviceId, M | CellmindError]:
-        """Asks all devices at once; of each the one answer, or why there is none."""
-        numbers = {device: self._send(self._for(device, message)) for device, message in message_by_device.items()}
-        found: dict[DeviceId, M | CellmindError] = {}
-        for device, number in numbers.items():
+        self, message_by_device: Mapping[DeviceId, Request[A]], seconds: float
+    ) -> dict[DeviceId, A | CellmindError]:
+        """Ask all these devices at once; the answer of each, or why there is none."""
+        exchanges = {device: self._ask(message, device) for device, message in message_by_device.items()}
+        found: dict[DeviceId, A | CellmindError] = {}
+        for device, exchange in exchanges.items():
             try:
-                item = next(self._answers(number, seconds), None)
-                found[device] = item if isinstance(item, answer) else ProtocolError(f"{device} did not answer")
+                found[device] = self._only_answer(exchange, seconds)
             except CellmindError as error:
                 found[device] = error
         return found
 
-    def _for(self, device: DeviceId | None, message: Any) -> Any:
-        """The message as it is to be sent: our agent passes on what is for another device."""
-        if device is None or device == self.control.device:
-            return message
-        return Relay(device=device, body=encode(Envelope(kind="request", correlation=0, message=message)))
-
-    def _answers(self, number: int, seconds: float | None) -> Iterator[Any]:
-        is_over = False
+    def stream(self, message: StreamRequest[A], device: DeviceId | None = None) -> Iterator[A]:
+        """Every answer until the end, as long as the agent lives. Leaving early cancels the stream there."""
+        exchange = self._ask(message, device)
         try:
-            while not is_over:
-                envelope = self._receive(number, seconds)
-                is_over = envelope.kind == "end"
-                if isinstance(envelope.message, Refused):
-                    refused = envelope.message
-                    raise error_from_wire(refused.code, refused.message, refused.hint)
-                if not is_over or not isinstance(envelope.message, Done):
-                    yield envelope.message
+            while True:
+                self._until_ready(exchange, seconds=None)
+                answer = exchange.take()
+                if answer is None:
+                    return
+                yield answer
         finally:
-            self._early.pop(number, None)
-            if not is_over:
-                with contextlib.suppress(LinkLostError):
-                    self._post(number, Cancel())
+            self._leave(exchange)
 
     def close(self) -> None:
+        """Close the connection."""
         self._socket.disable_monitor()
         self._monitor.close(linger=0)
         self._socket.close()
         self._context.term()
 
-    def _send(self, message: Any) -> int:
-        number = next(self._numbers)
-        self._post(number, message)
-        return number
+    def _ask(self, message: Request[A] | StreamRequest[A], device: DeviceId | None = None) -> Exchange[A]:
+        target = device or self.device
+        exchange = self._conversation.ask(message, relay_to=None if target == self.control.device else target)
+        self._send(exchange.frame)
+        return exchange
 
-    def _post(self, number: int, message: Any) -> None:
-        """Raises LinkLostError rather than wait for an agent that is gone."""
+    def _only_answer(self, exchange: Exchange[A], seconds: float) -> A:
         try:
-            data = encode(Envelope(kind="request", correlation=number, message=message))
-            self._socket.send(data, flags=zmq.NOBLOCK)
+            self._until_ready(exchange, seconds)
+            return exchange.take_only()
+        finally:
+            self._leave(exchange)
+
+    def _leave(self, exchange: Exchange[object]) -> None:
+        cancel = self._conversation.leave(exchange)
+        if cancel is not None:
+            with contextlib.suppress(LinkLostError):
+                self._send(cancel)
+
+    def _send(self, frame: bytes) -> None:
+        """Raises LinkLostError and does not wait if the agent is gone."""
+        try:
+            self._socket.send(frame, flags=zmq.NOBLOCK)
         except zmq.Again as error:
             raise LinkLostError("the agent went away", _GONE_HINT) from error
 
-    def _receive(self, number: int, seconds: float | None) -> Envelope:
-        """The next answer to `number`; answers to others are kept for them."""
+    def _until_ready(self, exchange: Exchange[object], seconds: float | None) -> None:
+        """Receive until the exchange has something to take. Without `seconds`, wait as long as the agent answers a
+        pulse. Raises TimedOutError, LinkLostError."""
         deadline = None if seconds is None else time.monotonic() + seconds
-        pulse: int | None = None
-        self._early.setdefault(number, [])
-        while not self._early[number]:
-            patience = _PULSE_SECONDS if deadline is None else deadline - time.monotonic()
-            ready = dict(self._poller.poll(max(0, int(patience * 1000))))
-            if self._monitor in ready and self._socket not in ready:
+        pulse: Exchange[object] | None = None
+        while not exchange.is_ready:
+            wait_seconds = CLIENT_PULSE_SECONDS if deadline is None else deadline - time.monotonic()
+            ready = dict(self._poller.poll(max(0, int(wait_seconds * 1000))))
+            if self._socket in ready:
+                self._conversation.receive(self._socket.recv())
+                if pulse is not None and pulse.is_ready:
+                    pulse = None
+            elif self._monitor in ready or (deadline is None and pulse is not None):
                 raise LinkLostError("the agent went away", _GONE_HINT)
-            if self._socket not in ready:
-                if deadline is not None:
-                    raise TimedOutError(f"no answer within {seconds:g} s")
-                if pulse is not None:
-                    raise LinkLostError("the agent went away", _GONE_HINT)
-                pulse = self._send(Ping())
-                continue
-            envelope = decode(self._socket.recv())
-            if envelope.correlation == pulse:
-                pulse = None
+            elif deadline is not None:
+                raise TimedOutError(f"no answer within {seconds:g} s")
             else:
-                self._early.setdefault(envelope.correlation, []).append(envelope)
-        return self._early[number].pop(0)
+                pulse = self._conversation.ask(Ping())
+                self._send(pulse.frame)

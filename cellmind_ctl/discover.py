@@ -40,13 +40,13 @@ def find_agent(home: Path, at: str | None, timeout: float) -> Client:
         raise NoAgentsFoundError(f"{control_path(home)} is damaged", "start the agent again") from error
     client = Client(control, timeout)
     if at and at != control.address:
-        client.device = client.request(m.ConnectAddress(address=at), m.AddressConnected).device
+        client.device = client.request(m.ConnectAddress(address=at)).device
     return client
 
 
 def list_peers(client: Client) -> tuple[PeerView, ...]:
     """The devices that the agent knows, paired or not."""
-    return client.request(m.ListPeers(), m.PeerList).peers
+    return client.request(m.ListPeers()).peers
 
 
 def device_named(client: Client, name: str) -> PeerView:
@@ -64,7 +64,7 @@ def held_models(client: Client) -> list[tuple[PeerView, tuple[ModelView, ...]]]:
     found = []
     for peer in online_devices(client):
         try:
-            found.append((peer, client.request(m.ListModels(), m.ModelList, device=peer.id).models))
+            found.append((peer, client.request(m.ListModels(), device=peer.id).models))
         except (UnreachableError, TimedOutError):
             continue
     return found
@@ -75,7 +75,7 @@ def list_runs(client: Client) -> list[RunView]:
     found: dict[RunId, RunView] = {}
     for peer in online_devices(client):
         try:
-            views = client.request(m.ListRuns(), m.RunList, device=peer.id).runs
+            views = client.request(m.ListRuns(), device=peer.id).runs
         except CellmindError:
             continue
         for view in views:

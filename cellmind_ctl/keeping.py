@@ -18,7 +18,7 @@ def keep_checkpoint(session: Session, run: RunId, holder: DeviceId, weights: Pat
 
     Raises UnknownNameError when the device holds no checkpoint of the run.
     """
-    models = session.client.request(m.ListModels(), m.ModelList, device=holder).models
+    models = session.client.request(m.ListModels(), device=holder).models
     found = [model for model in models if model.model == run]
     if not found:
         raise UnknownNameError(f"{run} has no checkpoint", "cellmindctl models")
@@ -36,7 +36,7 @@ def _fetch(session: Session, holder: DeviceId, ref: BlobRef, path: Path) -> None
         with open(temporary, "wb") as file:
             for chunk in chunks(ref.size):
                 request = m.ReadBlob(ref=ref, offset=chunk.offset, length=chunk.length)
-                file.write(session.client.request(request, m.BlobData, device=holder).data)
+                file.write(session.client.request(request, device=holder).data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

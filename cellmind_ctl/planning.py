@@ -51,7 +51,7 @@ def gloo_faults(client: Client, members: Sequence[PeerView]) -> dict[DeviceId, s
 
     A member that does not answer counts as one on which gloo does not work.
     """
-    answers = client.request_all({peer.id: m.ProbeGloo() for peer in members}, m.GlooProbed, PROBE_SECONDS)
+    answers = client.request_all({peer.id: m.ProbeGloo() for peer in members}, PROBE_SECONDS)
     faults = {
         device: answer.fault if isinstance(answer, m.GlooProbed) else answer.message
         for device, answer in answers.items()

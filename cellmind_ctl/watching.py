@@ -44,7 +44,7 @@ def follow(session: Session, run: RunId, leader: DeviceId) -> m.RunFinished | No
         return None
     except KeyboardInterrupt:
         session.notice("\n" + t("stopping {run}", run=run))
-        session.client.request(m.StopRun(run=run), m.Done, device=leader)
+        session.client.request(m.StopRun(run=run), device=leader)
         return _follow(session, run, leader)
 
 

@@ -41,7 +41,7 @@ class Asking:
         self, device: DeviceId, peers: Peers, serving: Serving, own_vitals: Callable[[], m.Vitals | None]
     ) -> None:
         self._device, self._peers, self._serving, self._own_vitals = device, peers, serving, own_vitals
-        self._myself = Caller(standing="local", curve_key=b"", device=device, host="")
+        self._myself = Caller(kind="local", curve_key=b"", device=device, host="")
 
     def handlers(self) -> dict[type, Handler]:
         return {m.Ask: self._ask}
@@ -105,9 +105,7 @@ class Asking:
     async def _holders(self) -> _Holders:
         """Every online device, this one first, with the models that it holds."""
         online = self._peers.online()
-        calls = [
-            self._peers.link(device).request(m.ListModels(), m.ModelList, LIST_MODELS_SECONDS) for device in online
-        ]
+        calls = [self._peers.link(device).request(m.ListModels(), LIST_MODELS_SECONDS) for device in online]
         answers = await asyncio.gather(*calls, return_exceptions=True)
         found: _Holders = [(self._device, self._serving.held_models())]
         for device, answer in zip(online, answers, strict=True):

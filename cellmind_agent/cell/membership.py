@@ -93,10 +93,10 @@ class Membership:
         if welcome.keyring_head == self.keyring.head:
             return
         try:
-            offered = await link.request(m.GetKeyring(), m.Keyring)
+            offered = await link.request(m.GetKeyring())
             await self._adopt(offered.entries)
             if self.keyring.entries != offered.entries:
-                await link.request(m.OfferKeyring(entries=self.keyring.entries), m.Done)
+                await link.request(m.OfferKeyring(entries=self.keyring.entries))
         except CellmindError as error:
             _log.warning("comparing keyrings: %s", error)
 
@@ -206,8 +206,8 @@ class Membership:
             ) from error
         try:
             joiner = Joiner(self._identity, self._name, code, key)
-            begun = await link.request(joiner.begin(), m.JoinBegun)
-            accepted = await link.request(joiner.prove(begun), m.JoinAccepted)
+            begun = await link.request(joiner.begin())
+            accepted = await link.request(joiner.prove(begun))
             answer = joiner.finish(accepted)
         finally:
             link.channel.close()
@@ -234,7 +234,7 @@ class Membership:
             keyring = remove_member(self.keyring, self._identity, member.device, time.time())
             if farewell:  # so that it knows; whether it listens or not, it is out
                 await asyncio.gather(
-                    farewell.request(m.OfferKeyring(entries=keyring.entries), m.Done, seconds=1.0),
+                    farewell.request(m.OfferKeyring(entries=keyring.entries), seconds=1.0),
                     return_exceptions=True,
                 )
             await self._install(keyring)
@@ -289,7 +289,7 @@ class Membership:
     async def _offer_to_all(self) -> tuple[str, ...]:
         devices = self._peers.online()
         offer = m.OfferKeyring(entries=self.keyring.entries)
-        calls = [self._peers.link(device).request(offer, m.Done, seconds=3.0) for device in devices]
+        calls = [self._peers.link(device).request(offer, seconds=3.0) for device in devices]
         results = await asyncio.gather(*calls, return_exceptions=True)
         return tuple(
             self._peers.name(device)

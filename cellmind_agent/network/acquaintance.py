@@ -224,7 +224,7 @@ class Acquaintance:
         device, channel = self.member.device, link.channel
         try:
             asked_at = _now()
-            welcome = await link.request(self._greeting.hello(), m.Welcome)
+            welcome = await link.request(self._greeting.hello())
             if welcome.device != device:
                 raise UnreachableError(f"{channel.name} is another device")
             self._round_trips.append(_now() - asked_at)
@@ -237,7 +237,7 @@ class Acquaintance:
             _log.info("linked with %s at %s", self.member.name, channel.name)
             self._greeting.welcomed(device, link, welcome)
             if self.slept is not None:
-                await link.request(m.Woke(seconds=self.slept), m.Done)
+                await link.request(m.Woke(seconds=self.slept))
                 self.slept = None
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._beat(link))
@@ -253,7 +253,7 @@ class Acquaintance:
         while True:
             await asyncio.sleep(RUN_HEARTBEAT_SECONDS if self._greeting.is_in_run() else HEARTBEAT_SECONDS)
             asked_at = _now()
-            ping = asyncio.create_task(link.request(m.Ping(), m.Done, seconds=10 * REQUEST_SECONDS))
+            ping = asyncio.create_task(link.request(m.Ping(), seconds=10 * REQUEST_SECONDS))
             try:
                 await self._wait_patiently(ping)
                 await ping

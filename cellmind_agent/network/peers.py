@@ -68,7 +68,7 @@ class Peers:
 
     async def say_goodbye(self, why: Literal["stopping", "sleeping"]) -> None:
         links = [peer.link for peer in self._peers.values() if peer.link]
-        calls = [link.request(m.Goodbye(why=why), m.Done, seconds=1.0) for link in links]
+        calls = [link.request(m.Goodbye(why=why), seconds=1.0) for link in links]
         await asyncio.gather(*calls, return_exceptions=True)
 
     def sighted(self, sighting: Sighting) -> None:

@@ -42,7 +42,7 @@ class Probes:
             if one == self._device:
                 probed = await self.probe(other)
             else:
-                probed = await self._peers.link(one).request(request, m.ReachProbed, 2 * DIAL_SECONDS)
+                probed = await self._peers.link(one).request(request, 2 * DIAL_SECONDS)
         except CellmindError:
             pass
         return Reach(dialler=one, target=other, probed=probed, here=time.time())

@@ -69,7 +69,7 @@ class Transfer:
         problem: CellmindError | None = None
         for teller in await self._whole_holders(ref, preferred):
             try:
-                answer = await self._peers.link(teller).request(m.HashChunks(ref=ref), m.ChunkHashes, CHUNK_SECONDS)
+                answer = await self._peers.link(teller).request(m.HashChunks(ref=ref), CHUNK_SECONDS)
                 return await self._gather(ref, answer.hashes)
             except StorageFullError:
                 raise
@@ -137,7 +137,7 @@ async def ask_around(peers: Peers, ref: BlobRef) -> dict[DeviceId, Holding]:
 
     async def ask(device: DeviceId) -> Holding | None:
         try:
-            answer = await peers.link(device).request(m.FindChunks(ref=ref), m.ChunksFound, HOLDERS_SECONDS)
+            answer = await peers.link(device).request(m.FindChunks(ref=ref), HOLDERS_SECONDS)
         except CellmindError:
             return None
         return Holding(chunks=from_bitmap(answer.chunks, num_chunks(ref)), is_fetching=answer.is_fetching)
@@ -205,7 +205,7 @@ class _Swarm:
             self._under_way.add(index)
             try:
                 ask = m.ReadBlob(ref=ref, offset=chunk.offset, length=chunk.length)
-                answer = await self._peers.link(device).request(ask, m.BlobData, CHUNK_SECONDS)
+                answer = await self._peers.link(device).request(ask, CHUNK_SECONDS)
                 await asyncio.to_thread(self._gathering.keep, index, answer.data)
                 self._failures[device] = 0
             except CellmindError as error:

@@ -131,7 +131,7 @@ class Tunnels:
         if link is None:
             link = await self._be_dialled(run, term, device)
         try:
-            await link.request(m.OpenTunnel(run=run, term=term), m.Done)
+            await link.request(m.OpenTunnel(run=run, term=term))
         except BaseException:
             link.channel.cut()
             raise
@@ -142,7 +142,7 @@ class Tunnels:
         awaited: asyncio.Future[Channel] = asyncio.get_running_loop().create_future()
         self._awaited[number] = (device, awaited)
         try:
-            await self._peers.link(device).request(m.DialTunnel(run=run, term=term, number=number), m.Done)
+            await self._peers.link(device).request(m.DialTunnel(run=run, term=term, number=number))
             async with asyncio.timeout(DIAL_SECONDS):
                 return Link(await awaited)
         except TimeoutError as error:
@@ -187,7 +187,7 @@ class Tunnels:
         if link is None:
             raise UnknownNameError("neither of the two devices can dial the other", "cellmindctl doctor")
         try:
-            await link.request(m.OpenTunnel(run=request.run, term=request.term, number=request.number), m.Done)
+            await link.request(m.OpenTunnel(run=request.run, term=request.term, number=request.number))
         except BaseException:
             link.channel.cut()
             raise

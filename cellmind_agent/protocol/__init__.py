@@ -1,1 +1,1 @@
-"""The wire, all pure: what is said between agents, and between an agent and its people. No sockets, no clocks."""
+"""What agents say to each other and to their people, as values and as bytes. Pure: no sockets, no clocks."""

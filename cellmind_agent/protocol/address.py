@@ -1,4 +1,4 @@
-"""Where an agent may be: HOST:PORT, and HOST:PORT/KEY for the first meeting. Knows spelling, resolves nothing."""
+"""Addresses of agents: HOST:PORT, or HOST:PORT/KEY to meet an unknown agent. Owns the spelling; resolves nothing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cellmind_agent.protocol.limits import DEFAULT_PORT
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
-    """A TCP address, with the 32-byte public key of the agent there when it is known."""
+    """A TCP address, and the 32-byte public key of the agent there if it is known."""
 
     host: str
     port: int
@@ -24,12 +24,12 @@ class Address:
         return f"{host}:{self.port}"
 
     def with_key(self) -> str:
-        """HOST:PORT/KEY with the key in base32: survives shells, chats and QR codes."""
+        """HOST:PORT/KEY with the key in base32, which shells, chats and QR codes leave unchanged."""
         return f"{self}/{base64.b32encode(self.key).decode().lower().rstrip('=')}" if self.key else str(self)
 
 
 def parse_address(text: str) -> Address:
-    """HOST, HOST:PORT, [IPV6]:PORT, each with /KEY or without. Raises UsageError."""
+    """Read HOST, HOST:PORT, IPV6 or [IPV6]:PORT, with or without /KEY. Raises UsageError."""
     stem, _, key_text = text.strip().partition("/")
     shown = printable(text, 100)
     if stem.startswith("["):

@@ -1,7 +1,7 @@
-"""What mDNS says of a device: small, public, and only a hint. Knows the TXT record, not zeroconf.
+"""What mDNS announces of a device. Owns the TXT record; knows no zeroconf.
 
-`v` protocol version, `id` device id, `k` public curve key (Z85), `c` cell tag (a hash: tells own cell from another),
-`n` nameplate of an open invitation, if one is open. No name, no figures: a guest on the Wi-Fi reads this.
+`v` protocol version, `id` device id, `k` public curve key (Z85), `c` cell tag (a hash that differs between cells), `n`
+nameplate of the open invitation, if there is one. No names and no figures: guests on the Wi-Fi read this too.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ from dataclasses import dataclass
 
 from cellmind_agent.protocol.errors import BadIdError, ProtocolError
 from cellmind_agent.protocol.ids import DeviceId, parse_device_id
-from cellmind_agent.protocol.limits import PROTOCOL_VERSION
+from cellmind_agent.protocol.limits import MAX_TXT_VALUE_BYTES, PROTOCOL_VERSION
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Announcement:
+    """Where a device claims to be, and which one: a hint, until CURVE has proved the key."""
+
     device: DeviceId
     curve_key: str
     cell_tag: str
@@ -25,7 +27,7 @@ class Announcement:
 
 
 def to_txt(announcement: Announcement) -> dict[str, str]:
-    """The TXT record's properties."""
+    """The properties of the TXT record."""
     txt = {
         "v": str(announcement.version),
         "id": announcement.device,
@@ -38,11 +40,11 @@ def to_txt(announcement: Announcement) -> dict[str, str]:
 
 
 def from_txt(properties: Mapping[bytes, bytes | None]) -> Announcement:
-    """Raises ProtocolError: anybody on the network can announce anything."""
+    """Read a TXT record. Raises ProtocolError, because anybody on the network can announce anything."""
     text = {
         key.decode("ascii", "replace"): (data or b"").decode("ascii", "replace")
         for key, data in properties.items()
-        if len(data or b"") <= 64
+        if len(data or b"") <= MAX_TXT_VALUE_BYTES
     }
     try:
         device = parse_device_id(text["id"])
@@ -61,5 +63,5 @@ def from_txt(properties: Mapping[bytes, bytes | None]) -> Announcement:
 
 
 def cell_tag(cell: bytes) -> str:
-    """A short public name of a cell; two cells differ, and nothing of the cell can be read from it."""
+    """8 hexadecimal digits that differ between cells and reveal nothing about the cell (`cell`: hash of entry 0)."""
     return hashlib.sha256(b"cellmind-tag-1" + cell).hexdigest()[:8]

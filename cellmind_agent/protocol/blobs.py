@@ -1,4 +1,4 @@
-"""Blobs on the wire: what a reference is, and which chunks make it up. Knows arithmetic, no files."""
+"""References to blobs, and the chunks that make up a blob. Arithmetic only; knows no files."""
 
 from __future__ import annotations
 
@@ -34,17 +34,18 @@ class Chunk:
 
 
 def chunks(size: int, start: int = 0, chunk_bytes: int = CHUNK_BYTES) -> Iterator[Chunk]:
-    """The chunks of a blob of `size` bytes that are still to come when its first `start` bytes are there."""
+    """The chunks that are missing of a blob of `size` bytes whose first `start` bytes are present."""
     for offset in range(start, size, chunk_bytes):
         yield Chunk(offset=offset, length=min(chunk_bytes, size - offset))
 
 
 def num_chunks(ref: BlobRef) -> int:
+    """How many chunks a blob has."""
     return -(-ref.size // CHUNK_BYTES)
 
 
 def bitmap(indices: Iterable[int], count: int) -> bytes:
-    """A set of chunk numbers below `count` as bits, the lowest first."""
+    """A set of chunk numbers below `count` as bits, the lowest bit of the first byte first."""
     bits = bytearray(-(-count // 8))
     for index in indices:
         bits[index // 8] |= 1 << index % 8
@@ -52,5 +53,5 @@ def bitmap(indices: Iterable[int], count: int) -> bytes:
 
 
 def from_bitmap(bits: bytes, count: int) -> frozenset[int]:
-    """Whatever is beyond `count`, or missing below it, is not in the set."""
+    """The chunk numbers below `count` whose bit is set; missing bits count as not set, further ones are ignored."""
     return frozenset(index for index in range(min(count, 8 * len(bits))) if bits[index // 8] >> index % 8 & 1)

@@ -1,7 +1,7 @@
-"""Everything that can go wrong, as one tree. Knows exit codes and wire codes; knows no I/O.
+"""All errors of CellMind, as one tree, with their exit codes and wire codes. Does no I/O.
 
 CellmindError                     1 failed
-├── UsageError                    2 usage
+├── UsageError                    2 wrong usage
 │   └── BadIdError
 ├── UnreachableError              3 no agent reachable
 │   ├── NoAgentsFoundError
@@ -41,19 +41,19 @@ class CellmindError(Exception):
 
 
 class UsageError(CellmindError):
-    """The command or its configuration cannot mean anything."""
+    """The command or its configuration is wrong."""
 
     code, exit_code, default_hint = "usage", 2, "cellmindctl --help"
 
 
 class BadIdError(UsageError):
-    """A name is not spelt as such names are."""
+    """A device, run or blob id is misspelt."""
 
     code, default_hint = "bad_id", "cellmindctl peers --wide"
 
 
 class UnreachableError(CellmindError):
-    """Nobody answered at the address."""
+    """Nothing answers at the address."""
 
     code, exit_code, default_hint = "unreachable", 3, "cellmindctl doctor"
 
@@ -65,13 +65,13 @@ class NoAgentsFoundError(UnreachableError):
 
 
 class LinkLostError(UnreachableError):
-    """The other side went away in the middle."""
+    """The connection to the other side was lost during a request."""
 
     code, default_hint = "link_lost", "cellmindctl peers"
 
 
 class NotAllowedError(CellmindError):
-    """The other side knows us, and says no."""
+    """The other side knows us and refuses the request."""
 
     code, exit_code, default_hint = "not_allowed", 4, "ask an owner of the cell; see: cellmindctl peers --wide"
 
@@ -83,7 +83,7 @@ class NotPairedError(NotAllowedError):
 
 
 class JoinRefusedError(NotAllowedError):
-    """The code was wrong, used up or out of date."""
+    """The join code is wrong, used up or out of date."""
 
     code, default_hint = "join_refused", "ask for a new code: cellmindctl invite"
 
@@ -95,19 +95,19 @@ class UnknownNameError(CellmindError):
 
 
 class DegradedError(CellmindError):
-    """It ended, but not everywhere as asked."""
+    """The command ended, but not on every device as asked."""
 
     code, exit_code, default_hint = "degraded", 6, "cellmindctl peers, then try again"
 
 
 class TimedOutError(CellmindError):
-    """No answer in time."""
+    """The answer did not come in time."""
 
     code, exit_code, default_hint = "timed_out", 7, "try again, or give more time: cellmindctl --timeout SECONDS"
 
 
 class ProtocolError(CellmindError):
-    """The bytes make no sense as a message."""
+    """The bytes are not a valid message, or the message is not valid here."""
 
     code, default_hint = "protocol", "update CellMind on both devices: pip install --upgrade cellmind"
 
@@ -119,37 +119,37 @@ class VersionMismatchError(ProtocolError):
 
 
 class StorageFullError(CellmindError):
-    """The disk, or the share of it that we may use, is full."""
+    """The disk, or the part of it that CellMind may use, is full."""
 
     code, default_hint = "storage_full", "free some space, or remove an old model: cellmindctl models rm NAME"
 
 
 class BlobDamagedError(CellmindError):
-    """The bytes that came are not the bytes that were named."""
+    """The received bytes do not have the hash that names the blob."""
 
     code, default_hint = "blob_damaged", "try again; another device will be asked"
 
 
 class HomeLockedError(CellmindError):
-    """Another agent runs on this home."""
+    """Another agent already uses this home."""
 
     code, default_hint = "home_locked", "stop the other one first, or give this one its own: cellmind-agent --home DIR"
 
 
 class JobFailedError(CellmindError):
-    """A child process ended badly."""
+    """A child process failed."""
 
     code = "job_failed"
 
 
 class MemberLostError(CellmindError):
-    """A device that took part in the run has left it."""
+    """A device that took part in the run was lost."""
 
     code, default_hint = "member_lost", "cellmindctl resume RUN goes on from the last checkpoint"
 
 
 class BusyError(CellmindError):
-    """The device is doing just that already."""
+    """The device is already doing this, or too much at once."""
 
     code, default_hint = "busy", "cellmindctl runs; cellmindctl stop RUN"
 
@@ -165,5 +165,5 @@ ERROR_BY_CODE = _tree(CellmindError)
 
 
 def error_from_wire(code: str, message: str, hint: str) -> CellmindError:
-    """The exception that a wire code stands for; an unknown code (a newer peer's) becomes the root."""
+    """The exception of a wire code; the root for an unknown code, which a newer peer may send."""
     return ERROR_BY_CODE.get(code, CellmindError)(message, hint)

@@ -1,9 +1,9 @@
-"""Where things lie in a home, and the file by which an agent lets its own people in. Pure: paths and values only.
+"""The files of a home, and the control file through which people reach their agent. Paths and values only; no I/O.
 
 home/
   identity.json   secret keys (0600)          agent.json   how the running agent is reached (0600)
-  keyring.json    who belongs to the cell     lock         held by the running agent
-  addresses.json  where peers were            speed.json   measured training speed
+  keyring.json    members of the cell         lock         held by the running agent
+  addresses.json  last addresses of peers     speed.json   measured training speed
   blobs/ runs/ models/ logs/ work/
 """
 
@@ -16,7 +16,8 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControlFile:
-    """What `agent.json` holds: a key pair made anew at each start, known to nobody but this home's owner."""
+    """The contents of `agent.json`: address, and a key pair that is new at each start. Only the owner of the home can
+    read the file, so the holder of the key is local."""
 
     address: str
     server_key: str
@@ -28,7 +29,7 @@ class ControlFile:
 
 
 def default_home(environ: Mapping[str, str], platform: str) -> Path:
-    """`CELLMIND_HOME`, or the platform's folder for a program's data."""
+    """`CELLMIND_HOME`, or the platform's folder for the data of programs."""
     if environ.get("CELLMIND_HOME"):
         return Path(environ["CELLMIND_HOME"])
     person = Path(environ.get("HOME") or environ.get("USERPROFILE") or ".")
@@ -40,8 +41,10 @@ def default_home(environ: Mapping[str, str], platform: str) -> Path:
 
 
 def control_path(home: Path) -> Path:
+    """The control file of a home."""
     return home / "agent.json"
 
 
 def log_path(home: Path) -> Path:
+    """The log of the agent of a home."""
     return home / "logs" / "agent.log"

@@ -1,4 +1,4 @@
-"""Names of things: device ids, run ids, blob ids. Knows how they are spelt, not who has them."""
+"""Ids of devices, runs and blobs. Owns their spelling; does not know which exist."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import re
 from typing import NewType
 
 from cellmind_agent.protocol.errors import BadIdError
+from cellmind_agent.protocol.limits import MAX_LABEL_CHARACTERS
 
 DeviceId = NewType("DeviceId", str)
 RunId = NewType("RunId", str)
@@ -31,7 +32,7 @@ def device_id(signing_key: bytes, curve_key: bytes) -> DeviceId:
 
 
 def parse_device_id(text: str) -> DeviceId:
-    """A device id as a person typed it (any case, dashes or not). Raises BadIdError on a wrong check character."""
+    """Read a device id as a person types it: any case, with or without dashes. Raises BadIdError."""
     cleaned = text.strip().lower().replace("-", "")
     size = _HALF + 1
     if len(cleaned) != 2 * size or any(c not in _ALPHABET for c in cleaned):
@@ -43,31 +44,33 @@ def parse_device_id(text: str) -> DeviceId:
 
 
 def short(identifier: str) -> str:
-    """The first characters of an id, enough for people."""
+    """The first characters of an id, enough for people to tell devices apart."""
     return identifier[:SHORT_LENGTH]
 
 
 def parse_run_id(text: str) -> RunId:
-    """Raises BadIdError: a run id becomes a folder's name, so nothing else may pass."""
+    """Check a run id, which becomes the name of a folder. Raises BadIdError."""
     if not _RUN.fullmatch(text):
         raise BadIdError(f"{printable(text, 60)!r} is not a run's name")
     return RunId(text)
 
 
 def parse_blob_id(text: str) -> BlobId:
-    """Raises BadIdError unless `text` is 64 lower-case hexadecimal digits (a SHA-256)."""
+    """Check a blob id: 64 lower-case hexadecimal digits (a SHA-256). Raises BadIdError."""
     if not _BLOB.fullmatch(text):
         raise BadIdError(f"{printable(text, 80)!r} is not a blob's name")
     return BlobId(text)
 
 
-def printable(text: str, limit: int = 200) -> str:
-    """`text` without control, bidirectional and invisible characters: labels from outside pass here before print."""
+def printable(text: str, limit: int = MAX_LABEL_CHARACTERS) -> str:
+    """`text` without control, bidirectional and invisible characters, cut to `limit` characters. Every label that
+    comes from outside passes here before it is printed."""
     cleaned = _CONTROL.sub("", text)
     return cleaned if len(cleaned) <= limit else cleaned[: limit - 1] + "…"
 
 
 def _check_character(text: str) -> str:
+    """Luhn's algorithm mod 32: it notices every single wrong character and most swaps of two neighbours."""
     factor, total, n = 1, 0, len(_ALPHABET)
     for c in reversed(text):
         addend = factor * _ALPHABET.index(c)

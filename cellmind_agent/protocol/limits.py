@@ -1,16 +1,21 @@
-"""Every cap, port and time-out, each with its reason. Nothing else may hold such a number."""
+"""Every limit, port and time-out, each with its reason. No other file holds such a number."""
 
 from __future__ import annotations
 
 from typing import Final
 
-PROTOCOL_VERSION: Final = 1
-DEFAULT_PORT: Final = 7420
+PROTOCOL_VERSION: Final = 1  # of the envelope; a device refuses every other
+DEFAULT_PORT: Final = 7420  # below the ephemeral ports of every system (Linux: from 32768)
 SERVICE_TYPE: Final = "_cellmind._tcp.local."
 
 # -- what one peer may make us hold -----------------------------------------------------------------------------
 CHUNK_BYTES: Final = 256 * 1024  # a blob's chunk: small enough that control messages slip between two on slow Wi-Fi
 MAX_FRAME_BYTES: Final = 1024 * 1024  # libzmq's MAXMSGSIZE; without it a stranger makes us hold 300 MB
+MAX_SMALL_REQUEST_BYTES: Final = 64 * 1024  # no `small` request comes near; 256 of them at once take 16 MiB, not 256
+MAX_LIST_ITEMS: Final = 4096  # in one list or map of a message: the shards of a run, the keys of a store
+MAX_WAITING_ANSWERS: Final = 4096  # of one exchange that nobody reads; then the exchange fails
+MAX_REFUSAL_MESSAGE_CHARACTERS: Final = 2000  # a screen
+MAX_REFUSAL_HINT_CHARACTERS: Final = 500
 MAX_FRAMES: Final = 2  # a message is one frame, a piece of a tunnel two; MAXMSGSIZE is per frame, so others are dropped
 TUNNEL_PIECE_BYTES: Final = 256 * 1024  # larger ones gain nothing (measured: tests/bench) and wait longer on Wi-Fi
 TUNNEL_WINDOW_BYTES: Final = 4 * 1024 * 1024  # a gigabit over 30 ms; what a stream may make either side hold
@@ -19,8 +24,10 @@ MAX_REQUESTS_PER_CALLER: Final = 256  # rendezvous waits of a large roster stay 
 REMEMBERED_RUN_EVENTS: Final = 2000  # of a run, for watchers that come late
 REMEMBERED_RUNS: Final = 8  # that this agent led and that are over: late watchers still see how they ended
 MAX_STORE_BYTES: Final = 1024 * 1024  # gloo's rendezvous needs about 200 bytes a rank and key
-MAX_PROMPT_CHARACTERS: Final = 100_000
-MAX_NAME_CHARACTERS: Final = 40
+MAX_PROMPT_CHARACTERS: Final = 100_000  # 300 KB in Korean, far below a frame
+MAX_NAME_CHARACTERS: Final = 40  # a column of a table on a screen of 80
+MAX_LABEL_CHARACTERS: Final = 200  # of text from outside in a line that people read
+MAX_TXT_VALUE_BYTES: Final = 64  # of an announcement; a key in Z85 has 40
 MAX_LOG_LINE_CHARACTERS: Final = 2000
 MAX_CHILD_LINE_BYTES: Final = (
     8 * 1024 * 1024
@@ -34,7 +41,10 @@ HIGH_WATER_MARK: Final = 1000
 # -- time, in seconds ---------------------------------------------------------------------------------------------
 HANDSHAKE_SECONDS: Final = 2.5  # libzmq's HANDSHAKE_IVL: a silent stranger is dropped after it
 DIAL_SECONDS: Final = 2.5  # one address, one try
-REQUEST_SECONDS: Final = 10.0
+REQUEST_SECONDS: Final = 10.0  # one answer that needs no long work, from a busy phone over Wi-Fi
+CLIENT_OPEN_SECONDS: Final = 3.0  # our own agent on loopback answers within milliseconds, or does not run
+CLIENT_PULSE_SECONDS: Final = 5.0  # while a stream is silent, the command line asks its agent whether it still lives
+LINGER_SECONDS: Final = 0.2  # how long a closing socket may still send its last messages
 SEND_SECONDS: Final = 10.0  # a receiver that takes nothing for so long is cut off
 HEARTBEAT_SECONDS: Final = 2.0  # a phone's radio wakes for each
 RUN_HEARTBEAT_SECONDS: Final = 1.0  # during a run: with the floor below, a frozen member is noticed within 4 s
@@ -50,8 +60,8 @@ CLIMB_FIRST_SECONDS: Final = 1.0  # a member is missing: how soon other rungs of
 CLIMB_LAST_SECONDS: Final = 60.0
 UNICAST_SECONDS: Final = 2.0  # how long answers to one unicast question are waited for
 CLOCK_SLACK_SECONDS: Final = 60.0  # clocks further apart make logs and invitations hard to understand
-INVITATION_SECONDS: Final = 600.0
-INVITATION_TRIES: Final = 3
+INVITATION_SECONDS: Final = 600.0  # walking to the other device and typing; a code that lies about is worthless soon
+INVITATION_TRIES: Final = 3  # for typing errors; a guess at 24 bits then has a chance of 1 in 5.6 million
 CHUNK_SECONDS: Final = 60.0  # one chunk, or the hashes of a large blob, over slow Wi-Fi shared with others
 CHUNKS_AHEAD: Final = 4  # requests under way with one holder: a megabyte fills a home network
 HOLDERS_SECONDS: Final = 4.0  # whoever does not say within it what it holds is not asked for anything

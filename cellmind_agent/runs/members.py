@@ -29,7 +29,7 @@ class OwnMember:
 
     def __init__(self, device: DeviceId, member: RunMember) -> None:
         self._member = member
-        self._caller = Caller(standing="member", curve_key=b"", device=device, host="")
+        self._caller = Caller(kind="member", curve_key=b"", device=device, host="")
 
     def prepare(self, request: m.PrepareMember) -> AsyncIterator[MemberEvent]:
         return self._member.prepare(request, self._caller)
@@ -54,10 +54,10 @@ class LinkedMember:
         return self._peers.link(self._device).stream(request)
 
     async def train(self, request: m.TrainRound) -> m.RoundTrained:
-        return await self._peers.link(self._device).request(request, m.RoundTrained, ROUND_PATIENCE_SECONDS)
+        return await self._peers.link(self._device).request(request, ROUND_PATIENCE_SECONDS)
 
     async def commit(self, request: m.CommitRound) -> m.MemberCommitted:
-        return await self._peers.link(self._device).request(request, m.MemberCommitted, ROUND_PATIENCE_SECONDS)
+        return await self._peers.link(self._device).request(request, ROUND_PATIENCE_SECONDS)
 
     async def dismiss(self, request: m.DismissMember) -> None:
-        await self._peers.link(self._device).request(request, m.Done, DISMISS_SECONDS)
+        await self._peers.link(self._device).request(request, DISMISS_SECONDS)

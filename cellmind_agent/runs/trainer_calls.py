@@ -6,7 +6,6 @@ from typing import Any
 
 from cellmind_agent.network.peers import Peers
 from cellmind_agent.network.tunnels import Tunnels
-from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.errors import ProtocolError
 from cellmind_agent.protocol.ids import DeviceId
 from cellmind_agent.runs.participation import Participation
@@ -47,7 +46,6 @@ class TrainerCalls:
     async def _ask_store(self, part: Participation, request: StoreRequest) -> StoreAnswer:
         if part.leader == self._device:
             return await self._stores.answer(request)
-        async for answer in self._peers.link(part.leader).stream(request):
-            found: StoreAnswer = answer
-            return found
-        return m.Done()
+        link = self._peers.link(part.leader)
+        answer: StoreAnswer = await link.request(request, seconds=None)  # as long as the trainer waits
+        return answer

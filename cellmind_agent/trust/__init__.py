@@ -1,1 +1,1 @@
-"""Who is who: this device's keys, the cell's keyring, how one joins, and who may ask what."""
+"""Who is who: the keys of this device, the keyring of the cell, joining, and who may ask what. No sockets."""

@@ -1,4 +1,4 @@
-"""This device's own keys: made at the first start, never leaving the home. Only this file makes or reads secrets."""
+"""The keys of this device: made at the first start, and never sent anywhere. Only this file makes or reads secrets."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cellmind_agent.storage.files import read_json, write_json
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CurveKeys:
-    """An X25519 key pair, which is what CurveZMQ uses: 32 raw bytes each."""
+    """An X25519 key pair, as CurveZMQ uses it: 32 raw bytes each."""
 
     public: bytes
     secret: bytes
@@ -24,7 +24,7 @@ class CurveKeys:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """The device's keys: Ed25519 for signing keyring entries, X25519 for its links."""
+    """The keys of a device: Ed25519 signs entries of the keyring, X25519 encrypts links."""
 
     signing_secret: bytes
     signing_public: bytes
@@ -32,19 +32,22 @@ class Identity:
 
     @property
     def device(self) -> DeviceId:
+        """The device id, which follows from the public keys."""
         return device_id(self.signing_public, self.curve.public)
 
     def sign(self, data: bytes) -> bytes:
-        """64 bytes that only this device can make."""
+        """The Ed25519 signature of `data`, 64 bytes."""
         return Ed25519PrivateKey.from_private_bytes(self.signing_secret).sign(data)
 
 
 def new_curve_keys() -> CurveKeys:
+    """A new random key pair for links."""
     secret = X25519PrivateKey.generate()
     return CurveKeys(public=secret.public_key().public_bytes_raw(), secret=secret.private_bytes_raw())
 
 
 def new_identity() -> Identity:
+    """New random keys for a device."""
     signing = Ed25519PrivateKey.generate()
     return Identity(
         signing_secret=signing.private_bytes_raw(),
@@ -54,6 +57,7 @@ def new_identity() -> Identity:
 
 
 def is_signed_by(public_key: bytes, signature: bytes, data: bytes) -> bool:
+    """Whether `signature` is the Ed25519 signature of `data` by this key. False for malformed keys and signatures."""
     try:
         Ed25519PublicKey.from_public_bytes(public_key).verify(signature, data)
     except (InvalidSignature, ValueError):
@@ -62,7 +66,8 @@ def is_signed_by(public_key: bytes, signature: bytes, data: bytes) -> bool:
 
 
 def load_identity(home: Path) -> Identity:
-    """The home's identity, made if there is none. Raises CellmindError on a damaged file: keys are not replaced."""
+    """The identity of a home, made if there is none. Raises CellmindError if the file is damaged: new keys would make
+    it another device, so they are never made silently."""
     path = home / "identity.json"
     if not path.exists():
         identity = new_identity()

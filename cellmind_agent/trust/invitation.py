@@ -1,4 +1,4 @@
-"""Joining by a short one-time code: SPAKE2, then proof by both sides, bound to both sides' long-term keys. No sockets.
+"""Joining by a short one-time code: SPAKE2, then a proof by each device, bound to both long-term keys. No sockets.
 
     joiner                                   inviter
       nonce, pake_a  ------ BeginJoin ------>  charge a try, before any work
@@ -6,8 +6,8 @@
       mac_a, box_a   ------ ProveJoin ------>  the joiner proves first: a wrong guess learns nothing
       <------------------ JoinAccepted -------  mac_b, box_b: the keyring with the joiner in it
 
-SPAKE2: RFC 9382. Without a PAKE, a recorded exchange of a short code falls to offline guessing in seconds.
-The transcript binds nonce, both PAKE messages and both CURVE keys (the joiner's as CURVE itself proved it).
+SPAKE2: RFC 9382. Without a PAKE, somebody who records the exchange could guess a short code offline within seconds.
+The transcript binds the nonce, both PAKE messages and both CURVE keys (the joiner's is the one that CURVE proved).
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ from cellmind_agent.trust.identity import Identity
 from cellmind_agent.trust.keyring import Member, clean_name
 from cellmind_agent.trust.words import WORDS
 
-_ONCE = b"\0" * 12  # each key encrypts one message
+_NONCE = b"\0" * 12  # constant, because each key encrypts only one message
 REFUSAL = "the code is wrong, used up or out of date"
 
 
 def new_code() -> str:
-    """Such as `41-amber-falcon-river`: a nameplate by which the inviter is found, then 24 secret bits."""
+    """A code such as `41-amber-falcon-river`: a nameplate, by which mDNS finds the inviter, then 24 secret bits."""
     return "-".join([str(secrets.randbelow(99) + 1), *(secrets.choice(WORDS) for _ in range(3))])
 
 
 def clean_code(text: str) -> str:
-    """The code as typed by a person: any case, spaces or dashes. Raises JoinRefusedError when it cannot be one."""
+    """A code as a person types it: any case, spaces or dashes. Raises JoinRefusedError if it cannot be a code."""
     parts = text.lower().replace("-", " ").split()
     if len(parts) != 4 or not parts[0].isdigit() or any(not part.isalpha() or not part.isascii() for part in parts[1:]):
         raise JoinRefusedError(
@@ -55,6 +55,7 @@ def clean_code(text: str) -> str:
 
 
 def nameplate(code: str) -> str:
+    """The public part of a code, which mDNS announces."""
     return code.partition("-")[0]
 
 
@@ -66,10 +67,10 @@ class _Session:
 
 
 class Invitation:
-    """The inviter's side: one code, three tries, one use."""
+    """The inviting device's part: one code, INVITATION_TRIES tries, one use."""
 
     def __init__(self, identity: Identity, role: Role, code: str, expires: float) -> None:
-        """`expires` is on the clock whose readings `begin` and `prove` are given."""
+        """`expires` is a time on the same clock as the `now` of the other methods."""
         self.code, self.role, self.expires = code, role, expires
         self.tries_left = INVITATION_TRIES
         self.is_used = False
@@ -77,10 +78,11 @@ class Invitation:
         self._sessions: dict[bytes, _Session] = {}
 
     def is_open(self, now: float) -> bool:
+        """Whether somebody may still join: by a new try, or by one that has begun."""
         return not self.is_used and now < self.expires and (self.tries_left > 0 or bool(self._sessions))
 
     def begin(self, request: m.BeginJoin, joiner_curve_key: bytes, now: float) -> m.JoinBegun:
-        """Raises JoinRefusedError."""
+        """Begin a try of a joiner whose key CURVE proved. Raises JoinRefusedError."""
         if self.is_used or now >= self.expires or self.tries_left <= 0:
             raise JoinRefusedError(REFUSAL)
         self.tries_left -= 1
@@ -90,7 +92,7 @@ class Invitation:
         mine = exchange.start()
         try:
             shared = exchange.finish(request.pake)
-        except Exception as error:  # the library raises its own kinds for points off the curve
+        except Exception as error:  # the library raises its own types for points off the curve
             raise JoinRefusedError(REFUSAL) from error
         transcript = _transcript(request.nonce, request.pake, mine, joiner_curve_key, self._identity.curve.public)
         session = secrets.token_bytes(16)
@@ -100,7 +102,7 @@ class Invitation:
     def prove(
         self, request: m.ProveJoin, joiner_curve_key: bytes, now: float
     ) -> tuple[Member, Callable[[Any], m.JoinAccepted]]:
-        """The proved joiner, and what seals the answer for it. Raises JoinRefusedError."""
+        """The new member, and a function that seals the answer for it. Raises JoinRefusedError."""
         session = self._sessions.pop(request.session, None)
         if session is None or self.is_used or now >= self.expires or session.curve_key != joiner_curve_key:
             raise JoinRefusedError(REFUSAL)
@@ -127,7 +129,7 @@ class Invitation:
 
 
 class Joiner:
-    """The joiner's side."""
+    """The joining device's part: `begin`, `prove`, `finish`, in this order."""
 
     def __init__(self, identity: Identity, name: str, code: str, inviter_curve_key: bytes) -> None:
         self._identity, self._name, self._inviter = identity, name, inviter_curve_key
@@ -137,10 +139,11 @@ class Joiner:
         self._key = self._transcript = b""
 
     def begin(self) -> m.BeginJoin:
+        """The first message."""
         return m.BeginJoin(nonce=self._nonce, pake=self._mine)
 
     def prove(self, begun: m.JoinBegun) -> m.ProveJoin:
-        """Raises JoinRefusedError."""
+        """The second message. Raises JoinRefusedError."""
         try:
             self._key = self._exchange.finish(begun.pake)
         except Exception as error:  # see Invitation.begin
@@ -151,7 +154,8 @@ class Joiner:
         return m.ProveJoin(session=begun.session, mac=mac, box=box)
 
     def finish(self, accepted: m.JoinAccepted) -> Any:
-        """What the inviter sent, once it has proved that it knows the code too. Raises JoinRefusedError."""
+        """The value that the inviter sealed, if it has proved that it knows the code. Raises JoinRefusedError,
+        ProtocolError."""
         return _open("inviter", self._key, self._transcript, accepted.mac, accepted.box)
 
 
@@ -164,17 +168,17 @@ def _derive(key: bytes, transcript: bytes, use: str) -> bytes:
     return HKDF(algorithm=SHA256(), length=32, salt=transcript, info=use.encode()).derive(key)
 
 
-def _seal(side: str, key: bytes, transcript: bytes, plain: Any) -> tuple[bytes, bytes]:
+def _seal(sender: str, key: bytes, transcript: bytes, plain: Any) -> tuple[bytes, bytes]:
     data = json.dumps(plain).encode()
-    box = ChaCha20Poly1305(_derive(key, transcript, f"{side} box")).encrypt(_ONCE, data, transcript)
-    return hmac.digest(_derive(key, transcript, f"{side} proof"), transcript + box, "sha256"), box
+    box = ChaCha20Poly1305(_derive(key, transcript, f"{sender} box")).encrypt(_NONCE, data, transcript)
+    return hmac.digest(_derive(key, transcript, f"{sender} proof"), transcript + box, "sha256"), box
 
 
-def _open(side: str, key: bytes, transcript: bytes, mac: bytes, box: bytes) -> Any:
-    expected = hmac.digest(_derive(key, transcript, f"{side} proof"), transcript + box, "sha256")
+def _open(sender: str, key: bytes, transcript: bytes, mac: bytes, box: bytes) -> Any:
+    expected = hmac.digest(_derive(key, transcript, f"{sender} proof"), transcript + box, "sha256")
     if not hmac.compare_digest(mac, expected):
         raise JoinRefusedError(REFUSAL)
     try:
-        return json.loads(ChaCha20Poly1305(_derive(key, transcript, f"{side} box")).decrypt(_ONCE, box, transcript))
+        return json.loads(ChaCha20Poly1305(_derive(key, transcript, f"{sender} box")).decrypt(_NONCE, box, transcript))
     except (InvalidTag, ValueError) as error:
-        raise ProtocolError("a join message that was sealed wrongly") from error
+        raise ProtocolError("a join message is sealed with another key") from error

@@ -1,11 +1,12 @@
-"""The keyring: a signed, hash-chained log of who belongs to the cell. Pure: entries in, members out.
+"""The keyring: a signed, hash-chained log of the members of a cell. Pure: entries in, members out.
 
-An entry is canonical JSON `{"body": ..., "signature": hex}`. Entry 0 founds the cell and names its first owner; every
-later entry carries the SHA-256 of the one before and is signed by an owner (a member may remove itself).
+An entry is canonical JSON `{"body": ..., "signature": hex}`. Entry 0 founds the cell and names its first owner. Every
+later entry carries the SHA-256 of the previous one and is signed by an owner (a member may remove itself).
 
-Two owners who write at once make a fork. Everybody chooses alike: the branch that removes an author of the other wins,
-then the longer one, then the one whose head hash is smaller; who wrote an entry that lost writes it again. A removal,
-once seen, stays: the addition that it revoked is remembered by its hash (a tombstone), whatever branch wins later (I5).
+If two owners write at the same time, the log forks, and every device chooses the same branch: the one that removes an
+author of the other; else the longer one; else the one whose head is smaller. The author of an entry that lost writes it
+again. A removal, once seen, stays in force in any branch: the hash of the addition that it revoked is remembered, as a
+tombstone (I5).
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ from cellmind_agent.protocol.limits import MAX_KEYRING_ENTRIES, MAX_NAME_CHARACT
 from cellmind_agent.protocol.messages import Role
 from cellmind_agent.trust.identity import Identity, is_signed_by
 
-Actions = Literal["found", "add", "remove"]
+Action = Literal["found", "add", "remove"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """One device of the cell. `entry` is the hash of the entry that let it in."""
+    """One device of the cell. `entry` is the hash of the entry that added it."""
 
     device: DeviceId
     name: str
@@ -39,7 +40,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keyring:
-    """A verified log and what follows from it. `tombstones` are hashes of additions known to be revoked."""
+    """A verified log and its members. `tombstones` are the hashes of additions that were revoked in any branch."""
 
     entries: tuple[bytes, ...]
     members: Mapping[DeviceId, Member]
@@ -47,22 +48,26 @@ class Keyring:
 
     @property
     def cell(self) -> bytes:
+        """The hash that names the cell."""
         return entry_hash(self.entries[0])
 
     @property
     def head(self) -> bytes:
+        """The hash of the last entry: two keyrings with the same head are the same."""
         return entry_hash(self.entries[-1])
 
     def by_curve_key(self, key: bytes) -> Member | None:
+        """The member whose links are encrypted with this key."""
         return next((member for member in self.members.values() if member.curve_key == key), None)
 
 
 def entry_hash(entry: bytes) -> bytes:
+    """SHA-256, 32 bytes."""
     return hashlib.sha256(entry).digest()
 
 
 def found_cell(identity: Identity, name: str, time: float) -> Keyring:
-    """A cell of one: every device begins so."""
+    """A cell with this device as its only member: every device starts like this. `time` is in seconds since 1970."""
     subject = Member(
         device=identity.device,
         name=clean_name(name),
@@ -74,21 +79,21 @@ def found_cell(identity: Identity, name: str, time: float) -> Keyring:
 
 
 def add_member(keyring: Keyring, identity: Identity, member: Member, time: float) -> Keyring:
-    """Raises NotAllowedError when this device is no owner, or the other is already in."""
+    """The keyring with one more member. Raises NotAllowedError if this device is no owner, or the other is a member."""
     if member.device in keyring.members:
         raise NotAllowedError(f"{member.name} is already in the cell", "cellmindctl peers")
     return _extended(keyring, identity, "add", member, time)
 
 
 def remove_member(keyring: Keyring, identity: Identity, device: DeviceId, time: float) -> Keyring:
-    """Raises NotAllowedError when this device is no owner (and not the removed one itself)."""
+    """The keyring without a member. Raises NotAllowedError if this device is neither an owner nor the removed one."""
     return _extended(keyring, identity, "remove", keyring.members[device], time)
 
 
 def verify(entries: Sequence[bytes], tombstones: frozenset[bytes] = frozenset()) -> Keyring:
-    """The keyring that these entries make. Raises ProtocolError at the first that does not follow from those before."""
+    """The keyring of these entries. Raises ProtocolError if an entry is not valid after those before it."""
     if not 1 <= len(entries) <= MAX_KEYRING_ENTRIES:
-        raise ProtocolError(f"a keyring of {len(entries)} entries")
+        raise ProtocolError(f"a keyring of {len(entries)} entries, not 1 to {MAX_KEYRING_ENTRIES}")
     members: dict[DeviceId, Member] = {}
     revoked = set(tombstones)
     previous = b""
@@ -116,7 +121,7 @@ def verify(entries: Sequence[bytes], tombstones: frozenset[bytes] = frozenset())
 
 
 def merge(own: Keyring, offered: Sequence[bytes]) -> Keyring:
-    """The keyring after seeing another's log. Raises ProtocolError if it is false or of another cell."""
+    """The keyring after a log was offered. Raises ProtocolError if the log is invalid or of another cell."""
     if tuple(offered) == own.entries:
         return own
     if not offered or offered[0] != own.entries[0]:
@@ -127,10 +132,10 @@ def merge(own: Keyring, offered: Sequence[bytes]) -> Keyring:
     return verify(winner.entries, tombstones)
 
 
-def lost_entries(own: Keyring, merged: Keyring, author: DeviceId) -> list[tuple[Actions, Member]]:
-    """What `author` had written in the branch that lost: to be written again where it still makes sense."""
+def lost_entries(own: Keyring, merged: Keyring, author: DeviceId) -> list[tuple[Action, Member]]:
+    """The entries of `author` in the branch that lost, which it writes again if they still make sense."""
     kept = set(merged.entries)
-    lost: list[tuple[Actions, Member]] = []
+    lost: list[tuple[Action, Member]] = []
     for entry in own.entries:
         if entry in kept:
             continue
@@ -141,7 +146,7 @@ def lost_entries(own: Keyring, merged: Keyring, author: DeviceId) -> list[tuple[
 
 
 def clean_name(name: str) -> str:
-    """A device's name as it may stand on a screen."""
+    """A device's name without characters that would disturb a screen, at most MAX_NAME_CHARACTERS long."""
     return printable(" ".join(name.split()), MAX_NAME_CHARACTERS) or "device"
 
 
@@ -168,7 +173,7 @@ def _removed(keyring: Keyring, start: int) -> set[str]:
     return {body["subject"]["device"] for body in bodies if body["action"] == "remove"}
 
 
-def _extended(keyring: Keyring, identity: Identity, action: Actions, subject: Member, time: float) -> Keyring:
+def _extended(keyring: Keyring, identity: Identity, action: Action, subject: Member, time: float) -> Keyring:
     me = keyring.members.get(identity.device)
     leaves = action == "remove" and subject.device == identity.device
     if me is None or (me.role != "owner" and not leaves):
@@ -177,7 +182,7 @@ def _extended(keyring: Keyring, identity: Identity, action: Actions, subject: Me
     return verify((*keyring.entries, entry), keyring.tombstones)
 
 
-def _signed(identity: Identity, number: int, previous: bytes, action: Actions, subject: Member, time: float) -> bytes:
+def _signed(identity: Identity, number: int, previous: bytes, action: Action, subject: Member, time: float) -> bytes:
     body = {
         "number": number,
         "previous": previous.hex(),
@@ -205,20 +210,20 @@ def _split(entry: bytes) -> tuple[bytes, bytes]:
     return _canonical(plain["body"]), bytes.fromhex(plain["signature"])
 
 
-def _read_entry(entry: bytes, number: int, previous: bytes) -> tuple[Actions, DeviceId, Member]:
+def _read_entry(entry: bytes, number: int, previous: bytes) -> tuple[Action, DeviceId, Member]:
     try:
         plain = json.loads(entry)
         body = plain["body"]
         subject = _subject(body["subject"])
         action, author = body["action"], DeviceId(body["author"])
         bytes.fromhex(plain["signature"])
-        right_place = body["number"] == number and body["previous"] == previous.hex()
+        is_in_place = body["number"] == number and body["previous"] == previous.hex()
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ProtocolError(f"keyring entry {number} makes no sense") from error
-    if _canonical(plain) != entry or not right_place:
-        raise ProtocolError(f"keyring entry {number} is out of its place")
+        raise ProtocolError(f"keyring entry {number} is not valid JSON of an entry") from error
+    if _canonical(plain) != entry or not is_in_place:
+        raise ProtocolError(f"keyring entry {number} is in the wrong place, or not canonical")
     if action not in ("found", "add", "remove") or (action == "found") != (number == 0):
-        raise ProtocolError(f"keyring entry {number} does {printable(str(action), 20)!r}")
+        raise ProtocolError(f"keyring entry {number} has the action {printable(str(action), 20)!r}")
     return action, author, subject
 
 
@@ -233,12 +238,12 @@ def _subject(plain: Any) -> Member:
 
 
 def _check_right(
-    action: Actions, number: int, signer: Member, subject: Member, members: Mapping[DeviceId, Member]
+    action: Action, number: int, signer: Member, subject: Member, members: Mapping[DeviceId, Member]
 ) -> None:
     leaves = action == "remove" and signer.device == subject.device
     if signer.role != "owner" and not leaves:
-        raise ProtocolError(f"keyring entry {number} is signed by a mere member")
+        raise ProtocolError(f"keyring entry {number} is signed by a member that is no owner")
     if action == "add" and subject.device in members:
         raise ProtocolError(f"keyring entry {number} adds a device twice")
     if action == "remove" and subject.device not in members:
-        raise ProtocolError(f"keyring entry {number} removes a stranger")
+        raise ProtocolError(f"keyring entry {number} removes a device that is no member")

@@ -1,41 +1,19 @@
-"""Who may ask what. Denied unless it stands here; a message type that is in no row reaches no handler."""
+"""Who may ask what. A message that is not declared as a request reaches no handler."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
-from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.ids import DeviceId
-
-Standing = Literal["stranger", "member", "local"]
-
-STRANGER: frozenset[type] = frozenset({m.BeginJoin, m.ProveJoin})
-MEMBER: frozenset[type] = frozenset(
-    {
-        m.Hello, m.TellAddresses, m.Ping, m.Goodbye, m.Woke, m.GetKeyring, m.OfferKeyring, m.WatchVitals, m.ReadLog,
-        m.FindBlobs, m.FindChunks, m.HashChunks, m.ReadBlob, m.WriteBlob,
-        m.StartRun, m.StopRun, m.ListRuns, m.GetRun, m.WatchRun,
-        m.PrepareMember, m.TrainRound, m.CommitRound, m.DismissMember,
-        m.ProbeGloo, m.ProbeReach, m.OpenTunnel, m.DialTunnel,
-        m.StoreSet, m.StoreGet, m.StoreAdd, m.StoreCompareSet, m.StoreCheck, m.StoreDelete,
-        m.ListModels, m.KeepModel, m.RemoveModel, m.Answer,
-        m.ListPeers, m.RunChecks, m.Ask,
-    }
-)  # fmt: skip
-LOCAL: frozenset[type] = frozenset(
-    {
-        m.Relay, m.OpenInvitation, m.JoinCell, m.ForgetDevice, m.ConnectAddress,
-    }
-)  # fmt: skip
+from cellmind_agent.protocol.messages import REQUESTS, CallerKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who sent a message, as CURVE proved it. `device` is None for a stranger; `channel` is the connection it came by,
-    whose nature only the network knows."""
+    """Who sent a message, as CURVE proved it. `device` is None for a stranger. `channel` is the connection that the
+    message came by; only `network` knows its type."""
 
-    standing: Standing
+    kind: CallerKind
     curve_key: bytes
     device: DeviceId | None
     host: str
@@ -43,9 +21,8 @@ class Caller:
 
 
 def may_ask(caller: Caller, message_type: type) -> bool:
-    """A device's own people may do all that a member may, and what is theirs alone."""
-    if caller.standing == "stranger":
-        return message_type in STRANGER
-    if caller.standing == "local":
-        return message_type in LOCAL or message_type in MEMBER
-    return message_type in MEMBER
+    """Whether the declaration of the request allows it. Local people may also ask everything that members may."""
+    declared = REQUESTS.get(message_type)
+    if declared is None:
+        return False
+    return declared.asked_by == caller.kind or (declared.asked_by == "member" and caller.kind == "local")

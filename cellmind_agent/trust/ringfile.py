@@ -1,4 +1,4 @@
-"""The keyring on disk: loaded, verified, replaced whole. Decides nothing."""
+"""The keyring on disk: loaded, verified, and replaced as a whole. Makes no decision."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cellmind_agent.trust.keyring import Keyring, found_cell, verify
 
 
 def load_keyring(home: Path, identity: Identity, name: str, time: float) -> Keyring:
-    """The home's keyring; a cell of one is founded where there is none. Raises CellmindError on a damaged file."""
+    """The keyring of a home; if there is none, a new cell is founded. Raises CellmindError if the file is damaged."""
     path = home / "keyring.json"
     if not path.exists():
         keyring = found_cell(identity, name, time)
@@ -27,6 +27,7 @@ def load_keyring(home: Path, identity: Identity, name: str, time: float) -> Keyr
 
 
 def save_keyring(home: Path, keyring: Keyring) -> None:
+    """Replace the file. Raises StorageFullError; then the old file stays."""
     write_json(
         home / "keyring.json",
         {

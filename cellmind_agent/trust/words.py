@@ -1,4 +1,4 @@
-"""256 short English words for join codes: eight bits each, easy to say over a table."""
+"""256 short English words for join codes: eight bits each, easy to say and to spell."""
 
 from __future__ import annotations
 

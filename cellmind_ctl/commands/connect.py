@@ -15,7 +15,7 @@ from cellmind_ctl.words import t
 def command_(session: Session, address: str) -> None:
     """Remember the address of a member of the cell. The member must answer there and prove who it is."""
     parsed = parse_address(address)
-    connected = session.client.request(m.ConnectAddress(address=str(parsed)), m.AddressConnected)
+    connected = session.client.request(m.ConnectAddress(address=str(parsed)))
     if session.is_json:
         session.emit("connect", {"id": connected.device, "name": connected.name, "address": str(parsed)})
     else:

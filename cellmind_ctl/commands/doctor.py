@@ -23,7 +23,7 @@ def command_(session: Session, report: Path | None) -> int:
     """Check this device and its cell. The exit code is 1 if a check finds an error."""
     # 1. The agent runs the checks. A missing agent is a result too.
     try:
-        checks = session.client.request(m.RunChecks(), m.ChecksRun).checks
+        checks = session.client.request(m.RunChecks()).checks
     except NoAgentsFoundError as error:
         checks = (Check(id="agent", verdict="error", detail=error.message, fix=error.hint), *_taken_port())
     # 2. Show the checks, and write them to the report.

@@ -17,7 +17,7 @@ def command_(session: Session, device: str) -> None:
     # 1. Find the device.
     peer = device_named(session.client, device)
     # 2. The agent signs the removal and sends it to the others.
-    forgotten = session.client.request(m.ForgetDevice(device=peer.id), m.DeviceForgotten)
+    forgotten = session.client.request(m.ForgetDevice(device=peer.id))
     # 3. Show which devices were informed.
     if session.is_json:
         session.emit("forget", {"id": forgotten.device, "name": forgotten.name, "told": list(forgotten.told)})

@@ -23,9 +23,7 @@ def command_(session: Session, code: str | None, at: str | None) -> None:
     # 1. Take the code from the argument, the environment, standard input or a prompt.
     code = code or os.environ.get("CELLMIND_JOIN_CODE") or _read_code()
     # 2. The agent finds the inviter. Each of the two proves to the other that it knows the code.
-    joined = session.client.request(
-        m.JoinCell(code=code, at=at), m.CellJoined, seconds=max(session.timeout_seconds, _JOIN_SECONDS)
-    )
+    joined = session.client.request(m.JoinCell(code=code, at=at), seconds=max(session.timeout_seconds, _JOIN_SECONDS))
     # 3. Show whose cell this device joined.
     if session.is_json:
         session.emit("join", {"inviter": joined.inviter, "members": list(joined.members)})

@@ -74,7 +74,7 @@ def rm_(session: Session, model: str) -> None:
     removed = []
     for peer in online_devices(session.client):
         try:
-            session.client.request(m.RemoveModel(model=name), m.Done, device=peer.id)
+            session.client.request(m.RemoveModel(model=name), device=peer.id)
             removed.append(peer.name)
         except (UnknownNameError, UnreachableError):
             continue

@@ -27,7 +27,7 @@ def command_(session: Session, run: str, devices: str | None, detach: bool) -> N
     if view.state in ("preparing", "training"):
         raise CellmindError(f"{view.run} is running", f"cellmindctl watch {view.run}")
     holder, checkpoint = _newest_checkpoint(session, view.run)
-    spec = session.client.request(m.GetRun(run=view.run), m.RunFound, device=holder).spec
+    spec = session.client.request(m.GetRun(run=view.run), device=holder).spec
     # 2. Plan a roster of the devices that are online now.
     made = plan_run(session.client, spec.batch_samples, devices.split(",") if devices else ())
     spec = replace(
@@ -40,7 +40,7 @@ def command_(session: Session, run: str, devices: str | None, detach: bool) -> N
         names = ", ".join(member.name for member in made.roster)
         session.notice(f"{spec.run} from step {checkpoint.step} on {names}")
     # 3. Start the run. The leader fetches the blobs that it lacks from the devices that hold them.
-    session.client.request(m.StartRun(spec=spec), m.Done, device=leader)
+    session.client.request(m.StartRun(spec=spec), device=leader)
     if detach:
         return
     finished = follow(session, spec.run, leader)

@@ -15,7 +15,7 @@ from cellmind_ctl.words import t
 def command_(session: Session, run: str | None) -> None:
     """Stop RUN (default: the run that is training now) at the end of its round."""
     view = run_named(list_runs(session.client), run)
-    session.client.request(m.StopRun(run=view.run), m.Done, device=view.leader)
+    session.client.request(m.StopRun(run=view.run), device=view.leader)
     if session.is_json:
         session.emit("stop", {"run": view.run})
     else:

@@ -44,7 +44,7 @@ def command_(session: Session, model: str | None) -> None:
 def _fetch(session: Session, device: DeviceId, model: m.ModelView) -> str:
     """What became of it, in words: one device that fails must not end the command for the others."""
     try:
-        session.client.request(m.KeepModel(model=model), m.Done, device=device, seconds=_FETCH_SECONDS)
+        session.client.request(m.KeepModel(model=model), device=device, seconds=_FETCH_SECONDS)
     except CellmindError as error:
         return f"failed: {error.message}"
     return "fetched it"

@@ -72,7 +72,7 @@ def command_(
         session.emit_event("pushed", {"bytes": sent})
     # 4. Start the run. From here on the leader drives it, and this command only watches.
     spec = _spec(made, project, bundle)
-    session.client.request(m.StartRun(spec=spec), m.Done, device=leader)
+    session.client.request(m.StartRun(spec=spec), device=leader)
     if detach:
         _show_detached(session, spec.run)
         return 0

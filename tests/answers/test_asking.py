@@ -16,7 +16,7 @@ from cellmind_agent.trust.permissions import Caller
 from tests.protocol.examples import MODEL, PEER, VITALS
 
 ME, FAST, SLOW = (DeviceId(c * 32) for c in "abc")
-LOCAL = Caller(standing="local", curve_key=b"", device=ME, host="")
+LOCAL = Caller(kind="local", curve_key=b"", device=ME, host="")
 
 
 class FakeLink:
@@ -26,7 +26,7 @@ class FakeLink:
         self.name, self.text, self.lives, self.models = name, text, lives, models
         self.asked: list[m.Answer] = []
 
-    async def request(self, message: Any, answer: type, seconds: float) -> m.ModelList:
+    async def request(self, message: Any, seconds: float) -> m.ModelList:
         return m.ModelList(models=self.models)
 
     async def stream(self, message: m.Answer) -> AsyncIterator[Any]:

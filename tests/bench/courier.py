@@ -51,7 +51,7 @@ class Courier:
 
     def recognise(self, channel: Channel) -> Caller:
         return Caller(
-            standing="member",
+            kind="member",
             curve_key=channel.curve_key,
             device=DEVICES[1 - self.rank],
             host=channel.host,
@@ -67,7 +67,7 @@ class Courier:
         await connection.open(5.0)
         return Link(connection)
 
-    async def serve_store(self, request: Any, caller: Caller) -> Any:
+    async def serve_store(self, request: m.StoreRequest, caller: Caller) -> m.StoreAnswer:
         return await self.rendezvous.answer(request)
 
     async def serve_trainer(self, call: Call[Any]) -> object:

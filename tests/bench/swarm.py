@@ -87,7 +87,7 @@ def fetch(home: Path, ref: BlobRef) -> int:
         model=parse_run_id("run-0101-abcdef"), step=1, tokens=1, state_hash="00" * 32, files={"model.safetensors": ref},
         tokenizer=ref, created=time.time(),
     )  # fmt: skip
-    client.request(m.KeepModel(model=model), m.Done)
+    client.request(m.KeepModel(model=model))
     client.close()
     return 0
 

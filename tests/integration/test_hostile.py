@@ -37,14 +37,14 @@ def ask_as(keys: CurveKeys, device: Device, message: object) -> object:
             keys,
             Address(host="127.0.0.1", port=device.port),
             key_from_text(device.control["server_key"]),
-            Reception(lambda channel: Caller(standing="stranger", curve_key=b"", device=None, host="")).hear,
+            Reception(lambda channel: Caller(kind="stranger", curve_key=b"", device=None, host="")).hear,
         )
         try:
             await connection.open(5)
             link = Link(connection)
             try:
                 async with asyncio.timeout(10):
-                    async for answer in link.stream(message):
+                    async for answer in link.forward(message):
                         return answer
                 return m.Done()
             finally:

@@ -61,15 +61,15 @@ def test_those_who_prove_a_key_are_no_flood() -> None:
 def test_a_flood_nobody_was_seen_in_shuts_the_port_for_a_moment_and_links_stand() -> None:
     async def play(server: Server) -> None:
         link = await server.link()
-        await link.request(Ping(), Done)
+        await link.request(Ping())
         keeper = server.listener._doorkeeper
         assert keeper
         for _ in range(STRANGERS_AT_ONCE + 5):
             keeper.came(None)
-        assert await link.request(Ping(), Done, seconds=1.0) == Done()
+        assert await link.request(Ping(), seconds=1.0) == Done()
         assert not await comes_through(server.listener.port)
         await asyncio.sleep(1.2)
-        assert await (await server.link()).request(Ping(), Done) == Done()
+        assert await (await server.link()).request(Ping()) == Done()
 
     with_server(play)
 

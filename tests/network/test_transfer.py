@@ -20,7 +20,7 @@ from cellmind_agent.trust.permissions import Caller
 
 DATA = random.Random(2).randbytes(20 * CHUNK_BYTES + 7)
 REF = BlobRef(id=BlobId(hashlib.sha256(DATA).hexdigest()), size=len(DATA))
-ASKER = Caller(standing="member", curve_key=b"", device=None, host="")
+ASKER = Caller(kind="member", curve_key=b"", device=None, host="")
 
 
 class Cell:
@@ -61,7 +61,7 @@ class View:
     def link(self, device: DeviceId) -> "View":
         return View(self.cell, self.device, device)
 
-    async def request(self, message: Any, answer: type, seconds: float = 1.0) -> Any:
+    async def request(self, message: Any, seconds: float = 1.0) -> Any:
         assert self.other
         await asyncio.sleep(self.cell.chunk_seconds if isinstance(message, m.ReadBlob) else 0.001)
         if isinstance(message, m.ReadBlob):

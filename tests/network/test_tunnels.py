@@ -42,9 +42,7 @@ class Device:
         self.connections: list[Connection] = []
 
     def recognise(self, channel: Channel) -> Caller:
-        return Caller(
-            standing="member", curve_key=channel.curve_key, device=self.other, host=channel.host, channel=channel
-        )
+        return Caller(kind="member", curve_key=channel.curve_key, device=self.other, host=channel.host, channel=channel)
 
     async def ping(self, request: m.Ping, caller: Caller) -> m.Done:
         return m.Done()
@@ -100,7 +98,7 @@ async def two_devices(one_dials: bool = True) -> AsyncIterator[tuple[Device, Dev
 
         one.reception.handlers[m.Ping] = note
         two.control = await two.dial()
-        await two.control.request(m.Ping(), m.Done)
+        await two.control.request(m.Ping())
         one.control = Link(await called)
         yield one, two
     finally:
@@ -173,7 +171,7 @@ def test_a_reader_that_does_not_read_holds_up_its_own_stream_alone_and_fills_no_
                 assert taken < 100 << 20
                 assert psutil.Process().memory_info().rss - before < 8 * TUNNEL_WINDOW_BYTES
                 assert two.control
-                assert await two.control.request(m.Ping(), m.Done, seconds=1.0) == m.Done()
+                assert await two.control.request(m.Ping(), seconds=1.0) == m.Done()
             asleep.set()
 
     asyncio.run(play())
@@ -292,7 +290,7 @@ def test_no_frame_brings_anything_down(frames: list[bytes]) -> None:
             one.connections[-1].try_send(frames)
             await asyncio.sleep(0.1)
             assert two.control
-            assert await two.control.request(m.Ping(), m.Done, seconds=1.0) == m.Done()
+            assert await two.control.request(m.Ping(), seconds=1.0) == m.Done()
             writer.close()
 
     asyncio.run(play())
@@ -309,7 +307,7 @@ def test_tunnels_are_for_members_of_the_run_only() -> None:
             for request in (m.OpenTunnel(run=RUN, term=1), m.OpenTunnel(run=RUN, term=1, number=9)):
                 link = await one.dial()
                 with pytest.raises(NotAllowedError):
-                    await link.request(request, m.Done)
+                    await link.request(request)
 
     asyncio.run(play())
 

@@ -1,4 +1,4 @@
-"""Ids, addresses and announcements: spelt one way, and refused when spelt another."""
+"""Ids, addresses and announcements have one spelling; others are refused."""
 
 import pytest
 from hypothesis import given

@@ -27,7 +27,7 @@ def test_a_damaged_identity_is_an_error_and_is_not_replaced(tmp_path: Path, cont
     assert path.read_text() == contents
 
 
-def test_signatures() -> None:
+def test_a_signature_fits_its_key_and_data_only() -> None:
     one, two = new_identity(), new_identity()
     signature = one.sign(b"data")
     assert is_signed_by(one.signing_public, signature, b"data")
@@ -47,20 +47,20 @@ def test_a_keyring_is_kept_and_a_damaged_one_is_refused(tmp_path: Path) -> None:
 
 
 def test_strangers_may_do_nothing_but_join() -> None:
-    stranger = Caller(standing="stranger", curve_key=b"", device=None, host="")
+    stranger = Caller(kind="stranger", curve_key=b"", device=None, host="")
     allowed = {kind.__name__ for kind in m.MESSAGE_TYPES.values() if may_ask(stranger, kind)}
     assert allowed == {"BeginJoin", "ProveJoin"}
 
 
-def test_members_may_not_do_what_is_for_a_devices_own_people() -> None:
-    peer = Caller(standing="member", curve_key=b"", device=None, host="")
-    own = Caller(standing="local", curve_key=b"", device=None, host="")
+def test_members_may_not_ask_what_only_local_people_may() -> None:
+    peer = Caller(kind="member", curve_key=b"", device=None, host="")
+    own = Caller(kind="local", curve_key=b"", device=None, host="")
     for kind in (m.OpenInvitation, m.ForgetDevice, m.Relay, m.JoinCell, m.ConnectAddress):
         assert not may_ask(peer, kind)
         assert may_ask(own, kind)
 
 
-def test_answers_are_no_requests() -> None:
-    own = Caller(standing="local", curve_key=b"", device=None, host="")
+def test_nobody_may_ask_with_a_message_that_is_no_request() -> None:
+    own = Caller(kind="local", curve_key=b"", device=None, host="")
     for kind in (m.Done, m.Refused, m.BlobData, m.PeerList, m.Progressed):
         assert not may_ask(own, kind)

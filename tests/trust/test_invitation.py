@@ -1,4 +1,4 @@
-"""Joining: the right code joins once; everything else learns nothing."""
+"""Joining: the right code joins once; a wrong one learns nothing."""
 
 from dataclasses import replace
 
@@ -21,7 +21,7 @@ def joiner(code: str = CODE) -> Joiner:
     return Joiner(GUEST, "전화기", code, HOST.curve.public)
 
 
-def test_the_right_code_joins_and_both_sides_are_proved() -> None:
+def test_the_right_code_joins_and_proves_both_devices() -> None:
     host, guest = invitation(), joiner()
     begun = host.begin(guest.begin(), GUEST.curve.public, 1.0)
     member, accept = host.prove(guest.prove(begun), GUEST.curve.public, 1.0)
@@ -76,7 +76,7 @@ def test_any_flipped_bit_of_the_proof_is_refused() -> None:
                 host.prove(replace(proof, **{field: bytes(damaged)}), GUEST.curve.public, 1.0)
 
 
-def test_a_recorded_join_is_worthless_later() -> None:
+def test_a_recorded_join_cannot_be_replayed() -> None:
     first, guest = invitation(), joiner()
     begin = guest.begin()
     proof = guest.prove(first.begin(begin, GUEST.curve.public, 1.0))

@@ -1,4 +1,4 @@
-"""The keyring: only owners write, nothing is forged, a removal stays."""
+"""The keyring: only owners write, nothing can be forged, a removal stays in force."""
 
 import json
 from dataclasses import replace
@@ -53,7 +53,7 @@ def test_owners_add_and_remove() -> None:
     assert verify(keyring.entries) == keyring
 
 
-def test_a_mere_member_adds_nobody_and_removes_only_itself() -> None:
+def test_a_member_that_is_no_owner_adds_nobody_and_removes_only_itself() -> None:
     keyring = cell_of_two()
     with pytest.raises(NotAllowedError):
         add_member(keyring, SECOND, member(THIRD), 3.0)
@@ -104,7 +104,7 @@ def test_any_bytes_as_an_entry_are_refused(data: bytes) -> None:
         verify((*cell_of_two().entries, data))
 
 
-def test_a_longer_log_is_taken_over_and_a_shorter_one_is_not() -> None:
+def test_a_longer_log_replaces_ours_and_a_shorter_one_does_not() -> None:
     short = cell_of_two()
     longer = add_member(short, FOUNDER, member(THIRD), 3.0)
     assert merge(short, longer.entries) == longer
@@ -127,7 +127,7 @@ def test_two_owners_who_wrote_at_once_end_with_the_same_log() -> None:
 
 
 def test_a_removed_owner_cannot_come_back_with_a_longer_branch() -> None:
-    """I5: it still has its key, and writes as much as it likes from before its removal."""
+    """I5: it still has its key, and can extend the log from before its removal as it likes."""
     base = cell_of_two("owner")
     removed = remove_member(base, FOUNDER, SECOND.device, 3.0)
     attack = base
@@ -147,7 +147,7 @@ def test_a_removal_that_lost_its_branch_still_counts() -> None:
     assert FOURTH.device in merged.members
 
 
-def test_a_removed_device_that_is_added_anew_is_in() -> None:
+def test_a_removed_device_that_is_added_again_is_a_member() -> None:
     keyring = remove_member(cell_of_two(), FOUNDER, SECOND.device, 3.0)
     keyring = add_member(keyring, FOUNDER, member(SECOND), 4.0)
     assert SECOND.device in keyring.members
@@ -156,17 +156,17 @@ def test_a_removed_device_that_is_added_anew_is_in() -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(["a", "b"]), st.integers(0, 3)), max_size=6))
-def test_merging_is_the_same_from_both_sides(writes: list[tuple[str, int]]) -> None:
+def test_merging_gives_the_same_keyring_in_both_directions(writes: list[tuple[str, int]]) -> None:
     base = cell_of_two("owner")
     others = [member(i) for i in (THIRD, FOURTH, new_identity(), new_identity())]
-    sides = {"a": base, "b": base}
-    for side, who in writes:
-        author = FOUNDER if side == "a" else SECOND
-        if others[who].device in sides[side].members:
-            sides[side] = remove_member(sides[side], author, others[who].device, 9.0)
+    branches = {"a": base, "b": base}
+    for branch, who in writes:
+        author = FOUNDER if branch == "a" else SECOND
+        if others[who].device in branches[branch].members:
+            branches[branch] = remove_member(branches[branch], author, others[who].device, 9.0)
         else:
-            sides[side] = add_member(sides[side], author, others[who], 9.0)
-    one, two = merge(sides["a"], sides["b"].entries), merge(sides["b"], sides["a"].entries)
+            branches[branch] = add_member(branches[branch], author, others[who], 9.0)
+    one, two = merge(branches["a"], branches["b"].entries), merge(branches["b"], branches["a"].entries)
     assert one.entries == two.entries
     assert one.members == two.members
 

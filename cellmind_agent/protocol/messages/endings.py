@@ -1,0 +1,24 @@
+"""How an exchange ends, whatever was asked."""
+
+from __future__ import annotations
+
+from cellmind_agent.protocol.messages.declarations import message
+
+
+@message
+class Done:
+    """The request is carried out, or the stream has ended; there is nothing more to say."""
+
+
+@message
+class Refused:
+    """The request failed: an error of `errors.py` in wire form."""
+
+    code: str
+    message: str
+    hint: str
+
+
+@message
+class Cancel:
+    """The asker no longer wants the answers to its request with the same correlation number. It gets no answer."""

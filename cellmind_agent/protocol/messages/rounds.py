@@ -1,0 +1,118 @@
+"""Rounds: what the leader of a run asks its members to do."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from cellmind_agent.protocol.ids import RunId
+from cellmind_agent.protocol.messages.answers import ModelView
+from cellmind_agent.protocol.messages.declarations import Request, StreamRequest, message, request
+from cellmind_agent.protocol.messages.endings import Done
+from cellmind_agent.protocol.messages.runs import RunSpec, RunState
+
+# -- taking part -------------------------------------------------------------------------------------------------------
+
+
+@message
+class MemberReady:
+    """The blobs are here and the trainer has started."""
+
+    device_kind: str
+
+
+@message
+class MemberProgressed:
+    step: int
+    loss: float
+    tokens: int
+    compute_tokens_per_second: float
+    idle_fraction: float
+    wire_bytes: int
+
+
+@message
+class MemberFailed:
+    """The trainer has ended. With `lost_peer`, it ended because it lost another member, which is the cause."""
+
+    why: str
+    lost_peer: bool
+
+
+MemberEvent: TypeAlias = MemberReady | MemberProgressed | MemberFailed
+
+
+@request(asked_by="member", size="large")
+class PrepareMember(StreamRequest[MemberEvent]):
+    """Fetch the blobs and start the trainer; the stream lasts as long as the device takes part in the run."""
+
+    spec: RunSpec
+    rank: int
+    term: int
+
+
+@request(asked_by="member", size="large")
+class DismissMember(Request[Done]):
+    """The run has ended like this: stop the trainer."""
+
+    run: RunId
+    state: RunState
+    error: str | None = None
+
+
+# -- one round ---------------------------------------------------------------------------------------------------------
+
+
+@message
+class RoundTrained:
+    """The hash of the weights after the round, which must be the same on all members, and the losses."""
+
+    state_hash: str
+    tokens: int
+    loss: float | None
+    val_loss: float | None = None
+    val_bits_per_byte: float | None = None
+
+
+@request(asked_by="member", size="small")
+class TrainRound(Request[RoundTrained]):
+    """Train these steps with the other members; `shares` are the samples of a batch for each rank."""
+
+    run: RunId
+    round: int
+    first_step: int
+    num_steps: int
+    shares: tuple[int, ...]
+    evaluate: bool
+
+
+@message
+class MemberCommitted:
+    checkpoint: ModelView | None = None
+
+
+@request(asked_by="member", size="small")
+class CommitRound(Request[MemberCommitted]):
+    """Record the round as committed, and with `checkpoint` save the weights."""
+
+    run: RunId
+    round: int
+    step: int
+    tokens: int
+    checkpoint: bool
+    time: float  # by the leader's clock, so that the checkpoint is the same on every member
+    val_loss: float | None = None
+
+
+# -- before a run ------------------------------------------------------------------------------------------------------
+
+
+@message
+class GlooProbed:
+    """Why gloo does not work on the device; None if it works."""
+
+    fault: str | None = None
+
+
+@request(asked_by="member", size="small")
+class ProbeGloo(Request[GlooProbed]):
+    """Try gloo in a process of its own, once for each version of torch."""

@@ -1,0 +1,201 @@
+"""Runs, as people see them: starting, stopping, listing and watching one."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from cellmind_agent.protocol.blobs import BlobRef
+from cellmind_agent.protocol.ids import DeviceId, RunId
+from cellmind_agent.protocol.messages.answers import ModelView
+from cellmind_agent.protocol.messages.declarations import Request, StreamRequest, message, request, value
+from cellmind_agent.protocol.messages.endings import Done
+
+Backend = Literal["gloo", "nccl", "portable"]
+RunState = Literal["preparing", "training", "finished", "stopped", "failed"]
+
+
+@value
+class RosterMember:
+    device: DeviceId
+    name: str
+    host: str = ""  # as in Vitals: members on one machine share its processors
+    tokens_per_second: float | None = None
+
+
+@value
+class RunSpec:
+    """Everything that defines a run: the data, the model, the members. Agents read the counts, trainers the blobs."""
+
+    run: RunId
+    roster: tuple[RosterMember, ...]
+    backend: Backend
+    backend_reason: str
+    config: BlobRef
+    tokenizer: BlobRef
+    manifest: BlobRef
+    shards: tuple[BlobRef, ...]
+    num_samples: int
+    batch_samples: int
+    epochs: int
+    max_steps: int | None = None
+    resume_from: ModelView | None = None
+    created: float = 0.0  # seconds since 1970
+
+
+@value
+class RunView:
+    """How far a run is, as the answering device knows it."""
+
+    run: RunId
+    state: RunState
+    roster: tuple[str, ...]
+    leader: DeviceId
+    step: int
+    total_steps: int
+    tokens: int
+    created: float
+    loss: float | None = None
+    val_loss: float | None = None
+    error: str | None = None
+
+
+# -- starting and stopping ---------------------------------------------------------------------------------------------
+
+
+@request(asked_by="member", size="large")
+class StartRun(Request[Done]):
+    """Lead this run; the answerer must be the first of its roster."""
+
+    spec: RunSpec
+
+
+@request(asked_by="member", size="small")
+class StopRun(Request[Done]):
+    """Stop a run that you lead, after the round that is under way."""
+
+    run: RunId
+
+
+# -- listing -----------------------------------------------------------------------------------------------------------
+
+
+@message
+class RunList:
+    runs: tuple[RunView, ...]
+
+
+@request(asked_by="member", size="small")
+class ListRuns(Request[RunList]):
+    """List every run that you led or took part in."""
+
+
+@message
+class RunFound:
+    spec: RunSpec
+    view: RunView
+
+
+@request(asked_by="member", size="small")
+class GetRun(Request[RunFound]):
+    """Send the specification of a run and how far it is."""
+
+    run: RunId
+
+
+# -- watching ----------------------------------------------------------------------------------------------------------
+
+
+@value
+class MemberProgress:
+    """One member's part of a round. `share` is its samples of each batch."""
+
+    name: str
+    tokens: int
+    tokens_per_second: float
+    idle_fraction: float
+    share: int
+
+
+@message
+class RoundStarted:
+    run: RunId
+    round: int
+    step: int
+    num_steps: int
+    total_steps: int
+
+
+@message
+class Progressed:
+    run: RunId
+    round: int
+    step: int
+    total_steps: int
+    tokens: int
+    loss: float
+    tokens_per_second: float
+    members: tuple[MemberProgress, ...]
+    wire_bytes: int
+    eta_seconds: float | None = None
+
+
+@message
+class RoundCommitted:
+    """Every member holds the same weights, `state_hash`, and the round counts."""
+
+    run: RunId
+    round: int
+    step: int
+    total_steps: int
+    tokens: int
+    loss: float | None
+    tokens_per_second: float
+    members: tuple[MemberProgress, ...]
+    wire_bytes: int
+    state_hash: str
+    val_loss: float | None = None
+    val_bits_per_byte: float | None = None
+
+
+@message
+class CheckpointSaved:
+    run: RunId
+    step: int
+    state_hash: str
+    members: tuple[str, ...]
+
+
+@message
+class MemberLost:
+    run: RunId
+    name: str
+    why: str
+
+
+@message
+class RunFinished:
+    run: RunId
+    step: int
+    tokens: int
+    seconds: float
+    stopped: bool
+    val_loss: float | None = None
+
+
+@message
+class RunFailed:
+    run: RunId
+    why: str
+    hint: str
+
+
+RunEvent: TypeAlias = (
+    RoundStarted | Progressed | RoundCommitted | CheckpointSaved | MemberLost | RunFinished | RunFailed
+)
+
+
+@request(asked_by="member", size="small")
+class WatchRun(StreamRequest[RunEvent]):
+    """Send the events of a run that you lead, from its last round on, until it ends."""
+
+    run: RunId
