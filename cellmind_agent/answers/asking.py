@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 from collections.abc import AsyncIterator, Callable
-from typing import TypeAlias
 
 from cellmind_agent.answers.serving import Serving, missing_everywhere, newest
 from cellmind_agent.network.peers import Peers
@@ -31,7 +29,6 @@ from cellmind_agent.trust.permissions import Caller
 
 _log = logging.getLogger(__name__)
 _Holders = list[tuple[DeviceId, list[m.ModelView]]]
-AnswerEvent: TypeAlias = m.AnswerStarted | m.AnswerPiece | m.AnswerEnded
 
 
 class Asking:
@@ -46,7 +43,7 @@ class Asking:
     def handlers(self) -> dict[type, Handler]:
         return {m.Ask: self._ask}
 
-    async def _ask(self, request: m.Ask, caller: Caller) -> AsyncIterator[AnswerEvent]:
+    async def _ask(self, request: m.Ask, caller: Caller) -> AsyncIterator[m.AnswerEvent]:
         holders = await self._holders()
         model = newest([model for _, models in holders for model in models], request.model)
         able = [device for device, models in holders if any(held.state_hash == model.state_hash for held in models)]
@@ -56,7 +53,6 @@ class Asking:
                     f"{self._peers.name(request.device)} does not hold {model.model}", "cellmindctl sync"
                 )
             able = [request.device]
-        seed = secrets.randbits(31) if request.seed is None else request.seed
         so_far, num_tokens = "", 0
         for device in sorted(able, key=self._preference):
             answer = m.Answer(
@@ -64,10 +60,7 @@ class Asking:
                 prompt=request.prompt,
                 so_far=so_far,
                 max_tokens=request.max_tokens - num_tokens,
-                temperature=request.temperature,
-                top_k=request.top_k,
-                top_p=request.top_p,
-                seed=seed,
+                sampling=request.sampling,
             )
             before = num_tokens
             try:
@@ -80,7 +73,7 @@ class Asking:
                 _log.warning("%s did not answer to the end: %s", self._peers.name(device), error)
         raise missing_everywhere(model.model)
 
-    async def _stream(self, device: DeviceId, answer: m.Answer) -> AsyncIterator[AnswerEvent]:
+    async def _stream(self, device: DeviceId, answer: m.Answer) -> AsyncIterator[m.AnswerEvent]:
         if device == self._device:
             async for event in self._serving.answer(answer, self._myself):
                 yield event
@@ -97,7 +90,7 @@ class Asking:
                 if not waiting.done():
                     waiting.cancel()
                     await asyncio.gather(waiting, return_exceptions=True)
-            piece: AnswerEvent | None = waiting.result()
+            piece: m.AnswerEvent | None = waiting.result()
             if piece is None:
                 return
             yield piece

@@ -21,7 +21,6 @@ from cellmind_agent.storage.journal import Journal
 from cellmind_agent.trust.permissions import Caller
 from model.line.answering import GenerateText, LoadModel, TextGenerated, TextPiece
 from model.line.declare import Event
-from model.line.sampling import Sampling
 
 _log = logging.getLogger(__name__)
 
@@ -57,9 +56,7 @@ class Serving:
             async with self._turn:
                 await self.close()
 
-    async def answer(
-        self, request: m.Answer, caller: Caller
-    ) -> AsyncIterator[m.AnswerStarted | m.AnswerPiece | m.AnswerEnded]:
+    async def answer(self, request: m.Answer, caller: Caller) -> AsyncIterator[m.AnswerEvent]:
         """Answers with the model that the request names, after any answer that is under way."""
         if len(request.prompt) + len(request.so_far) > MAX_PROMPT_CHARACTERS:
             raise ProtocolError(f"a prompt of over {MAX_PROMPT_CHARACTERS} characters", "ask something shorter")
@@ -74,9 +71,7 @@ class Serving:
                 prompt=request.prompt,
                 so_far=request.so_far,
                 max_tokens=request.max_tokens,
-                sampling=Sampling(
-                    temperature=request.temperature, top_k=request.top_k, top_p=request.top_p, seed=request.seed
-                ),
+                sampling=request.sampling,
             )
             call = asyncio.create_task(child.call(generate, PREPARE_SECONDS))
             try:

@@ -7,7 +7,6 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import AsyncIterator
-from typing import TypeAlias
 
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.errors import CellmindError
@@ -16,9 +15,6 @@ from cellmind_agent.protocol.limits import REMEMBERED_RUN_EVENTS
 from cellmind_agent.storage.journal import Journal
 
 _log = logging.getLogger(__name__)
-RunEvent: TypeAlias = (
-    m.RoundStarted | m.Progressed | m.RoundCommitted | m.CheckpointSaved | m.MemberLost | m.RunFinished | m.RunFailed
-)
 _LAST = (m.RunFinished, m.RunFailed)
 
 
@@ -27,14 +23,14 @@ class Audience:
 
     def __init__(self, run: RunId, journal: Journal) -> None:
         self._run, self._journal = run, journal
-        self._history: deque[RunEvent] = deque(maxlen=REMEMBERED_RUN_EVENTS)
-        self._watchers: list[asyncio.Queue[RunEvent]] = []
+        self._history: deque[m.RunEvent] = deque(maxlen=REMEMBERED_RUN_EVENTS)
+        self._watchers: list[asyncio.Queue[m.RunEvent]] = []
 
     @property
     def is_over(self) -> bool:
         return bool(self._history) and isinstance(self._history[-1], _LAST)
 
-    def publish(self, event: RunEvent) -> None:
+    def publish(self, event: m.RunEvent) -> None:
         """Send an event to all watchers. Nothing follows the last event; of progress only the latest is remembered."""
         if self.is_over:
             return
@@ -49,9 +45,9 @@ class Audience:
             with contextlib.suppress(CellmindError, OSError):  # a full disk must not end a run that can go on
                 self._journal.append_event(self._run, type(event).__name__, event)
 
-    async def watch(self) -> AsyncIterator[RunEvent]:
+    async def watch(self) -> AsyncIterator[m.RunEvent]:
         """The events so far, then each new one, to the end of the run."""
-        queue: asyncio.Queue[RunEvent] = asyncio.Queue()
+        queue: asyncio.Queue[m.RunEvent] = asyncio.Queue()
         for event in self._history:
             queue.put_nowait(event)
         self._watchers.append(queue)

@@ -19,10 +19,10 @@ from cellmind_agent.protocol.errors import (
 )
 from cellmind_agent.protocol.ids import DeviceId, RunId
 from cellmind_agent.protocol.limits import LEADER_CLOSE_SECONDS, REMEMBERED_RUNS
-from cellmind_agent.runs.audience import Audience, RunEvent
+from cellmind_agent.runs.audience import Audience
 from cellmind_agent.runs.leader import Leader
 from cellmind_agent.runs.member import RunMember
-from cellmind_agent.runs.rendezvous import StoreAnswer, StoreRequest, Stores
+from cellmind_agent.runs.rendezvous import Stores
 from cellmind_agent.storage.journal import Journal
 from cellmind_agent.trust.permissions import Caller
 
@@ -101,7 +101,7 @@ class Conductor:
         led.leader.ask_stop()
         return m.Done()
 
-    async def _watch(self, request: m.WatchRun, caller: Caller) -> AsyncIterator[RunEvent]:
+    async def _watch(self, request: m.WatchRun, caller: Caller) -> AsyncIterator[m.RunEvent]:
         async for event in self._led(request.run).leader.audience.watch():
             yield event
 
@@ -125,7 +125,7 @@ class Conductor:
 
     # -- rendezvous ----------------------------------------------------------------------------------------------------
 
-    async def _serve_store(self, request: StoreRequest, caller: Caller) -> StoreAnswer:
+    async def _serve_store(self, request: m.StoreRequest, caller: Caller) -> m.StoreAnswer:
         led = self._led(request.run)
         if caller.device not in {member.device for member in led.leader.spec.roster}:
             raise NotAllowedError("only the members of a run meet in its store")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 from cellmind_agent.network.peers import Peers
 from cellmind_agent.protocol import messages as m
@@ -12,13 +12,11 @@ from cellmind_agent.protocol.limits import DISMISS_SECONDS, ROUND_PATIENCE_SECON
 from cellmind_agent.runs.member import RunMember
 from cellmind_agent.trust.permissions import Caller
 
-MemberEvent: TypeAlias = m.MemberReady | m.MemberProgressed | m.MemberFailed
-
 
 class Member(Protocol):
     """One member of a run. Every method raises CellmindError when the member refuses or is lost."""
 
-    def prepare(self, request: m.PrepareMember) -> AsyncIterator[MemberEvent]: ...
+    def prepare(self, request: m.PrepareMember) -> AsyncIterator[m.MemberEvent]: ...
     async def train(self, request: m.TrainRound) -> m.RoundTrained: ...
     async def commit(self, request: m.CommitRound) -> m.MemberCommitted: ...
     async def dismiss(self, request: m.DismissMember) -> None: ...
@@ -31,7 +29,7 @@ class OwnMember:
         self._member = member
         self._caller = Caller(kind="member", curve_key=b"", device=device, host="")
 
-    def prepare(self, request: m.PrepareMember) -> AsyncIterator[MemberEvent]:
+    def prepare(self, request: m.PrepareMember) -> AsyncIterator[m.MemberEvent]:
         return self._member.prepare(request, self._caller)
 
     async def train(self, request: m.TrainRound) -> m.RoundTrained:
@@ -50,7 +48,7 @@ class LinkedMember:
     def __init__(self, device: DeviceId, peers: Peers) -> None:
         self._device, self._peers = device, peers
 
-    def prepare(self, request: m.PrepareMember) -> AsyncIterator[MemberEvent]:
+    def prepare(self, request: m.PrepareMember) -> AsyncIterator[m.MemberEvent]:
         return self._peers.link(self._device).stream(request)
 
     async def train(self, request: m.TrainRound) -> m.RoundTrained:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from typing import TypeAlias
 
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.errors import (
@@ -20,9 +19,6 @@ from model.line import meeting as line
 from model.line.declare import Done
 from model.line.meeting import StoreCall
 
-StoreRequest: TypeAlias = m.StoreSet | m.StoreGet | m.StoreAdd | m.StoreCompareSet | m.StoreCheck | m.StoreDelete
-StoreAnswer: TypeAlias = m.StoreValue | m.StoreNumber | m.Done
-
 
 class Rendezvous:
     """The keys of one run and term. Semantics are those of `torch.distributed.Store`."""
@@ -32,7 +28,7 @@ class Rendezvous:
         self._values: dict[str, bytes] = {}
         self._changed = asyncio.Condition()
 
-    async def answer(self, request: StoreRequest) -> StoreAnswer:
+    async def answer(self, request: m.StoreRequest) -> m.StoreAnswer:
         """Raises TimedOutError, StorageFullError, ProtocolError."""
         match request:
             case m.StoreSet(key=key, data=data):
@@ -101,7 +97,7 @@ class Stores:
         """Forget the run, and its terms."""
         self._stores.pop(run, None)
 
-    async def answer(self, request: StoreRequest) -> StoreAnswer:
+    async def answer(self, request: m.StoreRequest) -> m.StoreAnswer:
         """Raises UnknownNameError (this device does not lead the run), NotAllowedError (an old term), and as
         `Rendezvous.answer`."""
         store = self._stores.get(request.run)
@@ -112,7 +108,7 @@ class Stores:
         return await store.answer(request)
 
 
-def store_request(run: RunId, term: int, call: StoreCall) -> StoreRequest:
+def store_request(run: RunId, term: int, call: StoreCall) -> m.StoreRequest:
     """A trainer's call as the request that the leader's agent answers."""
     match call:
         case line.StoreSet():
@@ -129,7 +125,7 @@ def store_request(run: RunId, term: int, call: StoreCall) -> StoreRequest:
             return m.StoreDelete(run=run, term=term, key=call.key)
 
 
-def store_answer(answer: StoreAnswer) -> line.StoreValue | line.StoreNumber | Done:
+def store_answer(answer: m.StoreAnswer) -> line.StoreValue | line.StoreNumber | Done:
     """The leader's answer, for the trainer's line."""
     match answer:
         case m.StoreValue():

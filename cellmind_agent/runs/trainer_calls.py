@@ -6,10 +6,11 @@ from typing import Any
 
 from cellmind_agent.network.peers import Peers
 from cellmind_agent.network.tunnels import Tunnels
+from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.errors import ProtocolError
 from cellmind_agent.protocol.ids import DeviceId
 from cellmind_agent.runs.participation import Participation
-from cellmind_agent.runs.rendezvous import StoreAnswer, StoreRequest, Stores, store_answer, store_request
+from cellmind_agent.runs.rendezvous import Stores, store_answer, store_request
 from model.line import meeting
 from model.line.declare import Call, Done
 
@@ -43,9 +44,9 @@ class TrainerCalls:
                 return store_answer(await self._ask_store(part, store_request(run, term, call)))
         raise ProtocolError(f"a trainer may not ask for {type(call).__name__}")
 
-    async def _ask_store(self, part: Participation, request: StoreRequest) -> StoreAnswer:
+    async def _ask_store(self, part: Participation, request: m.StoreRequest) -> m.StoreAnswer:
         if part.leader == self._device:
             return await self._stores.answer(request)
         link = self._peers.link(part.leader)
-        answer: StoreAnswer = await link.request(request, seconds=None)  # as long as the trainer waits
+        answer: m.StoreAnswer = await link.request(request, seconds=None)  # as long as the trainer waits
         return answer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from cellmind_agent.protocol.ids import parse_run_id
 from cellmind_ctl.discover import device_named
 from cellmind_ctl.session import Session, command
 from cellmind_ctl.words import t
+from model.line.sampling import Sampling
 
 _AnswerEvent = m.AnswerStarted | m.AnswerPiece | m.AnswerEnded
 
@@ -67,10 +69,9 @@ def command_(
         model=parse_run_id(model) if model else None,
         device=device_named(session.client, device).id if device else None,
         max_tokens=max_tokens,
-        temperature=temperature,
-        top_k=top_k,
-        top_p=top_p,
-        seed=seed,
+        sampling=Sampling(
+            temperature=temperature, top_k=top_k, top_p=top_p, seed=secrets.randbits(31) if seed is None else seed
+        ),
     )
     # 2. Show the answer as it arrives. If its device dies, the agent continues with another one.
     pieces: list[str] = []

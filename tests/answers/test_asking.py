@@ -13,6 +13,7 @@ from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.errors import DegradedError, LinkLostError, UnknownNameError
 from cellmind_agent.protocol.ids import DeviceId, RunId
 from cellmind_agent.trust.permissions import Caller
+from model.line.sampling import Sampling
 from tests.protocol.examples import MODEL, PEER, VITALS
 
 ME, FAST, SLOW = (DeviceId(c * 32) for c in "abc")
@@ -88,10 +89,11 @@ def test_the_fastest_holder_answers() -> None:
 def test_the_next_holder_continues_where_the_first_died() -> None:
     fast, slow = FakeLink("fast", "안녕하세요", 2), FakeLink("slow", "안녕하세요", 99)
     links = {SLOW: (slow, 100.0), FAST: (fast, 900.0)}
-    events = ask(links, m.Ask(prompt="안녕", max_tokens=50, seed=7))
+    events = ask(links, m.Ask(prompt="안녕", max_tokens=50, sampling=Sampling(seed=7)))
     assert text_of(events) == "안녕하세요"
     assert [event.name for event in events if isinstance(event, m.AnswerStarted)] == ["fast", "slow"]
-    assert [(a.so_far, a.max_tokens, a.seed) for a in fast.asked + slow.asked] == [("", 50, 7), ("안녕", 48, 7)]
+    asked = [(answer.so_far, answer.max_tokens, answer.sampling.seed) for answer in fast.asked + slow.asked]
+    assert asked == [("", 50, 7), ("안녕", 48, 7)]
 
 
 def test_the_loss_of_all_holders_is_an_error() -> None:

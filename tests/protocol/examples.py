@@ -5,6 +5,7 @@ from typing import Any
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.blobs import BlobRef
 from cellmind_agent.protocol.ids import BlobId, DeviceId, RunId
+from model.line.sampling import Sampling
 
 DEVICE = DeviceId("a" * 32)
 RUN = RunId("run-0102-abcdef")
@@ -141,9 +142,10 @@ _ALL = [
     m.ModelList(models=(MODEL,)),
     m.KeepModel(model=MODEL),
     m.RemoveModel(model=RUN),
-    m.Ask(prompt="안녕", model=RUN, seed=1),
+    m.Ask(prompt="안녕", model=RUN, sampling=Sampling(seed=1)),
     m.Answer(
-        model=MODEL, prompt="안녕", so_far="하", max_tokens=10, temperature=0.5, top_k=5, top_p=0.5, seed=1
+        model=MODEL, prompt="안녕", so_far="하", max_tokens=10,
+        sampling=Sampling(temperature=0.5, top_k=5, top_p=0.5, seed=1),
     ),
     m.AnswerStarted(device=DEVICE, name="노트북", model=RUN, step=120),
     m.AnswerPiece(text="하세요", num_tokens=3),

@@ -9,6 +9,7 @@ from cellmind_agent.protocol.blobs import BlobRef
 from cellmind_agent.protocol.ids import DeviceId, RunId
 from cellmind_agent.protocol.messages.declarations import Request, StreamRequest, message, request, value
 from cellmind_agent.protocol.messages.endings import Done
+from model.line.sampling import Sampling
 
 # -- models ------------------------------------------------------------------------------------------------------------
 
@@ -90,10 +91,7 @@ class Ask(StreamRequest[AnswerEvent]):
     model: RunId | None = None
     device: DeviceId | None = None
     max_tokens: int = 200
-    temperature: float = 0.8
-    top_k: int = 0
-    top_p: float = 0.95
-    seed: int | None = None
+    sampling: Sampling = Sampling()
 
 
 @request(asked_by="member", size="large")
@@ -104,7 +102,4 @@ class Answer(StreamRequest[AnswerEvent]):
     prompt: str
     so_far: str
     max_tokens: int
-    temperature: float
-    top_k: int
-    top_p: float
-    seed: int
+    sampling: Sampling
