@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from cellmind_agent.planning.backends import BACKEND_CHOICES
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.blobs import BlobRef, chunks
 from cellmind_agent.protocol.errors import CellmindError, UsageError
@@ -73,7 +74,7 @@ def open_project(config_path: Path | None, data: Sequence[Path], session: Sessio
     """Raises ConfigError, UsageError. Touches no network and writes nothing."""
     if config_path is None and Path(CONFIG_NAME).exists():
         config_path = Path(CONFIG_NAME)
-    config = load_config(config_path) if config_path else Config()
+    config = load_config(config_path, BACKEND_CHOICES) if config_path else Config()
     folder = config_path.absolute().parent if config_path else Path.cwd()
     if config.ignored:
         session.notice(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cellmind_agent.planning.roster import BackendWish, ModeWish, RunPlan, choose_backend, needs_probe, plan, seat
+from cellmind_agent.planning.backends import AUTO, choose_backend, needs_probe
+from cellmind_agent.planning.roster import ModeChoice, RunPlan, plan, seat
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.ids import DeviceId
 from cellmind_agent.protocol.limits import PROBE_SECONDS
@@ -18,12 +19,12 @@ from cellmind_ctl.session import Session
 from model.config import Config
 
 
-def make_plan(client: Client, config: Config, devices: Sequence[str], mode: ModeWish, backend: BackendWish) -> RunPlan:
+def make_plan(client: Client, config: Config, devices: Sequence[str], mode: ModeChoice, backend: str) -> RunPlan:
     """The plan for this configuration; a `backend` other than `auto` overrides the configuration's.
 
     Raises UnknownNameError when a device is unknown or none can train, UsageError when the choice is impossible.
     """
-    chosen: BackendWish = config.distributed.backend if backend == "auto" else backend
+    chosen = config.distributed.backend if backend == AUTO else backend
     return plan_run(client, config.training.batch_size, devices, mode, chosen, config.distributed.trusted_lan)
 
 
@@ -31,8 +32,8 @@ def plan_run(
     client: Client,
     batch_samples: int,
     devices: Sequence[str],
-    mode: ModeWish = "auto",
-    backend: BackendWish = "auto",
+    mode: ModeChoice = "auto",
+    backend: str = AUTO,
     trusts_lan: bool = False,
 ) -> RunPlan:
     """The plan for the devices that are online now. Raises as `make_plan`.

@@ -1,11 +1,11 @@
-"""Checkpoints: safetensors and one JSON state, written whole or not at all, two kept. Never a pickle.
+"""Checkpoints: safetensors and one JSON state, written whole or not at all. The last two are kept. Never a pickle.
 
     step-000000120/
       model.safetensors        weights
-      optimizer.safetensors    AdamW's two moments for each weight, and its step count
-      state.json               everything else that is needed to go on exactly
+      optimizer.safetensors    for each weight AdamW's two moments and its step count
+      state.json               everything else that a run needs to continue exactly
 
-Randomness needs no saving: it follows from the seed, the step and the rank. So the files are the same on every member.
+No random state is saved: randomness depends on seed, step and rank alone. So every member writes the same files.
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ from torch import Tensor, nn
 from model.errors import CheckpointError
 from model.line.checkpoint import OPTIMIZER_FILE, STATE_FILE, WEIGHTS_FILE
 
-KEPT = 2
+KEPT = 2  # a newer checkpoint may turn out to be unusable
 _MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
-    """All that a run needs besides tensors. `config` is the whole configuration, as JSON values."""
+    """Everything besides tensors that a run needs to continue."""
 
     run: str
     step: int
-    tokens: int
-    config: dict[str, Any]
+    tokens: int  # targets trained on so far
+    config: dict[str, Any]  # the whole configuration, as JSON values
     vocab_size: int
-    tokenizer: str
+    tokenizer: str  # its SHA-256
     state_hash: str
-    val_loss: float | None = None
+    val_loss: float | None = None  # in nats a token
 
 
 def state_hash(model: nn.Module) -> str:
-    """SHA-256 over all weights in the order of their names."""
+    """The SHA-256 (hexadecimal) of all names and weights, in the order of names. Equal on members in step."""
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode())
@@ -55,7 +55,10 @@ def state_hash(model: nn.Module) -> str:
 
 
 def save_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, state: State) -> Path:
-    """Write `folder/step-N` whole or not at all; older ones beyond two are removed. Raises OSError (a full disk)."""
+    """Write `folder/step-N` whole or not at all, and remove all but the last two. Returns its path.
+
+    Raises OSError, for instance on a full disk; then the folder is as before.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     name = f"step-{state.step:09d}"
     temporary = folder / f".{name}.{os.getpid()}"
@@ -75,7 +78,7 @@ def save_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optim
 
 
 def read_state(path: Path) -> State:
-    """Raises CheckpointError."""
+    """The state in a `state.json`. Raises CheckpointError."""
     try:
         return State(**json.loads(path.read_bytes()))
     except (OSError, ValueError, TypeError) as error:
@@ -85,29 +88,28 @@ def read_state(path: Path) -> State:
 
 
 def load_weights(path: Path, model: nn.Module) -> None:
-    """Raises CheckpointError: not safetensors, or of another shape."""
+    """Load a `model.safetensors` into `model`. Raises CheckpointError: not safetensors, or other names or shapes."""
     tensors = _read(path)
-    wanted = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    expected = {name: tensor.shape for name, tensor in model.state_dict().items()}
     found = {name: tensor.shape for name, tensor in tensors.items()}
-    if wanted != found:
-        odd = sorted(set(wanted.items()) ^ set(found.items()))
+    if expected != found:
+        name, _ = min(set(expected.items()) ^ set(found.items()))
         raise CheckpointError(
-            f"the checkpoint does not fit the configuration ({odd[0][0]} is {tuple(found.get(odd[0][0], ()))} there)",
+            f"the checkpoint does not fit the configuration ({name} is {tuple(found.get(name, ()))} there)",
             "use the configuration and tokenizer that it was trained with",
         )
     model.load_state_dict(tensors)
 
 
 def load_optimizer(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Raises CheckpointError."""
+    """Load an `optimizer.safetensors` into the `optimizer` of `model`. Raises CheckpointError."""
     tensors = _read(path)
     try:
         for name, parameter in model.named_parameters():
-            held = {moment: tensors[f"{name}.{moment}"] for moment in _MOMENTS}
-            place = parameter.device
-            optimizer.state[parameter] = {moment: tensor.to(place) for moment, tensor in held.items()}
+            moments = {moment: tensors[f"{name}.{moment}"] for moment in _MOMENTS}
+            optimizer.state[parameter] = {moment: tensor.to(parameter.device) for moment, tensor in moments.items()}
     except KeyError as error:
-        raise CheckpointError(f"{path} lacks {error}", "train anew from its weights") from error
+        raise CheckpointError(f"{path} lacks {error}", "start a new run from its weights") from error
 
 
 def _read(path: Path) -> dict[str, Tensor]:

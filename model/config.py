@@ -1,7 +1,7 @@
 """The project's configuration: JSON with comments, checked when it is built. Imports no torch.
 
-An unknown key is an error with a guess at what was meant; a key that an older guide needed and nothing needs any more
-is reported once and ignored.
+An unknown key is an error with a suggestion. Keys that an older guide needed, and that nothing needs now, are ignored
+and named in `Config.ignored`.
 """
 
 from __future__ import annotations
@@ -12,29 +12,38 @@ import json
 import re
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from model.errors import ConfigError
 
 C = TypeVar("C")
-_NOT_NEEDED = ("init_method", "world_size", "worker_ips", "usernames")
+_NOT_NEEDED = ("init_method", "world_size", "worker_ips", "usernames")  # of "distributed": agents find these out
+# Strings (first, so that what looks like a comment inside one stays), comments, and commas before a closing bracket.
 _TOKEN = re.compile(r'"(?:\\.|[^"\\])*"|//[^\n]*|/\*.*?\*/|,(?=\s*(?:(?://[^\n]*|/\*.*?\*/)\s*)*[}\]])', re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DistributedConfig:
-    """`trusted_lan`: the owner says that nobody listens in; only then may NCCL (in clear) leave a machine."""
+    """How members exchange gradients.
 
-    backend: Literal["auto", "gloo", "nccl", "portable"] = "auto"
+    `backend` is "auto" or the name of a process group; `load_config` checks it against the known names.
+    `trusted_lan`: the owner says that nobody listens on the network. Only then may NCCL, which is not encrypted,
+    connect two machines.
+    """
+
+    backend: str = "auto"
     trusted_lan: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelConfig:
-    """The network's shape, in the guide's words. `checkpoint` is where a trained model is kept and taken up again."""
+    """The shape of the network. Raises ConfigError.
+
+    `checkpoint` is the file in which a trained model is kept, and from which training continues.
+    """
 
     d_model: int = 512
     nhead: int = 8
@@ -50,24 +59,26 @@ class ModelConfig:
             hint = f"for example d_model {near}, or nhead {_divisor(self.d_model, self.nhead)}"
             raise ConfigError(f"model.d_model {self.d_model} is not divisible by model.nhead {self.nhead}", hint)
         if self.d_model // self.nhead % 2:
-            hint = "rotary positions turn pairs: choose d_model / nhead even"
+            hint = "rotary positions need pairs: choose an even d_model / nhead"
             raise ConfigError(f"model.d_model / model.nhead is {self.d_model // self.nhead}, an odd number", hint)
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"model.dropout {self.dropout} is not in [0, 1)", "write 0.1, or 0 for none")
 
     @property
     def head_width(self) -> int:
+        """The width of one attention head."""
         return self.d_model // self.nhead
 
     @property
     def feed_forward_width(self) -> int:
-        """SwiGLU has three matrices where a plain one has two: 8/3 of d_model, up to a multiple of 32."""
+        """8/3 of d_model, rounded up to a multiple of 32: SwiGLU's three matrices then have the size of a plain
+        feed-forward's two, which are 4 * d_model wide."""
         return -(-8 * self.d_model // 3 // 32) * 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenizerConfig:
-    """`vocab_size` 0: by the size of the text."""
+    """The tokenizer. `vocab_size` 0 chooses a size by the amount of text. Raises ConfigError."""
 
     model_path: str = ""
     vocab_size: int = 0
@@ -79,6 +90,8 @@ class TokenizerConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetConfig:
+    """The text to train on, and the tokens in a row. Raises ConfigError."""
+
     path: str = ""
     seq_len: int = 256
 
@@ -90,6 +103,8 @@ class DatasetConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingConfig:
+    """How to train. `batch_size` counts the rows of a step over all members. Raises ConfigError."""
+
     batch_size: int = 32
     epochs: int = 3
     lr: float = 3e-4
@@ -109,7 +124,7 @@ class TrainingConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """A whole project's configuration. `ignored` names the keys that were read and are not needed any more."""
+    """The configuration of a project. `ignored` names keys that were present and are no longer needed."""
 
     distributed: DistributedConfig = field(default_factory=DistributedConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -118,8 +133,11 @@ class Config:
     ignored: tuple[str, ...] = ()
 
 
-def load_config(path: Path) -> Config:
-    """Raises ConfigError: no such file, not JSON, an unknown key, a wrong type, an impossible combination."""
+def load_config(path: Path, backends: Collection[str] | None = None) -> Config:
+    """The configuration in a file; see `parse_config`.
+
+    Raises ConfigError: no such file, not JSON, an unknown key, a wrong type, an impossible value or combination.
+    """
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
@@ -128,11 +146,14 @@ def load_config(path: Path) -> Config:
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read as text", "check the name") from error
-    return parse_config(text, str(path))
+    return parse_config(text, str(path), backends)
 
 
-def parse_config(text: str, name: str = "the configuration") -> Config:
-    """Raises ConfigError."""
+def parse_config(text: str, name: str = "the configuration", backends: Collection[str] | None = None) -> Config:
+    """The configuration in a text that errors call `name`. Raises ConfigError.
+
+    `backends` are the allowed values of `distributed.backend`. The model does not know them: None allows any name.
+    """
     try:
         plain = json.loads(strip_comments(text))
     except ValueError as error:
@@ -146,11 +167,15 @@ def parse_config(text: str, name: str = "the configuration") -> Config:
         plain["distributed"] = {key: value for key, value in distributed.items() if key not in _NOT_NEEDED}
     if "ignored" in plain:
         raise ConfigError("unknown key ignored", "remove it")
-    return dataclasses.replace(_build(Config, plain, ""), ignored=ignored)
+    config = dataclasses.replace(_build(Config, plain, ""), ignored=ignored)
+    if backends is not None and config.distributed.backend not in backends:
+        hint = _suggestion(config.distributed.backend, backends, "one of")
+        raise ConfigError(f"distributed.backend is {config.distributed.backend!r}", hint)
+    return config
 
 
 def strip_comments(text: str) -> str:
-    """JSON with comments and trailing commas as JSON; every character keeps its place, so error positions fit."""
+    """The text with spaces instead of comments and trailing commas. Positions stay, so those in error messages fit."""
 
     def blank(match: re.Match[str]) -> str:
         token = match[0]
@@ -160,7 +185,7 @@ def strip_comments(text: str) -> str:
 
 
 def to_json(config: Config) -> str:
-    """A configuration that `load_config` reads back equal, but for what was ignored."""
+    """JSON that `parse_config` reads back as an equal configuration, without `ignored`."""
     plain = dataclasses.asdict(config)
     del plain["ignored"]
     return json.dumps(plain, indent=1, sort_keys=True, ensure_ascii=False)
@@ -172,16 +197,12 @@ def _build(kind: type[C], plain: Any, where: str) -> C:
             f"{where} is {_kind_of(plain)}, an object was expected", f'"{where.rpartition(".")[2]}": {{ ... }}'
         )
     hints = typing.get_type_hints(kind)
-    known = [f.name for f in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    known = [f.name for f in dataclasses.fields(kind) if f.name != "ignored"]  # type: ignore[arg-type]
     values = {}
     for key, value in plain.items():
         place = f"{where}.{key}" if where else key
         if key not in known:
-            close = difflib.get_close_matches(key, known, n=1)
-            hint = (
-                f"did you mean {close[0]}?" if close else f"known here: {', '.join(k for k in known if k != 'ignored')}"
-            )
-            raise ConfigError(f"unknown key {place}", hint)
+            raise ConfigError(f"unknown key {place}", _suggestion(key, known, "known here"))
         values[key] = _value(hints[key], value, place)
     return kind(**values)
 
@@ -190,13 +211,6 @@ def _value(kind: Any, value: Any, place: str) -> Any:
     if dataclasses.is_dataclass(kind):
         return _build(typing.cast("type[Any]", kind), value, place)
     origin, choices = typing.get_origin(kind), typing.get_args(kind)
-    if origin is Literal:
-        if value in choices:
-            return value
-        close = difflib.get_close_matches(str(value), choices, n=1)
-        raise ConfigError(
-            f"{place} is {value!r}", f"did you mean {close[0]}?" if close else f"one of: {', '.join(choices)}"
-        )
     if origin in (types.UnionType, typing.Union):
         return None if value is None else _value(next(c for c in choices if c is not type(None)), value, place)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
@@ -210,6 +224,11 @@ def _value(kind: Any, value: Any, place: str) -> Any:
 
 
 _NAMES: Mapping[type, str] = {int: "a whole number", float: "a number", str: "a string", bool: "true or false"}
+
+
+def _suggestion(word: str, known: Collection[str], otherwise: str) -> str:
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"did you mean {close[0]}?" if close else f"{otherwise}: {', '.join(known)}"
 
 
 def _kind_of(value: Any) -> str:

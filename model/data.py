@@ -1,7 +1,7 @@
-"""Samples for training: packed rows from shards (the default), or a JSONL file a line at a time, padded.
+"""Samples for training: packed rows from shards (what runs use), or the lines of a JSONL file, padded.
 
-Which row is next follows from the seed and the epoch alone, and is the same on every device and version: the order is
-our own arithmetic, not a library's random generator.
+The order of the rows depends on the seed and the epoch alone. It is the same on every device and version, because it is
+our own arithmetic and not a library's random generator.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from model.gpt import IGNORED
+from model.arithmetic.gpt import IGNORED
 from tokenizer.encoding import Encoder
 from tokenizer.errors import TextError
 from tokenizer.shards import Manifest, Rows
 
 
 def epoch_order(num_samples: int, seed: int, epoch: int) -> npt.NDArray[np.int64]:
-    """A permutation of range(num_samples): sorted by SplitMix64 (Steele et al. 2014) of index, seed and epoch."""
+    """A permutation (num_samples,) of range(num_samples): sorted by SplitMix64 (Steele et al. 2014) of index, seed and
+    epoch."""
     with np.errstate(over="ignore"):
         stream = np.uint64((seed * 0x9E3779B97F4A7C15 + epoch * 0xD1B54A32D192ED03) & 0xFFFFFFFFFFFFFFFF)
         x = np.arange(num_samples, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15) + stream
@@ -35,10 +36,10 @@ def epoch_order(num_samples: int, seed: int, epoch: int) -> npt.NDArray[np.int64
 
 
 class PackedData:
-    """The two sides of a run's shards."""
+    """The rows of a run's shards: `train` and `held_out`, as batches of inputs and targets."""
 
     def __init__(self, manifest: Manifest, shards: Sequence[Path], seed: int) -> None:
-        """`shards` are the files in the manifest's order, train first. Raises TextError."""
+        """`shards` are the manifest's files in its order, train first. Raises TextError when they do not fit it."""
         if len(shards) != len(manifest.train.files) + len(manifest.held_out.files):
             raise TextError("the shards do not belong to the manifest", "prepare the data again")
         self._manifest, self._seed = manifest, seed
@@ -49,57 +50,60 @@ class PackedData:
         self._order: npt.NDArray[np.int64] = np.empty(0, dtype=np.int64)
 
     def batch(self, epoch: int, start: int, stop: int) -> tuple[Tensor, Tensor]:
-        """Inputs and targets (stop - start, seq_len) of these places of the epoch's order."""
+        """Inputs and targets (stop - start, seq_len) of the training rows [start, stop) in the order of an epoch."""
         if epoch != self._epoch:
             self._epoch, self._order = epoch, epoch_order(len(self.train), self._seed, epoch)
-        return self._split([self.train[int(i)] for i in self._order[start:stop]])
+        return self._inputs_and_targets([self.train[int(i)] for i in self._order[start:stop]])
 
     def held_out_batch(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
-        return self._split([self.held_out[i] for i in range(start, stop)])
+        """Inputs and targets (stop - start, seq_len) of the held-out rows [start, stop)."""
+        return self._inputs_and_targets([self.held_out[i] for i in range(start, stop)])
 
-    def _split(self, rows: list[npt.NDArray[np.int64]]) -> tuple[Tensor, Tensor]:
+    def _inputs_and_targets(self, rows: list[npt.NDArray[np.int64]]) -> tuple[Tensor, Tensor]:
         width = self._manifest.seq_len + 1
-        tokens = torch.from_numpy(np.stack(rows) if rows else np.empty((0, width), dtype=np.int64))
-        targets = tokens[:, 1:].clone()
-        # Where the next document begins there is nothing to predict; padding is nothing at all.
+        tokens = torch.from_numpy(np.stack(rows) if rows else np.empty((0, width), dtype=np.int64))  # (B, T + 1)
+        targets = tokens[:, 1:].clone()  # (B, T)
+        # Padding is no text, and the start of the next document does not follow from the end of this one.
         targets[(targets == self._manifest.pad_id) | (targets == self._manifest.start_id)] = IGNORED
         return tokens[:, :-1], targets
 
 
 class TextDataset(Dataset[Tensor]):
-    """A JSONL file of `{"text": ...}` lines, each as `<|start|> ... <|endoftext|>`, cut to seq_len + 1 ids."""
+    """The documents of a JSONL file, one `{"text": ...}` a line. Each begins with `<|start|>`, ends with
+    `<|endoftext|>`, and is cut after seq_len + 1 ids."""
 
     def __init__(self, path: Path, encoder: Encoder, seq_len: int) -> None:
-        """Reads where the lines begin, not the lines. Raises TextError when there are none."""
+        """Keeps only where each line begins. Raises TextError when there are no lines, or no file."""
         self._path, self._encoder, self._seq_len = path, encoder, seq_len
-        self._places = []
-        place = 0
+        self._offsets = []  # in bytes
+        offset = 0
         try:
             with open(path, "rb") as file:
                 for line in file:
                     if line.strip():
-                        self._places.append(place)
-                    place += len(line)
+                        self._offsets.append(offset)
+                    offset += len(line)
         except OSError as error:
             raise TextError(f"{path} cannot be read: {error.strerror}", "cellmindctl data prepare") from error
-        if not self._places:
+        if not self._offsets:
             raise TextError(f"{path} is empty", "cellmindctl data prepare")
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._offsets)
 
     def __getitem__(self, index: int) -> Tensor:
         with open(self._path, "rb") as file:
-            file.seek(self._places[index])
+            file.seek(self._offsets[index])
             text = json.loads(file.readline())["text"]
         return torch.tensor(self._encoder.encode_document(text)[: self._seq_len + 1])
 
 
 def collate_fn(documents: Sequence[Tensor], pad_id: int = 0) -> tuple[Tensor, Tensor]:
-    """Inputs and targets (B, longest - 1): inputs padded with `pad_id`, targets with IGNORED (-100)."""
-    longest = max(len(document) for document in documents)
-    inputs = torch.full((len(documents), longest - 1), pad_id)
-    targets = torch.full((len(documents), longest - 1), IGNORED)
+    """Inputs and targets (B, T) of documents with up to T + 1 ids; inputs are padded with `pad_id`, targets with
+    IGNORED (-100)."""
+    T = max(len(document) for document in documents) - 1
+    inputs = torch.full((len(documents), T), pad_id)  # (B, T)
+    targets = torch.full((len(documents), T), IGNORED)  # (B, T)
     for row, document in enumerate(documents):
         inputs[row, : len(document) - 1] = document[:-1]
         targets[row, : len(document) - 1] = document[1:]

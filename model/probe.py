@@ -39,8 +39,7 @@ def probe_gloo() -> None:
     import torch.distributed as dist
     from torch._C._distributed_c10d import HashStore
 
-    from model.groups import loopback_gloo
-    from model.store import GlooAddress, is_gloo_address
+    from model.meeting.gloo import GlooAddress, is_gloo_address, loopback_gloo
 
     book = HashStore()
     published: list[bytes] = []

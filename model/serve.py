@@ -6,7 +6,6 @@ It serves `LoadModel`, then `GenerateText` again and again, and reports each `Te
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 import unicodedata
@@ -19,7 +18,7 @@ from model.line.answering import GenerateText, LoadModel, TextGenerated, TextPie
 from model.line.declare import Call, Done
 
 if TYPE_CHECKING:
-    from model.gpt import GPT
+    from model.arithmetic.gpt import GPT
     from tokenizer.encoding import Encoder
 
 _ZERO_WIDTH = dict.fromkeys(map(ord, "\u200b\u2060\ufeff"))
@@ -61,7 +60,7 @@ class _Program:
         raise ValueError(f"the answering program does not serve {type(call).__name__}")
 
     def _generate(self, loaded: _Loaded, call: GenerateText) -> TextGenerated:
-        from model.sampler import generate
+        from model.arithmetic.sampler import generate
 
         started = time.perf_counter()
         encoder = loaded.encoder
@@ -100,11 +99,11 @@ class _Loaded:
 
 def _load(call: LoadModel) -> _Loaded:
     """Raises CheckpointError, ConfigError, TextError."""
+    from model.arithmetic.gpt import GPT
     from model.checkpoint import load_weights, read_state
     from model.config import parse_config
+    from model.device import choose_device
     from model.errors import CheckpointError
-    from model.gpt import GPT
-    from model.trainer import choose_device
     from tokenizer.encoding import load_encoder
 
     state = read_state(Path(call.checkpoint.state))
@@ -114,7 +113,7 @@ def _load(call: LoadModel) -> _Loaded:
     config = parse_config(json.dumps(state.config))
     model = GPT(config.model, state.vocab_size)
     load_weights(Path(call.checkpoint.weights), model)
-    device = choose_device(os.environ.get("CELLMIND_DEVICE"), 0)
+    device = choose_device()
     return _Loaded(model=model.to(device).eval(), encoder=encoder, context=config.training.dataset.seq_len)
 
 

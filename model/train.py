@@ -78,9 +78,10 @@ class _Program:
 
         from model.config import load_config
         from model.data import PackedData
-        from model.groups import join
+        from model.device import choose_device, choose_threads
+        from model.meeting.group import join
         from model.metrics import Metrics
-        from model.trainer import Trainer, choose_device, choose_threads
+        from model.trainer import Trainer
         from tokenizer.shards import read_manifest
 
         config = load_config(Path(call.config))
@@ -88,7 +89,7 @@ class _Program:
         data = PackedData(manifest, [Path(path) for path in call.shards], config.training.seed)
         torch.set_num_threads(choose_threads(len(call.near) + 1))
         torch.set_float32_matmul_precision("high")
-        device = choose_device(os.environ.get("CELLMIND_DEVICE"), call.rank)
+        device = choose_device(rank=call.rank)
         group = join(call.backend, call.rank, call.size, self._link, device, call.rendezvous_seconds, call.near)
         if call.rank == 0:
             self._metrics = Metrics(Path(call.folder))

@@ -13,11 +13,13 @@ from cellmind_agent.protocol.limits import MAX_LABEL_CHARACTERS
 DeviceId = NewType("DeviceId", str)
 RunId = NewType("RunId", str)
 BlobId = NewType("BlobId", str)
+BackendName = NewType("BackendName", str)
 
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
 _HALF = 15
 _RUN = re.compile(r"[a-z0-9][a-z0-9-]{2,40}")
 _BLOB = re.compile(r"[0-9a-f]{64}")
+_BACKEND = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 
 SHORT_LENGTH = 7
@@ -60,6 +62,11 @@ def parse_blob_id(text: str) -> BlobId:
     if not _BLOB.fullmatch(text):
         raise BadIdError(f"{printable(text, 80)!r} is not a blob's name")
     return BlobId(text)
+
+
+def is_backend_name(text: str) -> bool:
+    """Whether `text` is spelt as the names of process groups are. A newer agent may know names that we do not."""
+    return _BACKEND.fullmatch(text) is not None
 
 
 def printable(text: str, limit: int = MAX_LABEL_CHARACTERS) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from cellmind_agent.planning.backends import BACKEND_CHOICES
 from cellmind_ctl.bundle import CONFIG_NAME
 from cellmind_ctl.session import Group, Session, pass_session
 from cellmind_ctl.words import t
@@ -30,7 +31,7 @@ def show_(session: Session, config: Path | None, origin: bool) -> None:
     Without CONFIG, cellmind.json of the working folder is shown, or else the defaults.
     """
     path = config or (Path(CONFIG_NAME) if Path(CONFIG_NAME).exists() else None)
-    loaded = load_config(path) if path else Config()
+    loaded = load_config(path, BACKEND_CHOICES) if path else Config()
     plain = asdict(loaded)
     ignored = plain.pop("ignored")
     written = json.loads(strip_comments(path.read_text(encoding="utf-8-sig"))) if path else {}

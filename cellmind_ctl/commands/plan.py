@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from cellmind_agent.planning.roster import BackendWish, ModeWish
+from cellmind_agent.planning.backends import AUTO, BACKEND_CHOICES, BACKEND_HELP
+from cellmind_agent.planning.roster import ModeChoice
 from cellmind_ctl.bundle import make_bundle, open_project
 from cellmind_ctl.planning import make_plan, plan_json, show_plan
 from cellmind_ctl.session import Session, command
@@ -17,14 +18,14 @@ from cellmind_ctl.session import Session, command
 @click.option("--data", multiple=True, type=click.Path(path_type=Path), help="Text to train on (repeatable).")
 @click.option("--devices", metavar="NAME,...", help="Plan for these devices only.")
 @click.option("--mode", type=click.Choice(["auto", "ddp", "local"]), default="auto")
-@click.option("--backend", type=click.Choice(["auto", "gloo", "nccl", "portable"]), default="auto")
+@click.option("--backend", type=click.Choice(BACKEND_CHOICES), default=AUTO, help=BACKEND_HELP)
 def command_(
     session: Session,
     config: Path | None,
     data: tuple[Path, ...],
     devices: str | None,
-    mode: ModeWish,
-    backend: BackendWish,
+    mode: ModeChoice,
+    backend: str,
 ) -> None:
     """Show the roster, shares, mode, backend and data of a run, and start nothing."""
     project = open_project(config, data, session)

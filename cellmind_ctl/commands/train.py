@@ -9,7 +9,8 @@ from pathlib import Path
 
 import click
 
-from cellmind_agent.planning.roster import BackendWish, ModeWish, RunPlan
+from cellmind_agent.planning.backends import AUTO, BACKEND_CHOICES, BACKEND_HELP
+from cellmind_agent.planning.roster import ModeChoice, RunPlan
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.ids import parse_run_id
 from cellmind_ctl.bundle import (
@@ -36,7 +37,7 @@ from cellmind_ctl.words import t
 @click.option("--only-new", is_flag=True, help="Train only on the text that the last `data prepare --append` added.")
 @click.option("--devices", metavar="NAME,...", help="Train on these devices only.")
 @click.option("--mode", type=click.Choice(["auto", "ddp", "local"]), default="auto")
-@click.option("--backend", type=click.Choice(["auto", "gloo", "nccl", "portable"]), default="auto")
+@click.option("--backend", type=click.Choice(BACKEND_CHOICES), default=AUTO, help=BACKEND_HELP)
 @click.option("--detach", is_flag=True, help="Start the run, and do not watch it.")
 @click.option("--yes", is_flag=True, help="Start without a question.")
 def command_(
@@ -45,8 +46,8 @@ def command_(
     data: tuple[Path, ...],
     only_new: bool,
     devices: str | None,
-    mode: ModeWish,
-    backend: BackendWish,
+    mode: ModeChoice,
+    backend: str,
     detach: bool,
     yes: bool,
 ) -> int:

@@ -15,7 +15,7 @@ import torch
 import torch.distributed as dist
 
 from model.agent_link import AgentLink
-from model.groups import join
+from model.meeting.group import join
 
 SMALL_REPEATS = 200
 

@@ -1,4 +1,4 @@
-"""The configuration: the guide's example loads unchanged; every mistake is named with what to write instead."""
+"""The configuration: the guide's example loads unchanged; every mistake is an error that says what to write instead."""
 
 from dataclasses import replace
 
@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cellmind_agent.planning.backends import BACKEND_CHOICES
 from model.config import Config, parse_config, strip_comments, to_json
 from model.errors import ConfigError
 
@@ -38,6 +39,7 @@ def test_the_guides_example_loads_unchanged() -> None:
     assert config.model.checkpoint == "checkpoints/latest.pt"
     assert config.training.dataset.seq_len == 256
     assert config.distributed.backend == "gloo"
+    assert parse_config(GUIDE, backends=BACKEND_CHOICES) == config
     assert config.ignored == tuple(
         f"distributed.{key}" for key in ("init_method", "world_size", "worker_ips", "usernames")
     )
@@ -48,8 +50,12 @@ def test_a_configuration_reads_back_equal() -> None:
     assert parse_config(to_json(config)) == replace(config, ignored=())
 
 
-def test_nothing_written_means_the_defaults() -> None:
-    assert parse_config("{}") == Config()
+def test_an_empty_configuration_has_the_defaults() -> None:
+    assert parse_config("{}") == parse_config("{}", backends=BACKEND_CHOICES) == Config()
+
+
+def test_the_model_accepts_any_backend_because_the_command_line_has_checked_it() -> None:
+    assert parse_config('{"distributed": {"backend": "newer"}}').distributed.backend == "newer"
 
 
 @pytest.mark.parametrize(
@@ -70,20 +76,22 @@ def test_nothing_written_means_the_defaults() -> None:
         ('{"training": {"lr": -1}}', "training.lr is -1", "leave it out"),
         ('{"training": {"batch_size": 0}}', "training.batch_size is 0", "32"),
         ('{"distributed": {"backend": "glo"}}', "distributed.backend is 'glo'", "did you mean gloo?"),
+        ('{"distributed": {"backend": "mpi"}}', "distributed.backend is 'mpi'", "one of: auto, nccl, gloo, portable"),
+        ('{"distributed": {"backend": 1}}', "distributed.backend is a whole number, a string was expected", "config"),
         ('{"training": {"dataset": {"seq_len": 4}}}', "seq_len 4 is too short", "256"),
         ("{", "is not JSON", "commas"),
         ("[]", "no JSON object", "model"),
         ('{"ignored": []}', "unknown key ignored", "remove"),
     ],
 )
-def test_mistakes_are_named_with_what_to_write_instead(text: str, message: str, hint: str) -> None:
+def test_an_error_names_the_mistake_and_what_to_write_instead(text: str, message: str, hint: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        parse_config(text)
+        parse_config(text, backends=BACKEND_CHOICES)
     assert message in caught.value.message
     assert hint in caught.value.hint
 
 
-def test_comments_go_and_strings_stay() -> None:
+def test_comments_are_removed_and_strings_stay() -> None:
     text = '{"a": "// no /* comment */", /* yes */ "b": 1, // end\n}'
     stripped = strip_comments(text)
     assert '"// no /* comment */"' in stripped

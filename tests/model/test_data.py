@@ -1,4 +1,4 @@
-"""Samples: the guide's padded way, the packed way, and an order that is the same everywhere."""
+"""Samples: padded lines as in the guide, packed rows, and an order that is the same everywhere."""
 
 import json
 from pathlib import Path
@@ -9,14 +9,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from model.arithmetic.gpt import IGNORED
 from model.data import PackedData, TextDataset, collate_fn, epoch_order
-from model.gpt import IGNORED
 from tests.tokenizer.test_shards import ENCODER, TEXTS, shards_of
 from tokenizer.errors import TextError
 
 
 @given(st.integers(1, 2000), st.integers(0, 2**40), st.integers(0, 100))
-def test_an_epoch_takes_every_sample_once(samples: int, seed: int, epoch: int) -> None:
+def test_an_epoch_takes_every_sample_exactly_once(samples: int, seed: int, epoch: int) -> None:
     assert np.array_equal(np.sort(epoch_order(samples, seed, epoch)), np.arange(samples))
 
 
@@ -25,7 +25,7 @@ def test_the_order_is_the_same_on_every_version_and_device() -> None:
     assert epoch_order(10, 1, 0).tolist() != epoch_order(10, 1, 1).tolist() != epoch_order(10, 2, 1).tolist()
 
 
-def test_documents_are_wrapped_and_padded_as_the_guide_says(tmp_path: Path) -> None:
+def test_documents_are_wrapped_and_padded_as_in_the_guide(tmp_path: Path) -> None:
     path = tmp_path / "train.jsonl"
     path.write_text("".join(json.dumps({"text": text}) + "\n" for text in ("안녕", "반갑습니다 여러분")))
     dataset = TextDataset(path, ENCODER, seq_len=64)
@@ -62,7 +62,7 @@ def test_packed_targets_are_the_next_tokens_of_their_own_document(tmp_path: Path
     assert not (targets == ENCODER.pad_id).any()
 
 
-def test_members_shares_of_a_step_are_the_whole_step(tmp_path: Path) -> None:
+def test_the_members_parts_of_a_step_are_the_whole_step(tmp_path: Path) -> None:
     data = packed(tmp_path)
     whole, _ = data.batch(0, 2, 8)
     parts = [data.batch(0, start, stop)[0] for start, stop in ((2, 3), (3, 3), (3, 8))]

@@ -1,13 +1,14 @@
-"""The network: shapes, causality, the cache, the loss."""
+"""The network and the sampler: shapes, causality, the cache, the loss, the draws."""
 
 import math
 
 import pytest
 import torch
 
+from model.arithmetic.gpt import GPT, IGNORED
+from model.arithmetic.sampler import choose, generate
 from model.config import ModelConfig
-from model.gpt import GPT, IGNORED
-from model.sampler import Sampling, choose, generate
+from model.line.sampling import Sampling
 
 CONFIG = ModelConfig(d_model=32, nhead=4, num_layers=2)
 VOCAB = 50
@@ -17,13 +18,13 @@ def make(**changes: object) -> GPT:
     torch.manual_seed(0)
     model = GPT(ModelConfig(**{"d_model": 32, "nhead": 4, "num_layers": 2, **changes}), VOCAB)  # type: ignore[arg-type]
     with torch.no_grad():
-        for parameter in model.parameters():  # also what begins at zero takes part
+        for parameter in model.parameters():  # so that weights that start at zero matter too
             parameter.add_(torch.randn_like(parameter) * 0.1)
     return model.eval()
 
 
 @pytest.mark.parametrize("width", [32, 512])
-def test_a_fresh_model_knows_nothing(width: int) -> None:
+def test_a_fresh_model_predicts_all_tokens_alike(width: int) -> None:
     torch.manual_seed(0)
     tokens = torch.randint(0, VOCAB, (4, 16))
     model = GPT(ModelConfig(d_model=width, nhead=4, num_layers=2), VOCAB)
@@ -74,7 +75,7 @@ def test_ignored_targets_do_not_count() -> None:
     assert torch.allclose(model(tokens, partly), model(tokens[:, :4], targets[:, :4]), atol=1e-4)
 
 
-def test_dropout_is_honoured_in_training_alone() -> None:
+def test_dropout_works_in_training_only() -> None:
     model = make(dropout=0.5)
     tokens = torch.randint(0, VOCAB, (1, 8))
     assert torch.equal(model(tokens), model(tokens))
@@ -92,7 +93,7 @@ def test_the_same_seed_gives_the_same_answer() -> None:
     assert take(20, seed=5, temperature=1.5) != take(20, seed=6, temperature=1.5)
 
 
-def test_another_device_can_go_on_in_the_middle() -> None:
+def test_another_device_can_continue_an_answer() -> None:
     whole = take(12, seed=5, temperature=1.2)
     rest = generate(make(), [1, 7, 9, *whole[:6]], 64, 2, [0], Sampling(seed=5, temperature=1.2))
     assert [token for token, _ in zip(rest, range(6), strict=False)] == whole[6:]
@@ -103,7 +104,7 @@ def test_a_full_window_forgets_the_older_half() -> None:
     assert len(tokens) == 60
 
 
-def test_forbidden_ids_never_come_and_an_answer_is_never_nothing() -> None:
+def test_forbidden_ids_are_never_chosen_and_an_answer_is_never_empty() -> None:
     model = make()
     for seed in range(20):
         first = next(generate(model, [1], 16, 2, [0, 3, 4], Sampling(seed=seed, temperature=3.0)))
@@ -114,7 +115,7 @@ def test_temperature_zero_takes_the_likeliest() -> None:
     assert choose(torch.tensor([0.0, 3.0, 1.0]), Sampling(temperature=0), 0) == 1
 
 
-def test_top_k_and_top_p_leave_out_the_unlikely() -> None:
+def test_top_k_and_top_p_exclude_the_unlikely() -> None:
     logits = torch.log(torch.tensor([0.5, 0.3, 0.15, 0.05]))
     by_k = {choose(logits, Sampling(top_k=2, top_p=1.0, temperature=1.0, seed=s), 0) for s in range(200)}
     by_p = {choose(logits, Sampling(top_p=0.81, temperature=1.0, seed=s), 0) for s in range(200)}

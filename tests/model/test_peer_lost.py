@@ -11,7 +11,9 @@ import torch.distributed as dist
 import torch.multiprocessing as multiprocessing
 
 from model.errors import PeerLostError, failure_of
-from model.groups import Group, loopback_gloo, register
+from model.meeting.gloo import loopback_gloo
+from model.meeting.group import Group
+from model.meeting.process_group import register
 
 
 def _rank(rank: int, folder: str, where: str) -> None:

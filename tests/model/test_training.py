@@ -1,10 +1,10 @@
-"""Training: k unequal members equal one device; a resumed run goes on to the bit; checkpoints are whole and safe."""
+"""Training: k unequal members equal one device; a resumed run continues to the bit; checkpoints are whole and safe."""
 
 import errno
 import os
 import pickle
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,17 +17,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model import checkpoint as checkpoint_module
+from model.arithmetic.gpt import GPT, IGNORED
+from model.arithmetic.optim import learning_rate, make_optimizer
 from model.checkpoint import load_weights, read_state, state_hash
 from model.config import Config, DatasetConfig, ModelConfig, TrainingConfig
 from model.data import PackedData
 from model.errors import CheckpointError, DivergedError, failure_of
-from model.gpt import GPT, IGNORED
-from model.groups import Group, loopback_gloo, register
 from model.line.declare import Event
 from model.line.training import Span, StepsProgressed
+from model.meeting.gloo import loopback_gloo
+from model.meeting.group import Group
+from model.meeting.process_group import register
 from model.metrics import Metrics
-from model.optim import learning_rate, make_optimizer
-from model.trainer import Trainer, choose_threads
+from model.rounds.round import StepReport
+from model.trainer import Trainer
 from tests.tokenizer.test_shards import ENCODER, TEXTS, shards_of
 
 CPU = torch.device("cpu")
@@ -47,7 +50,7 @@ def steps(first: int, count: int) -> list[Span]:
     return [Span(epoch=0, start=step, stop=step + 4) for step in range(first, first + count)]
 
 
-def test_loss_falls_and_figures_are_written(tmp_path: Path) -> None:
+def test_the_loss_falls_and_figures_are_written(tmp_path: Path) -> None:
     torch.set_num_threads(1)
     metrics = Metrics(tmp_path)
     trainer = make_trainer(tmp_path / "data", metrics=metrics)
@@ -75,7 +78,7 @@ def test_a_short_round_reports_its_speed_too(tmp_path: Path) -> None:
     assert progress.compute_tokens_per_second > 0
 
 
-def test_a_resumed_run_goes_on_to_the_bit(tmp_path: Path) -> None:
+def test_a_resumed_run_continues_to_the_bit(tmp_path: Path) -> None:
     torch.set_num_threads(1)
     straight = make_trainer(tmp_path / "a")
     straight.train_round(0, steps(0, 5), evaluate=False)
@@ -92,8 +95,42 @@ def test_twenty_steps_are_the_same_twice(tmp_path: Path) -> None:
     assert results[0] == results[1]
 
 
+class OneReport:
+    """A way to train a round that trains nothing."""
+
+    def __init__(self, *state: object) -> None:
+        self.calls: list[tuple[int, int]] = []
+
+    def take_steps(
+        self, first_step: int, spans: Sequence[Span], on_step: Callable[[StepReport], None]
+    ) -> StepReport | None:
+        self.calls.append((first_step, len(spans)))
+        report = StepReport(
+            step=first_step + len(spans),
+            loss=2.5,
+            tokens=7,
+            gradient_norm=1.0,
+            learning_rate=1e-3,
+            tokens_per_second=10.0,
+            idle_fraction=0.5,
+        )
+        on_step(report)
+        return report
+
+    def synchronize_weights(self) -> str:
+        return "ab"
+
+
+def test_a_trainer_trains_rounds_in_the_way_that_it_is_given(tmp_path: Path) -> None:
+    method = OneReport()
+    trainer = make_trainer(tmp_path, make_method=lambda *state: method)
+    results = [trainer.train_round(first, steps(first, 3), evaluate=False) for first in (0, 3)]
+    assert method.calls == [(0, 3), (3, 3)]
+    assert [(result.state_hash, result.tokens, result.loss) for result in results] == [("ab", 7, 2.5), ("ab", 14, 2.5)]
+
+
 def spawn(work: Callable[..., None], size: int, *arguments: Any) -> list[Any]:
-    """Run `work(rank, size, store file, *arguments)` in processes; what each returned in `result-RANK`."""
+    """Run `work(rank, size, folder, *arguments)` in a process for each rank; what each saved as `result-RANK`."""
     folder = Path(tempfile.mkdtemp())
     multiprocessing.spawn(work, (size, str(folder), *arguments), nprocs=size)
     return [torch.load(folder / f"result-{rank}", weights_only=True) for rank in range(size)]
@@ -107,13 +144,13 @@ def meet(rank: int, size: int, folder: str) -> Group:
 
 
 def end(group: Group) -> None:
-    """As the trainer ends: a thread of gloo that meets Python's own end is one abort in some hundred."""
+    """End as the trainer does. A normal exit races with gloo's threads and aborts about once in a hundred times."""
     group.leave()
     os._exit(0)
 
 
 def one_step(rank: int, size: int, folder: str, amounts: list[int], rows: Any) -> None:
-    """One ddp step in float64, as the trainer takes it, on unequal parts of the same rows."""
+    """One ddp step in float64, as the trainer takes it, on this rank's part of the rows."""
     group = meet(rank, size, folder)
     torch.manual_seed(3)
     model = GPT(replace(MODEL, dropout=0.0), 50).double()
@@ -131,7 +168,7 @@ def one_step(rank: int, size: int, folder: str, amounts: list[int], rows: Any) -
 @settings(max_examples=4, deadline=None)
 @given(amounts=st.lists(st.integers(0, 5), min_size=2, max_size=3).filter(sum), seed=st.integers(0, 99))
 def test_k_unequal_members_equal_one_device(amounts: list[int], seed: int) -> None:
-    """I4, to 1e-10 in float64: also when a member has no sample at all."""
+    """I4, to 1e-10 in float64, also when a member has no sample at all."""
     torch.manual_seed(seed)
     rows = torch.randint(0, 50, (sum(amounts), 9))
     rows[:, 1] = 7  # every row has something to predict
@@ -173,7 +210,7 @@ def test_two_members_end_a_round_with_the_loss_and_weights_of_one_device(tmp_pat
     assert abs(float(one["val"]) - (result.val_loss or 0)) < 1e-4
 
 
-def test_weights_that_drifted_apart_become_rank_zeros() -> None:
+def test_members_whose_weights_differ_take_those_of_rank_zero() -> None:
     """I3."""
     one, two = spawn(train_as_member, 2, True)
     assert torch.equal(one["hash"], two["hash"])
@@ -231,7 +268,7 @@ def test_a_checkpoint_of_another_shape_is_refused(tmp_path: Path) -> None:
         read_state(path / "state.json")
 
 
-def test_a_loss_that_explodes_is_named(tmp_path: Path) -> None:
+def test_a_loss_that_is_no_number_is_an_error_with_advice(tmp_path: Path) -> None:
     trainer = make_trainer(tmp_path)
     with torch.no_grad():
         trainer.model.norm.weight.fill_(float("inf"))
@@ -241,7 +278,7 @@ def test_a_loss_that_explodes_is_named(tmp_path: Path) -> None:
     assert "lower training.lr" in failure_of(diverged.value).message
 
 
-def test_the_learning_rate_warms_up_and_comes_down() -> None:
+def test_the_learning_rate_warms_up_and_decays() -> None:
     config = TrainingConfig(lr=1.0, warmup_steps=10)
     rates = [learning_rate(config, step, 100) for step in range(100)]
     assert rates[0] == 0.1
@@ -254,11 +291,3 @@ def test_matrices_decay_and_norms_do_not() -> None:
     optimizer = make_optimizer(GPT(CONFIG.model, 50), CONFIG.training)
     assert [group["weight_decay"] for group in optimizer.param_groups] == [0.1, 0.0]
     assert all(p.dim() >= 2 for p in optimizer.param_groups[0]["params"])
-
-
-def test_members_of_one_host_share_its_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    assert choose_threads(1) == 1
-    monkeypatch.delenv("OMP_NUM_THREADS")
-    assert choose_threads(1000) == 1
-    assert choose_threads(1) >= choose_threads(2) >= 1

@@ -1,4 +1,4 @@
-"""Election, shares, ledger, roster, liveness: decisions are functions of values."""
+"""Election, shares, ledger, liveness and roster: decisions are functions of values."""
 
 from dataclasses import replace
 from itertools import pairwise
@@ -7,34 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cellmind_agent.planning.backends import choose_backend
 from cellmind_agent.planning.election import elect, standing
 from cellmind_agent.planning.ledger import Ledger
 from cellmind_agent.planning.liveness import Clocks, liveness, patience, seconds_away
-from cellmind_agent.planning.roster import RunPlan, choose_backend, find_device, needs_probe, plan, seat, why_not
+from cellmind_agent.planning.roster import RunPlan, find_device, plan, seat, why_not
 from cellmind_agent.planning.shares import shares, spans
 from cellmind_agent.protocol.errors import UnknownNameError, UsageError
-from cellmind_agent.protocol.ids import DeviceId
-from cellmind_agent.protocol.messages import Accelerator, Battery, Figure, PeerView, Versions, Vitals
-
-VITALS = Vitals(
-    name="x",
-    host="one",
-    os="linux",
-    arch="x86_64",
-    versions=Versions(cellmind="0", python="3", torch="2.13"),
-    ram_total_bytes=Figure(value=8 * 2**30, source="test"),
-)
-
-
-def peer(name: str, **changes: object) -> PeerView:
-    vitals = replace(VITALS, **changes)  # type: ignore[arg-type]
-    return PeerView(
-        id=DeviceId(name * 16), name=name, role="member", paired=True, state="online", is_self=False, vitals=vitals
-    )
-
-
-def gpu(uuid: str, gigabytes: int = 80) -> Accelerator:
-    return Accelerator(kind="cuda", name="GPU", uuid=uuid, memory_bytes=gigabytes << 30)
+from cellmind_agent.protocol.ids import BackendName
+from cellmind_agent.protocol.messages import Battery, Figure, PeerView, Versions
+from tests.planning.peers import gpu, peer
 
 
 def test_the_order_is_accelerator_speed_memory_mains_power_id() -> None:
@@ -143,10 +125,10 @@ def test_sleep_and_a_stopped_process_are_noticed_and_a_normal_second_is_not() ->
 
 def a_plan(peers: list[PeerView], batch_samples: int) -> RunPlan:
     seating = seat(peers, batch_samples)
-    return plan(seating, batch_samples, choose_backend(seating.seated, "auto"))
+    return plan(seating, batch_samples, choose_backend(seating.seated))
 
 
-def test_the_plan_names_who_is_left_out_and_why() -> None:
+def test_the_plan_names_the_devices_left_out_and_the_reasons() -> None:
     peers = [
         peer("aa"),
         peer("bb", versions=Versions(cellmind="0", python="3")),
@@ -176,65 +158,9 @@ def test_a_batch_smaller_than_the_cell_leaves_devices_out() -> None:
     assert [out.name for out in made.left_out] == ["cc"]
 
 
-def test_nccl_needs_a_gpu_of_its_own_on_every_member() -> None:
-    two = [peer("aa", accelerator=gpu("1")), peer("bb", accelerator=gpu("2"))]
-    shared = [peer("aa", accelerator=gpu("1")), peer("bb", accelerator=gpu("1"))]
-    assert choose_backend(two, "auto")[0] == "nccl"
-    assert choose_backend(shared, "auto") == ("gloo", "not every member has a CUDA GPU of its own")
-    assert choose_backend([peer("aa")], "auto")[0] == "gloo"
-    assert choose_backend(two, "gloo") == ("gloo", "asked for")
+def test_a_mode_that_this_version_lacks_is_a_usage_error() -> None:
     with pytest.raises(UsageError):
-        choose_backend(shared, "nccl")
-
-
-def test_nccl_leaves_a_machine_only_where_the_owner_trusts_the_network() -> None:
-    apart = [peer("aa", accelerator=gpu("1")), peer("bb", accelerator=gpu("2"), host="other")]
-    assert choose_backend(apart, "auto")[0] == "gloo"
-    assert choose_backend(apart, "auto", is_lan_trusted=True)[0] == "nccl"
-    with pytest.raises(UsageError, match="trusted"):
-        choose_backend(apart, "nccl")
-
-
-MIXED = [peer("aa"), peer("bb", os="darwin")]
-OLDER = [peer("aa"), peer("bb", versions=Versions(cellmind="0", python="3", torch="2.11.0+cpu"))]
-
-
-def test_gloo_is_for_members_alike_and_portable_for_the_rest() -> None:
-    phone = [peer("aa"), peer("bb", os="android")]
-    assert choose_backend(phone, "auto")[0] == "gloo"
-    assert choose_backend(MIXED, "auto") == (
-        "portable",
-        "gloo does not work between these systems: aa runs linux, bb runs darwin",
-    )
-    assert choose_backend(OLDER, "auto") == (
-        "portable",
-        "gloo wants the same torch everywhere: aa has 2.13, bb has 2.11.0+cpu",
-    )
-    assert choose_backend(phone, "portable") == ("portable", "asked for")
-    for members in (MIXED, OLDER):
-        with pytest.raises(UsageError, match="gloo"):
-            choose_backend(members, "gloo")
-
-
-def test_a_member_whose_probe_failed_makes_the_run_portable() -> None:
-    two = [peer("aa"), peer("bb")]
-    faults = {two[1].id: "it crashed"}
-    assert choose_backend(two, "auto", faults) == ("portable", "gloo does not work on bb (it crashed)")
-    with pytest.raises(UsageError, match="it crashed"):
-        choose_backend(two, "gloo", faults)
-
-
-def test_gloo_is_probed_only_where_it_may_be_chosen() -> None:
-    assert needs_probe([peer("aa"), peer("bb")], "auto")
-    assert needs_probe([peer("aa"), peer("bb")], "gloo")
-    assert not needs_probe([peer("aa")], "auto")
-    assert not needs_probe(MIXED, "auto")
-    assert not needs_probe([peer("aa"), peer("bb")], "portable")
-
-
-def test_wishes_that_cannot_be_met_are_usage_errors() -> None:
-    with pytest.raises(UsageError):
-        plan(seat([peer("aa")], 8), 8, ("gloo", "asked for"), mode="local")
+        plan(seat([peer("aa")], 8), 8, (BackendName("gloo"), "asked for"), mode="local")
 
 
 def test_a_device_is_found_by_name_or_beginning_of_its_id() -> None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Literal, TypeAlias
 
 from cellmind_agent.protocol.blobs import BlobRef
-from cellmind_agent.protocol.ids import DeviceId, RunId
+from cellmind_agent.protocol.ids import BackendName, DeviceId, RunId, is_backend_name, printable
 from cellmind_agent.protocol.messages.answers import ModelView
 from cellmind_agent.protocol.messages.declarations import Request, StreamRequest, message, request, value
 from cellmind_agent.protocol.messages.endings import Done
 
-Backend = Literal["gloo", "nccl", "portable"]
 RunState = Literal["preparing", "training", "finished", "stopped", "failed"]
 
 
@@ -28,7 +27,7 @@ class RunSpec:
 
     run: RunId
     roster: tuple[RosterMember, ...]
-    backend: Backend
+    backend: BackendName
     backend_reason: str
     config: BlobRef
     tokenizer: BlobRef
@@ -40,6 +39,10 @@ class RunSpec:
     max_steps: int | None = None
     resume_from: ModelView | None = None
     created: float = 0.0  # seconds since 1970
+
+    def __post_init__(self) -> None:
+        if not is_backend_name(self.backend):
+            raise ValueError(f"{printable(self.backend, 60)!r} is not the name of a backend")
 
 
 @value

@@ -1,9 +1,15 @@
-"""A decoder-only transformer in the Qwen3 layout, so that what is trained here can be used anywhere.
+"""The GPT: a decoder-only transformer.
 
-RMSNorm (Zhang & Sennrich 2019), per-head QK-norm (Henry et al. 2020), rotary positions (Su et al. 2021), SwiGLU
-(Shazeer 2020), no biases, tied embeddings. Parameter names are those of Hugging Face's Qwen3.
+- RMSNorm before each sublayer (Zhang & Sennrich 2019), and on queries and keys of each head (Henry et al. 2020)
+- rotary position embeddings (Su et al. 2021)
+- SwiGLU in the feed-forward sublayer (Shazeer 2020)
+- no biases; the output projection shares the token embedding's weights unless the configuration says otherwise
 
-Shapes: B batch, T positions, S positions with those in the cache, C width, H heads, D width of a head, V vocabulary.
+The layout and the parameter names are those of Qwen3 in Hugging Face's transformers, so other tools can load a
+checkpoint.
+
+Shapes: B batch, T positions of this call, S cached positions and these, C model width, H heads, D head width,
+V vocabulary.
 """
 
 from __future__ import annotations
@@ -16,24 +22,27 @@ from torch import Tensor, nn
 
 from model.config import ModelConfig
 
-IGNORED = -100
+IGNORED = -100  # a target that adds nothing to the loss: cross_entropy's own default
 ROPE_THETA = 10_000.0
 _EPSILON = 1e-6
 
 
 @dataclass(slots=True)
 class Cache:
-    """Keys and values of the positions seen so far, for each layer: (B, H, S, D)."""
+    """The keys and values of all positions so far, one pair (B, H, S, D) for each layer; None before the first call."""
 
     layers: list[tuple[Tensor, Tensor] | None]
 
     @property
     def length(self) -> int:
+        """The number of cached positions."""
         first = self.layers[0]
         return 0 if first is None else first[0].shape[2]
 
 
 class Attention(nn.Module):
+    """Causal self-attention with rotary positions and normalised queries and keys."""
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         width, self.num_heads, self.head_width = config.d_model, config.nhead, config.head_width
@@ -46,6 +55,7 @@ class Attention(nn.Module):
         self.dropout = config.dropout
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor, cache: Cache | None, layer: int) -> Tensor:
+        """x (B, T, C), cos and sin (T, D) -> (B, T, C). Appends to `cache` under the number of this `layer`."""
         B, T, C = x.shape
         q = self.q_norm(self.q_proj(x).view(B, T, self.num_heads, self.head_width)).transpose(1, 2)  # (B, H, T, D)
         k = self.k_norm(self.k_proj(x).view(B, T, self.num_heads, self.head_width)).transpose(1, 2)  # (B, H, T, D)
@@ -53,10 +63,10 @@ class Attention(nn.Module):
         q, k = rotate(q, cos, sin), rotate(k, cos, sin)
         mask = None
         if cache is not None:
-            seen = cache.layers[layer]
-            if seen is not None:
-                k, v = torch.cat([seen[0], k], dim=2), torch.cat([seen[1], v], dim=2)  # (B, H, S, D)
-                if T > 1:
+            earlier = cache.layers[layer]
+            if earlier is not None:
+                k, v = torch.cat([earlier[0], k], dim=2), torch.cat([earlier[1], v], dim=2)  # (B, H, S, D)
+                if T > 1:  # is_causal would align the mask to the first cached position, not to the last
                     S = k.shape[2]
                     mask = torch.ones(T, S, dtype=torch.bool, device=x.device).tril(S - T)  # (T, S)
             cache.layers[layer] = (k, v)
@@ -73,6 +83,8 @@ class Attention(nn.Module):
 
 
 class FeedForward(nn.Module):
+    """SwiGLU: down(silu(gate(x)) * up(x))."""
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.gate_proj = nn.Linear(config.d_model, config.feed_forward_width, bias=False)
@@ -80,11 +92,14 @@ class FeedForward(nn.Module):
         self.down_proj = nn.Linear(config.feed_forward_width, config.d_model, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        """x (B, T, C) -> (B, T, C)."""
         out: Tensor = self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))  # (B, T, C)
         return out
 
 
 class Layer(nn.Module):
+    """One transformer block: x + attention(norm(x)), then x + feed_forward(norm(x))."""
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.input_layernorm = nn.RMSNorm(config.d_model, eps=_EPSILON)
@@ -94,12 +109,15 @@ class Layer(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor, cache: Cache | None, layer: int) -> Tensor:
-        x = x + self.dropout(self.self_attn(self.input_layernorm(x), cos, sin, cache, layer))
+        """x (B, T, C), cos and sin (T, D) -> (B, T, C)."""
+        x = x + self.dropout(self.self_attn(self.input_layernorm(x), cos, sin, cache, layer))  # (B, T, C)
         out: Tensor = x + self.dropout(self.mlp(self.post_attention_layernorm(x)))  # (B, T, C)
         return out
 
 
 class GPT(nn.Module):
+    """The whole network, from token ids to logits or to the loss."""
+
     def __init__(self, config: ModelConfig, vocab_size: int) -> None:
         super().__init__()
         self.config, self.vocab_size = config, vocab_size
@@ -111,7 +129,11 @@ class GPT(nn.Module):
         self._initialise()
 
     def forward(self, tokens: Tensor, targets: Tensor | None = None, cache: Cache | None = None) -> Tensor:
-        """Logits (B, T, V); with targets (B, T), the *sum* of their losses in nats, IGNORED ones left out."""
+        """The logits (B, T, V) of `tokens` (B, T). With `targets` (B, T): the *sum* of their losses in nats, a scalar.
+
+        The sum, not the mean, because members of a run have unequal numbers of targets: they divide by the total.
+        Targets that are IGNORED do not count. With a `cache`, `tokens` follow the cached positions and are added to it.
+        """
         start = cache.length if cache else 0
         cos, sin = self._angles(start, tokens.shape[1], tokens.device)
         x = self.dropout(self.embed_tokens(tokens))  # (B, T, C)
@@ -124,19 +146,24 @@ class GPT(nn.Module):
         return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum")
 
     def new_cache(self) -> Cache:
+        """An empty cache for one sequence or one batch."""
         return Cache(layers=[None] * self.config.num_layers)
 
     def _angles(self, start: int, length: int, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Cosines and sines (T, D) of the rotary angles at positions start ... start + length - 1."""
         D = self.config.head_width
         dtype = self.norm.weight.dtype
-        turns = ROPE_THETA ** -(torch.arange(0, D, 2, device=device, dtype=torch.float64) / D)  # (D/2,)
-        places = torch.arange(start, start + length, device=device, dtype=torch.float64)  # (T,)
-        angles = torch.outer(places, turns).repeat(1, 2)  # (T, D)
+        frequencies = ROPE_THETA ** -(torch.arange(0, D, 2, device=device, dtype=torch.float64) / D)  # (D/2,)
+        positions = torch.arange(start, start + length, device=device, dtype=torch.float64)  # (T,)
+        angles = torch.outer(positions, frequencies).repeat(1, 2)  # (T, D)
         return angles.cos().to(dtype), angles.sin().to(dtype)
 
     def _initialise(self) -> None:
-        """Normal 0.02; what a layer adds to the stream begins at zero, so that depth costs nothing at first. Tied
-        embeddings are 1 / d_model: a token's logit for itself begins at d_model x std, which 0.02 would make 10."""
+        """Set all weights: norms to 1, projections into the residual stream to 0, the rest to a normal distribution.
+
+        With zero projections every layer starts as the identity. The standard deviation is 0.02, but 1 / d_model for
+        tied embeddings: a token's logit for itself starts near d_model * std, which 0.02 makes 10 at d_model 512.
+        """
         for name, parameter in self.named_parameters():
             if parameter.dim() < 2:
                 nn.init.ones_(parameter)
@@ -148,6 +175,6 @@ class GPT(nn.Module):
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary positions, halves turned against each other. x (B, H, T, D); cos, sin (T, D)."""
+    """x (B, H, T, D) with each pair (x[i], x[i + D/2]) turned by the angle of its position; cos and sin (T, D)."""
     half = x.shape[-1] // 2
     return x * cos + torch.cat([-x[..., half:], x[..., :half]], dim=-1) * sin

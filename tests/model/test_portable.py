@@ -1,4 +1,4 @@
-"""The portable group: every rank gets the same bits, close to gloo's, and a lost rank is an error at once."""
+"""The portable group: every rank gets the same bits, close to gloo's result, and a lost rank is an error at once."""
 
 import contextlib
 import datetime
@@ -16,17 +16,19 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from model.collective import MemberGoneError, PortableGroup
-from model.groups import loopback_gloo, register
+from model.meeting.errors import MemberGoneError
+from model.meeting.gloo import loopback_gloo
+from model.meeting.portable.group import PortableGroup
+from model.meeting.process_group import register
 
 LIMIT = datetime.timedelta(seconds=30)
 
 
-class Book:
-    """The store of ranks on one machine, in files."""
+class Store:
+    """The store of ranks on one machine, in a file."""
 
     def __init__(self, folder: str, rank: int) -> None:
-        self._store, self._rank = dist.FileStore(f"{folder}/book"), rank
+        self._store, self._rank = dist.FileStore(f"{folder}/meeting"), rank
         self._store.set_timeout(LIMIT)
 
     def set(self, key: str, value: bytes) -> None:
@@ -44,14 +46,14 @@ class Book:
 
 def meet(rank: int, size: int, folder: str, backend: str = "portable") -> None:
     torch.set_num_threads(1)
-    register("portable", lambda _, *place: PortableGroup(Book(folder, rank), *place))
+    register("portable", lambda _, *place: PortableGroup(Store(folder, rank), *place))
     register("loopback", loopback_gloo)
     store = dist.FileStore(f"{folder}/{backend}", size)
     dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=LIMIT)
 
 
-def play(target: Any, size: int, folder: Path, *arguments: Any) -> None:
-    """Each rank in a process of its own; all must end well."""
+def run_ranks(target: Any, size: int, folder: Path, *arguments: Any) -> None:
+    """Run each rank in its own process. All must exit with 0."""
     context = multiprocessing.get_context("spawn")
     ranks = [context.Process(target=target, args=(rank, size, str(folder), *arguments)) for rank in range(size)]
     for rank in ranks:
@@ -108,11 +110,11 @@ def every_collective(rank: int, size: int, folder: str) -> None:
 
 @pytest.mark.parametrize("size", [2, 3])
 def test_every_collective(tmp_path: Path, size: int) -> None:
-    play(every_collective, size, tmp_path)
+    run_ranks(every_collective, size, tmp_path)
 
 
 def ddp_on_both(rank: int, size: int, folder: str) -> None:
-    """The same training on gloo, then on ours: close to each other, and bit for bit the same on all ranks."""
+    """The same training on gloo, then on ours: nearly the same weights, and the same bits on all ranks."""
     weights = []
     for backend in ("loopback", "portable"):
         meet(rank, size, folder, backend)
@@ -132,8 +134,8 @@ def ddp_on_both(rank: int, size: int, folder: str) -> None:
     torch.testing.assert_close(weights[0], weights[1], rtol=1e-5, atol=1e-6)
 
 
-def test_ddp_runs_on_it_unchanged_and_as_on_gloo(tmp_path: Path) -> None:
-    play(ddp_on_both, 3, tmp_path)
+def test_ddp_trains_on_it_as_on_gloo(tmp_path: Path) -> None:
+    run_ranks(ddp_on_both, 3, tmp_path)
 
 
 def one_dies(rank: int, size: int, folder: str) -> None:
@@ -151,30 +153,30 @@ def one_dies(rank: int, size: int, folder: str) -> None:
     os._exit(0)
 
 
-def test_a_member_that_dies_is_an_error_at_once_and_for_good(tmp_path: Path) -> None:
-    play(one_dies, 3, tmp_path)
+def test_after_a_member_dies_every_operation_fails_at_once(tmp_path: Path) -> None:
+    run_ranks(one_dies, 3, tmp_path)
 
 
 def meet_wrongly(folder: Path, introduction: bytes) -> None:
-    """Rank 0 meets a rank 1 that introduces itself so."""
-    Book(str(folder), 1).set("portable/1", introduction)
+    """Rank 0 meets a rank 1 with this introduction."""
+    Store(str(folder), 1).set("portable/1", introduction)
     with pytest.raises((MemberGoneError, ValueError)) as found:
-        PortableGroup(Book(str(folder), 0), 0, 2, datetime.timedelta(seconds=5))
+        PortableGroup(Store(str(folder), 0), 0, 2, datetime.timedelta(seconds=5))
     assert "portable is 2 there and 1 here" in str(found.value) or b"portable" not in introduction
 
 
 @pytest.mark.parametrize("introduction", [b'{"portable": 2, "byteorder": "little", "size": 2}', b"[]", b"not JSON"])
-def test_another_version_is_named(tmp_path: Path, introduction: bytes) -> None:
+def test_a_rank_of_another_version_is_an_error_that_says_so(tmp_path: Path, introduction: bytes) -> None:
     meet_wrongly(tmp_path, introduction)
 
 
 @pytest.mark.parametrize("garbage", [struct.pack("<I", 1 << 30), struct.pack("<I", 2) + b"{]", b"GET / HTTP/1.1\r\n"])
-def test_whoever_connects_with_garbage_is_refused(tmp_path: Path, garbage: bytes) -> None:
-    book = Book(str(tmp_path), 0)
-    Book(str(tmp_path), 1).set("portable/1", b'{"portable": 1, "byteorder": "little", "size": 2}')
+def test_a_connection_that_sends_garbage_is_refused(tmp_path: Path, garbage: bytes) -> None:
+    store = Store(str(tmp_path), 0)
+    Store(str(tmp_path), 1).set("portable/1", b'{"portable": 1, "byteorder": "little", "size": 2}')
 
     def intrude() -> None:
-        port = int(book.get("port/0"))
+        port = int(store.get("port/0"))
         with contextlib.suppress(ConnectionError), socket.create_connection(("127.0.0.1", port)) as line:
             line.sendall(garbage)
             line.shutdown(socket.SHUT_WR)
@@ -183,5 +185,5 @@ def test_whoever_connects_with_garbage_is_refused(tmp_path: Path, garbage: bytes
     intruder = threading.Thread(target=intrude)
     intruder.start()
     with pytest.raises((MemberGoneError, OSError)):
-        PortableGroup(book, 0, 2, datetime.timedelta(seconds=5))
+        PortableGroup(store, 0, 2, datetime.timedelta(seconds=5))
     intruder.join()

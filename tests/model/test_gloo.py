@@ -1,4 +1,4 @@
-"""What gloo publishes is understood, and what others are shown leads to forwarders."""
+"""gloo's addresses are parsed, and those that another rank reads lead to its agent's forwarders."""
 
 import socket
 import struct
@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from model.line.declare import Call, Done
 from model.line.meeting import ExposePort, ForwarderOpened, OpenForwarder, StoreGet, StoreSet, StoreValue
+from model.meeting.gloo import GlooAddress, GlooStore, is_gloo_address, ports_before
 from model.probe import probe_gloo
-from model.store import GlooAddress, GlooStore, is_gloo_address, ports_before
 
 
 def address(port: int, host: str = "laptop", family: int = socket.AF_INET, rest: bytes = b"garbage") -> bytes:
@@ -42,13 +42,13 @@ class FakeAgent:
 
 
 @given(st.integers(1, 65535), st.text(max_size=30))
-def test_an_address_keeps_all_but_the_port_and_the_garbage(port: int, host: str) -> None:
+def test_another_port_changes_nothing_else_and_drops_leftover_bytes(port: int, host: str) -> None:
     parsed = GlooAddress.parse(address(port, host))
     assert parsed.port == port
-    shown = parsed.with_port(1234)
-    assert len(shown) == len(address(port, host))
-    assert b"garbage" not in shown
-    assert GlooAddress.parse(shown).port == 1234
+    changed = parsed.with_port(1234)
+    assert len(changed) == len(address(port, host))
+    assert b"garbage" not in changed
+    assert GlooAddress.parse(changed).port == 1234
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_another_layout_is_an_error_and_not_a_guess(value: bytes) -> None:
         GlooAddress.parse(value)
 
 
-def test_each_rank_dials_the_forwarders_of_those_below_it() -> None:
+def test_each_rank_dials_forwarders_to_the_ranks_below_it() -> None:
     shared: dict[str, bytes] = {}
     agents = [FakeAgent(shared) for _ in range(3)]
     stores: list[Any] = [GlooStore(agents[rank], rank, 1.0) for rank in range(3)]

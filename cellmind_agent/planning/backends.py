@@ -1,0 +1,145 @@
+"""The table of backends: the process groups over which members can exchange gradients.
+
+A new backend takes one row here, one file in `model/meeting/`, and one line in `model/meeting/group.py` (and its layer
+in pyproject.toml).
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from cellmind_agent.protocol.errors import UsageError
+from cellmind_agent.protocol.ids import BackendName, DeviceId
+from cellmind_agent.protocol.messages import PeerView
+
+AUTO = "auto"  # the choice that leaves the backend to the table
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conditions:
+    """What the choice depends on. `faults` has, for each device on which gloo was tried in vain, the reason."""
+
+    members: Sequence[PeerView]
+    is_lan_trusted: bool = False
+    faults: Mapping[DeviceId, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backend:
+    """One row: what a process group requires of the members of a run, in words for people and as a function.
+
+    `requirement` is a clause, and the reason for choosing it when nothing better was refused. `why_not` returns the
+    reason for refusing it under some conditions, or None. With `is_probed` each member first tries it in a child.
+    """
+
+    name: BackendName
+    requirement: str
+    why_not: Callable[[Conditions], str | None]
+    is_probed: bool = False
+
+
+def choose_backend(
+    members: Sequence[PeerView],
+    choice: str = AUTO,
+    faults: Mapping[DeviceId, str] | None = None,
+    is_lan_trusted: bool = False,
+) -> tuple[BackendName, str]:
+    """The backend for these members, and the reason in words: the first in the table that can be used, or `choice`.
+
+    Raises UsageError for a `choice` that is unknown or cannot be used.
+    """
+    conditions = Conditions(members=members, is_lan_trusted=is_lan_trusted, faults=faults or {})
+    if choice != AUTO:
+        backend = _named(choice)
+        why_not = backend.why_not(conditions)
+        if why_not:
+            raise UsageError(f"backend {choice} cannot be used: {why_not}", "cellmindctl train --backend auto")
+        return backend.name, "asked for"
+    usable, better_ones_fault = _first_usable(conditions)
+    return usable.name, better_ones_fault or usable.requirement
+
+
+def needs_probe(members: Sequence[PeerView], choice: str = AUTO, is_lan_trusted: bool = False) -> bool:
+    """Whether the members must probe gloo before `choose_backend` can decide. Raises UsageError (unknown `choice`)."""
+    if len(members) < 2:
+        return False
+    if choice != AUTO:
+        return _named(choice).is_probed
+    usable, _ = _first_usable(Conditions(members=members, is_lan_trusted=is_lan_trusted))
+    return usable.is_probed
+
+
+def _first_usable(conditions: Conditions) -> tuple[Backend, str | None]:
+    """The first backend that can be used, and why the one before it cannot."""
+    why_not = None
+    for backend in BACKENDS:
+        better_ones_fault, why_not = why_not, backend.why_not(conditions)
+        if why_not is None:
+            return backend, better_ones_fault
+    raise UsageError(f"no backend can be used: {why_not}", "cellmindctl peers --wide")
+
+
+def _named(choice: str) -> Backend:
+    for backend in BACKENDS:
+        if backend.name == choice:
+            return backend
+    close = difflib.get_close_matches(choice, BACKEND_CHOICES, n=1)
+    hint = f"did you mean {close[0]}?" if close else f"one of: {', '.join(BACKEND_CHOICES)}"
+    raise UsageError(f"no backend is called {choice!r}", hint)
+
+
+def _why_not_nccl(conditions: Conditions) -> str | None:
+    members = conditions.members
+    gpus = [peer.vitals.accelerator for peer in members if peer.vitals and peer.vitals.accelerator]
+    cuda = [gpu.uuid for gpu in gpus if gpu.kind == "cuda"]
+    if not cuda:
+        return "no member has a CUDA GPU"
+    if len(cuda) != len(members) or len(set(cuda)) != len(cuda):
+        return "not every member has a CUDA GPU of its own"
+    hosts = {peer.vitals.host if peer.vitals else peer.id for peer in members}
+    if len(hosts) > 1 and not conditions.is_lan_trusted:
+        return (
+            "NCCL sends unencrypted, and the owner has not said that the network is trusted (distributed.trusted_lan)"
+        )
+    return None
+
+
+def _why_not_gloo(conditions: Conditions) -> str | None:
+    """gloo's bytes differ between Linux or Android (TCP) and macOS or Windows (libuv), and between torch versions."""
+    members = conditions.members
+    systems = {peer.name: peer.vitals.os for peer in members if peer.vitals}
+    if len({system in ("linux", "android") for system in systems.values()}) > 1:
+        named = ", ".join(f"{name} runs {system}" for name, system in systems.items())
+        return f"gloo does not work between these systems: {named}"
+    versions = {peer.name: (peer.vitals.versions.torch or "none") for peer in members if peer.vitals}
+    if len({version.split("+")[0].rpartition(".")[0] for version in versions.values()}) > 1:
+        named = ", ".join(f"{name} has {version}" for name, version in versions.items())
+        return f"gloo needs the same torch everywhere: {named}"
+    faults = conditions.faults if len(members) > 1 else {}
+    found = [f"gloo does not work on {peer.name} ({faults[peer.id]})" for peer in members if peer.id in faults]
+    return "; ".join(found) or None
+
+
+# In the order of preference. One of them works everywhere.
+BACKENDS = (
+    Backend(
+        name=BackendName("nccl"),
+        requirement="every member has a CUDA GPU of its own",
+        why_not=_why_not_nccl,
+    ),
+    Backend(
+        name=BackendName("gloo"),
+        requirement="every member runs the same kind of system and the same torch",
+        why_not=_why_not_gloo,
+        is_probed=True,
+    ),
+    Backend(
+        name=BackendName("portable"),
+        requirement="members may differ in any way",
+        why_not=lambda conditions: None,
+    ),
+)
+BACKEND_CHOICES: tuple[str, ...] = (AUTO, *(backend.name for backend in BACKENDS))
+BACKEND_HELP = "Process group. " + " ".join(f"{backend.name}: {backend.requirement}." for backend in BACKENDS)
