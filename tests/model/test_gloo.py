@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from model.line.declare import Call, Done
 from model.line.meeting import ExposePort, ForwarderOpened, OpenForwarder, StoreGet, StoreSet, StoreValue
 from model.meeting.gloo import GlooAddress, GlooStore, is_gloo_address, ports_before
-from model.probe import probe_gloo
+from model.meeting.gloo_probe import probe_gloo
 
 
 def address(port: int, host: str = "laptop", family: int = socket.AF_INET, rest: bytes = b"garbage") -> bytes:
