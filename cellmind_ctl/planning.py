@@ -11,10 +11,10 @@ from cellmind_agent.protocol.ids import DeviceId
 from cellmind_agent.protocol.limits import PROBE_SECONDS
 from cellmind_agent.protocol.messages import PeerView
 from cellmind_agent.protocol.plain import to_plain
-from cellmind_ctl.bundle import Bundle
 from cellmind_ctl.client import Client
 from cellmind_ctl.discover import list_peers
 from cellmind_ctl.figures import number
+from cellmind_ctl.project import Bundle
 from cellmind_ctl.session import Session
 from model.config import Config
 

@@ -17,9 +17,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from model.arithmetic.gpt import IGNORED
-from tokenizer.encoding import Encoder
 from tokenizer.errors import TextError
-from tokenizer.shards import Manifest, Rows
+from tokenizer.sharding.manifest import Manifest
+from tokenizer.sharding.rows import Rows
+from tokenizer.vocabulary.encoding import Encoder
 
 
 def epoch_order(num_samples: int, seed: int, epoch: int) -> npt.NDArray[np.int64]:

@@ -19,7 +19,7 @@ from model.line.declare import Call, Done
 
 if TYPE_CHECKING:
     from model.arithmetic.gpt import GPT
-    from tokenizer.encoding import Encoder
+    from tokenizer.vocabulary.encoding import Encoder
 
 _ZERO_WIDTH = dict.fromkeys(map(ord, "\u200b\u2060\ufeff"))
 _UNKNOWN_ID = 0  # SentencePiece's id of the unknown piece
@@ -104,7 +104,7 @@ def _load(call: LoadModel) -> _Loaded:
     from model.config import parse_config
     from model.device import choose_device
     from model.errors import CheckpointError
-    from tokenizer.encoding import load_encoder
+    from tokenizer.vocabulary.encoding import load_encoder
 
     state = read_state(Path(call.checkpoint.state))
     encoder = load_encoder(Path(call.tokenizer))

@@ -82,7 +82,7 @@ class _Program:
         from model.meeting.group import join
         from model.metrics import Metrics
         from model.trainer import Trainer
-        from tokenizer.shards import read_manifest
+        from tokenizer.sharding.manifest import read_manifest
 
         config = load_config(Path(call.config))
         manifest = read_manifest(Path(call.manifest))

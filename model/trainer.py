@@ -24,7 +24,7 @@ from model.meeting.group import Group
 from model.metrics import Metrics
 from model.rounds.ddp import SynchronousRounds
 from model.rounds.round import MakeRoundMethod, StepReport
-from tokenizer.shards import Manifest
+from tokenizer.sharding.manifest import Manifest
 
 _PROGRESS_SECONDS = 0.5  # at least, between two progress events
 _MAX_HELD_OUT_ROWS = 64  # of an evaluation; always the same rows

@@ -1,4 +1,4 @@
-"""`python -m tokenizer`: train the tokenizer alone, with the guide's options."""
+"""`python -m tokenizer`: trains a tokenizer alone, with the options of the project's guide."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import argparse
 import sys
 from pathlib import Path
 
-from tokenizer.encoding import Encoder
+from tokenizer.corpus.texts import read_texts, size_of
 from tokenizer.errors import TextError
-from tokenizer.metrics import measure, say_metrics, say_survivors, survivors
-from tokenizer.suggest import sample, suggest_vocab_size
-from tokenizer.texts import read_texts, size_of
-from tokenizer.training import TokenizerSettings, train_tokenizer, write_tokenizer
+from tokenizer.vocabulary.encoding import Encoder
+from tokenizer.vocabulary.leaks import describe_leaks, find_leaks
+from tokenizer.vocabulary.metrics import describe_metrics, measure
+from tokenizer.vocabulary.training import TokenizerSettings, sample, train_tokenizer, write_tokenizer
+from tokenizer.vocabulary_size import suggest_vocab_size
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Run the program and return its exit code."""
     options = _parser().parse_args(arguments)
     try:
         size = size_of(options.input)
@@ -27,9 +29,10 @@ def main(arguments: list[str] | None = None) -> int:
         model = train_tokenizer(sample(read_texts(options.input), size), settings)
         path = write_tokenizer(model, options.output_dir, options.model_prefix)
         encoder = Encoder(model)
-        print(f"{path}: {encoder.vocab_size} pieces\n{say_metrics(measure(encoder, read_texts(options.input)))}")
+        metrics = measure(encoder, read_texts(options.input))
+        print(f"{path}: {encoder.vocab_size} pieces\n{describe_metrics(metrics)}")
         folders = {path if path.is_dir() else path.parent for path in options.input}
-        warning = say_survivors(survivors(encoder, sorted(folders)))
+        warning = describe_leaks(find_leaks(encoder, sorted(folders)))
         if warning:
             print(f"warning: {warning}", file=sys.stderr)
     except TextError as error:
@@ -44,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--model-prefix", default="tokenizer", metavar="NAME", help="writes NAME.model and NAME.vocab")
     parser.add_argument("--character-coverage", type=float, default=0.9995, metavar="X")
     parser.add_argument("--model-type", choices=["bpe", "unigram"], default="bpe")
-    parser.add_argument("--vocab-size", type=int, metavar="N", help="default: by the size of the text")
+    parser.add_argument("--vocab-size", type=int, metavar="N", help="default: depends on the size of the text")
     parser.add_argument("--output-dir", type=Path, default=Path("tokenizer"), metavar="DIR")
     return parser
 

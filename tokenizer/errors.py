@@ -1,15 +1,18 @@
-"""What can be wrong with text. Knows no exit codes: the command line has those."""
+"""The error that every room of `tokenizer` raises. It knows no exit codes: the command line assigns those."""
 
 from __future__ import annotations
 
 
 class TextError(Exception):
-    """The text, the tokenizer or the shards cannot be used. `hint` says what to do."""
+    """The text, the tokenizer or the shards cannot be used.
+
+    `message` says what is wrong, and `hint` says what the user can do about it.
+    """
 
     def __init__(self, message: str, hint: str) -> None:
         super().__init__(message)
         self.message, self.hint = message, hint
 
     def __reduce__(self) -> tuple[type[TextError], tuple[str, str]]:
-        """It comes back from another process whole."""
+        """Pickle both arguments, so that a worker process can raise this error in the main process."""
         return TextError, (self.message, self.hint)

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Atomic writing: a file appears complete under its name, or not at all."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from typing import BinaryIO
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """A file for writing that appears under its name only when the block ends without an error."""
+    """Yield a file to write. It replaces `path` when the block ends without an error, and is deleted otherwise.
+
+    Raises OSError.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with open(temporary, "wb") as file:
@@ -24,6 +27,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def write_whole(path: Path, data: bytes) -> Path:
+    """Write `data` to `path` atomically and return the path. Raises OSError."""
     with whole_file(path) as file:
         file.write(data)
     return path

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from cellmind_agent.planning.backends import BACKEND_CHOICES
-from cellmind_ctl.bundle import CONFIG_NAME
+from cellmind_ctl.project import CONFIG_NAME
 from cellmind_ctl.session import Group, Session, pass_session
 from cellmind_ctl.words import t
 from model.config import Config, load_config, strip_comments

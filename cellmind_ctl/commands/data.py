@@ -1,4 +1,4 @@
-"""`cellmindctl data`: text for training."""
+"""`cellmindctl data`: prepares text for training, and says what prepared text holds."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ import click
 from cellmind_agent.protocol.errors import UsageError
 from cellmind_ctl.session import Group, Session, pass_session
 from cellmind_ctl.words import t
-from tokenizer.encoding import load_encoder
-from tokenizer.metrics import measure, say_metrics, say_survivors, survivors
-from tokenizer.prepare import prepare
-from tokenizer.stats import Batch, Stats, Wishes, read_stats
-from tokenizer.suggest import suggest_vocab_size
-from tokenizer.texts import prepared_sides, read_stretches, size_of
+from tokenizer.corpus.prepare import PrepareOptions, prepare
+from tokenizer.corpus.prepared.jsonl import read_ranges
+from tokenizer.corpus.prepared.split import prepared_split
+from tokenizer.corpus.prepared.stats import Batch, Stats, read_stats
+from tokenizer.corpus.texts import size_of
+from tokenizer.vocabulary.encoding import load_encoder
+from tokenizer.vocabulary.leaks import Leaks, describe_leaks, find_leaks
+from tokenizer.vocabulary.metrics import Metrics, describe_metrics, measure
+from tokenizer.vocabulary_size import suggest_vocab_size
 
 _ROLES = ("time", "user", "text")
 
@@ -50,7 +53,7 @@ def prepare_(
 
     INPUTS are exports of KakaoTalk, WhatsApp, Telegram, LINE, Discord and Signal, CSV, JSONL, text, folders and zips.
     """
-    wishes = Wishes(
+    options = PrepareOptions(
         given_names=names,
         keeps_names=keep_names,
         gap_seconds=round(gap * 60),
@@ -58,11 +61,11 @@ def prepare_(
         columns=_columns(columns),
         is_append=append,
     )
-    stats = prepare(inputs, out, wishes)
+    stats = prepare(inputs, out, options)
     if session.is_json:
         session.emit("data.prepare", {**asdict(stats), "out": str(out)})
         return
-    _tell(stats, stats.batches[-1], out, session)
+    _show_batch(stats, stats.batches[-1], out, session)
 
 
 @command_.command("stats")
@@ -73,16 +76,11 @@ def stats_(session: Session, folder: Path, tokenizer: Path | None) -> None:
     """What a folder that `data prepare` wrote holds, and how well a tokenizer fits it."""
     stats = read_stats(folder)
     suggested = suggest_vocab_size(size_of([folder]))
-    measured, left = None, None
-    if tokenizer:
-        encoder = load_encoder(tokenizer)
-        sides = prepared_sides([folder])
-        measured = measure(encoder, read_stretches((*sides.held_out, *sides.train)))
-        left = survivors(encoder, [folder])
+    metrics, leaks = _measure(folder, tokenizer) if tokenizer else (None, None)
     if session.is_json:
         data: dict[str, object] = {**asdict(stats), "suggested_vocab_size": suggested}
-        if measured and left:
-            data |= {"tokenizer": asdict(measured), "surviving_pieces": {k: len(v) for k, v in asdict(left).items()}}
+        if metrics and leaks:
+            data |= {"tokenizer": asdict(metrics), "surviving_pieces": {k: len(v) for k, v in asdict(leaks).items()}}
         session.emit("data.stats", data)
         return
     print(f"{stats.documents:,} documents, {stats.held_out:,} held out, {stats.characters:,} characters")
@@ -91,33 +89,44 @@ def stats_(session: Session, folder: Path, tokenizer: Path | None) -> None:
     print(f"suggested vocabulary: {suggested:,} pieces")
     for placeholder, count in stats.replaced.items():
         print(f"{placeholder:<9} {count:,}")
-    if measured and left:
-        print(f"{tokenizer}: {measured.vocab_size:,} pieces\n{say_metrics(measured)}")
-        warning = say_survivors(left)
+    if metrics and leaks:
+        print(f"{tokenizer}: {metrics.vocab_size:,} pieces\n{describe_metrics(metrics)}")
+        warning = describe_leaks(leaks)
         if warning:
             session.notice(f"warning: {warning}")
 
 
+def _measure(folder: Path, tokenizer: Path) -> tuple[Metrics, Leaks]:
+    """The tokenizer on the folder's text, first on the documents that are held out."""
+    encoder = load_encoder(tokenizer)
+    split = prepared_split([folder])
+    metrics = measure(encoder, read_ranges((*split.held_out.values(), *split.train.values())))
+    return metrics, find_leaks(encoder, [folder])
+
+
 def _columns(text: str | None) -> dict[str, str]:
-    """`text=Body,user=Name`. Raises UsageError."""
+    """The value of --columns, such as `text=Body,user=Name`, by role. Raises UsageError."""
     found = {}
     for part in (text or "").split(",") if text else ():
-        role, is_given, name = part.partition("=")
-        if role.strip() not in _ROLES or not is_given or not name.strip():
-            raise UsageError(f"--columns {part!r} says nothing", "--columns text=Body,user=Sender,time=Date")
+        role, equals_sign, name = part.partition("=")
+        if role.strip() not in _ROLES or not equals_sign or not name.strip():
+            raise UsageError(
+                f"--columns {part!r} is not ROLE=NAME with a role of time, user or text",
+                "--columns text=Body,user=Sender,time=Date",
+            )
         found[role.strip()] = name.strip()
     if found and "text" not in found:
         raise UsageError("--columns names no text", "--columns text=Body,user=Sender,time=Date")
     return found
 
 
-def _tell(stats: Stats, batch: Batch, out: Path, session: Session) -> None:
-    """What came in to stderr, the result to stdout. Nobody's words are shown."""
+def _show_batch(stats: Stats, batch: Batch, out: Path, session: Session) -> None:
+    """Print what was read to stderr and the result to stdout. It shows nobody's words."""
     for file in batch.files:
         how = f"{file['format']} ({file['confidence']:.0%} sure), {file['encoding']}, {file['messages']:,} messages"
         session.notice(f"{file['name']}: {how}")
-    for skip in batch.left_alone:
-        session.notice("warning: " + t("{name} was left alone: {why}", name=skip["name"], why=skip["why"]))
+    for skipped in batch.left_alone:
+        session.notice("warning: " + t("{name} was left alone: {why}", name=skipped["name"], why=skipped["why"]))
     for reason, count in batch.skipped.items():
         session.notice(t("left out: {count} {reason}", count=f"{count:,}", reason=reason))
     for kind, count in batch.duplicates.items():

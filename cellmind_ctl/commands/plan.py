@@ -8,8 +8,8 @@ import click
 
 from cellmind_agent.planning.backends import AUTO, BACKEND_CHOICES, BACKEND_HELP
 from cellmind_agent.planning.roster import ModeChoice
-from cellmind_ctl.bundle import make_bundle, open_project
 from cellmind_ctl.planning import make_plan, plan_json, show_plan
+from cellmind_ctl.project import make_bundle, open_project
 from cellmind_ctl.session import Session, command
 
 

@@ -1,4 +1,4 @@
-"""Real Korean that anybody may have: LibreOffice's help, from its Debian package (apt-get download, dpkg-deb)."""
+"""Real Korean text with a free licence: LibreOffice's help, from its Debian package (apt-get download, dpkg-deb)."""
 
 import re
 import subprocess
@@ -30,14 +30,14 @@ class _Text(HTMLParser):
 
 
 def help_texts(folder: Path) -> list[str]:
-    """A text a page that has Korean in it. Raises RuntimeError where the package cannot be had."""
+    """One text for each page with Korean in it. Raises RuntimeError if the package cannot be downloaded."""
     try:
         run = {"cwd": folder, "check": True, "capture_output": True}
         subprocess.run(["apt-get", "download", PACKAGE], **run)  # type: ignore[call-overload]
         (package,) = folder.glob(f"{PACKAGE}_*.deb")
         subprocess.run(["dpkg-deb", "-x", package.name, "help"], **run)  # type: ignore[call-overload]
     except (OSError, subprocess.CalledProcessError, ValueError) as error:
-        raise RuntimeError(f"{PACKAGE} cannot be had here") from error
+        raise RuntimeError(f"{PACKAGE} cannot be downloaded here") from error
     texts = []
     for path in sorted((folder / "help").rglob("*.html")):
         page = _Text()

@@ -1,12 +1,12 @@
-"""How fast a chat export becomes clean documents and then token shards, in how much memory; the guide's own loop with
-pandas beside it. Then what the ids are worth: round trips, and the pure-Python encoder against sentencepiece.
+"""Measures how fast a chat export becomes clean documents and then token shards, and how much memory that takes, beside
+the guide's own loop with pandas. Then it checks the ids: round trips, and pure Python against sentencepiece.
 
     python -m tests.bench.text [--megabytes 1000] [--guide-megabytes 100] [--json FILE]
 
-The chat is made from a seed (KakaoTalk for macOS: the CSV that the guide has), half of it of generated sentences, half
-of sentences of LibreOffice's help in Korean, from its Debian package: so there are as many words as people use. Needs 5
-times its size of disk. pandas comes with `pip install -c constraints.txt ".[bench]"`. The guide's loop is measured on a
-part, since it holds everything in memory.
+The chat is made from a seed, as KakaoTalk for macOS exports it (the guide's CSV). Half of it is generated sentences,
+half is sentences of LibreOffice's help in Korean, from its Debian package, so that it has as many words as people use.
+The disk needs five times its size. pandas comes with `pip install -c constraints.txt ".[bench]"`. The guide's loop is
+measured on a part of the chat, because it holds everything in memory.
 """
 
 import argparse
@@ -25,28 +25,30 @@ from tests.bench.korean import help_texts
 from tests.bench.results import Results
 from tests.tokenizer.chats import EXTRAS, PARTICLES, people, sentence
 from tests.tokenizer.test_pure import HARD
-from tokenizer.encoding import Encoder
-from tokenizer.metrics import measure as measure_tokenizer
-from tokenizer.pure import PureProcessor
-from tokenizer.texts import prepared_sides, read_stretches
-from tokenizer.training import TokenizerSettings, train_tokenizer
+from tokenizer.byte_ranges import ByteRange
+from tokenizer.corpus.prepared.jsonl import read_ranges
+from tokenizer.corpus.prepared.split import prepared_split
+from tokenizer.vocabulary.encoding import Encoder
+from tokenizer.vocabulary.metrics import measure as measure_tokenizer
+from tokenizer.vocabulary.pure import PureProcessor
+from tokenizer.vocabulary.training import TokenizerSettings, train_tokenizer
 
 BEGIN = (
     "import sys; from pathlib import Path\nif __name__ == '__main__':\n    source, out = map(Path, sys.argv[1:])\n    "
 )
-PREPARE = BEGIN + "from tokenizer.prepare import prepare\n    prepare([source], out)\n"
+PREPARE = BEGIN + "from tokenizer.corpus.prepare import prepare\n    prepare([source], out)\n"
 TRAIN = BEGIN + (
-    "from tokenizer.suggest import sample, suggest_vocab_size\n"
-    "    from tokenizer.texts import read_texts, size_of\n"
-    "    from tokenizer.training import TokenizerSettings, train_tokenizer\n"
+    "from tokenizer.vocabulary_size import suggest_vocab_size\n"
+    "    from tokenizer.corpus.texts import read_texts, size_of\n"
+    "    from tokenizer.vocabulary.training import TokenizerSettings, sample, train_tokenizer\n"
     "    size = size_of([source])\n"
     "    settings = TokenizerSettings(vocab_size=suggest_vocab_size(size))\n"
     "    out.write_bytes(train_tokenizer(sample(read_texts([source]), size), settings))\n"
 )
 ENCODE = BEGIN + (
-    "from tokenizer.sharding import write_shards\n"
-    "    from tokenizer.texts import prepared_sides\n"
-    "    write_shards(prepared_sides([source]), (out.parent / 'chat.model').read_bytes(), 256, out)\n"
+    "from tokenizer.sharding.writing import write_shards\n"
+    "    from tokenizer.corpus.prepared.split import prepared_split\n"
+    "    write_shards(prepared_split([source]), (out.parent / 'chat.model').read_bytes(), 256, out)\n"
 )
 
 
@@ -75,7 +77,7 @@ def main() -> int:
             ),
         }
         (folder / "chat.csv").unlink()
-        text = sum(stretch.size for side in both_sides(folder / "out") for stretch in side)
+        text = sum(part.size for part in ranges_of(folder / "out"))
         rows["training the tokenizer (on a sample of 40 MB)"] = run(TRAIN, "out", "chat.model", text)
         rows["encoding and packing"] = run(ENCODE, "out", "shards", text)
         rows["encoding again: nothing is new"] = run(ENCODE, "out", "shards", text)
@@ -97,14 +99,15 @@ def main() -> int:
     return 0
 
 
-def both_sides(folder: Path) -> tuple[Any, Any]:
-    sides = prepared_sides([folder])
-    return sides.train, sides.held_out
+def ranges_of(folder: Path) -> list[ByteRange]:
+    """All ranges of prepared documents: those to train on, then those held out."""
+    split = prepared_split([folder])
+    return [*split.train.values(), *split.held_out.values()]
 
 
 def some_texts(folder: Path, characters: int = 1_200_000) -> Any:
-    """The held-out documents, that no tokenizer was trained on."""
-    for text in read_stretches(prepared_sides([folder]).held_out):
+    """Held-out documents, on which no tokenizer was trained."""
+    for text in read_ranges(prepared_split([folder]).held_out.values()):
         yield text
         characters -= len(text)
         if characters < 0:
@@ -112,7 +115,7 @@ def some_texts(folder: Path, characters: int = 1_200_000) -> Any:
 
 
 def quality(model: bytes, texts: list[str]) -> dict[str, Any]:
-    """Of the encoder on the texts; whether the pure one gives the same ids on them and on the hard strings."""
+    """Figures of the encoder on the texts, and how often the pure one gives the same ids there and on hard strings."""
     encoder, pure = Encoder(model), PureProcessor(model)
     metrics = measure_tokenizer(encoder, texts)
     megabytes = sum(len(text.encode()) for text in texts) / 1e6
@@ -136,7 +139,7 @@ def quality(model: bytes, texts: list[str]) -> dict[str, Any]:
 
 
 def measure(size: int, *words: str) -> dict[str, float]:
-    """A program of its own: its time, and the most memory (PSS) that it and its children had at once."""
+    """Run a program: its time, and the peak memory (PSS) of it and its children."""
     started = time.monotonic()
     process = subprocess.Popen([sys.executable, *words], stdout=subprocess.DEVNULL)
     peak = 0
@@ -144,7 +147,7 @@ def measure(size: int, *words: str) -> dict[str, float]:
     while process.poll() is None:
         peak = max(peak, memory(watched))
         try:
-            process.wait(1)  # looking more often costs what is measured
+            process.wait(1)  # a shorter interval would slow down the measured program
         except subprocess.TimeoutExpired:
             continue
     seconds = time.monotonic() - started
@@ -163,7 +166,7 @@ def memory(process: psutil.Process) -> int:
 
 
 def write_chat(path: Path, megabytes: int, texts: list[str], seed: int = 1) -> int:
-    """A group of twelve over years, who say what is generated and lines of the texts; the bytes written."""
+    """Write the chat of a group of twelve over years, from generated sentences and lines of the texts; its bytes."""
     generator = random.Random(seed)
     users = people(generator, 12)
     lines = sorted({line for text in texts for line in text.split("\n") if 4 <= len(line) <= 90 and '"' not in line})

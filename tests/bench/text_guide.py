@@ -1,4 +1,4 @@
-"""The cleaning loop as the project's guide describes it, with pandas: the peer of `data prepare`."""
+"""The cleaning loop that the project's guide describes, with pandas, to compare `data prepare` with."""
 
 import re
 import sys

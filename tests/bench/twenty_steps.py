@@ -23,8 +23,8 @@ from model.meeting.group import Group
 from model.trainer import Trainer
 from tests.bench.results import Results
 from tests.demo.play import run, write_project
-from tokenizer.sharding import write_shards
-from tokenizer.texts import prepared_sides
+from tokenizer.corpus.prepared.split import prepared_split
+from tokenizer.sharding.writing import write_shards
 
 NUM_STEPS = 20
 
@@ -55,8 +55,8 @@ def make_trainer(folder: Path) -> tuple[Trainer, Ledger]:
         cwd=folder)  # fmt: skip
     config: Config = load_config(folder / "cellmind.json")
     training, tokenizer = config.training, (folder / config.tokenizer.model_path).read_bytes()
-    texts = prepared_sides([folder / training.dataset.path])
-    manifest = write_shards(texts, tokenizer, training.dataset.seq_len, folder)
+    split = prepared_split([folder / training.dataset.path])
+    manifest = write_shards(split, tokenizer, training.dataset.seq_len, folder)
     files = [folder / file.name for file in (*manifest.train.files, *manifest.held_out.files)]
     ledger = Ledger(num_samples=manifest.train.rows, batch_samples=training.batch_size, epochs=training.epochs)
     data = PackedData(manifest, files, training.seed)

@@ -1,5 +1,7 @@
-"""Group chats that never were, from a seed: people, days, media, links, emoji, laughter, names with particles; and
-how each messenger would export them. What a reader must find is known exactly."""
+"""Generated group chats, and how each messenger would export them.
+
+A seed decides people, days, media, links, emoji, laughter and names with particles. So a test knows exactly what a
+parser must find."""
 
 import csv
 import io
@@ -150,7 +152,7 @@ def sentence(generator: random.Random) -> str:
 
 
 def chat(seed: int, count: int = 10_000, users: int = 6) -> list[Said]:
-    """Talk with pauses over weeks; a twentieth has several lines, a tenth is media, system lines or deleted."""
+    """Messages over weeks, with pauses; a twentieth has several lines, a tenth is media, system lines or deleted."""
     generator = random.Random(seed)
     names = people(generator, users)
     now, said = START, []
@@ -215,7 +217,7 @@ WEEKDAYS = "월화수목금토일"
 
 
 def _days(said: Sequence[Said]) -> Iterator[tuple[datetime | None, Said]]:
-    """Each message, with the day where a new one begins."""
+    """Each message, with its day if it is the first of that day."""
     day = None
     for one in said:
         at = _when(one)
@@ -300,7 +302,7 @@ def kakao_mac(said: Sequence[Said]) -> str:
 
 
 def kakao_mac_broken(said: Sequence[Said]) -> str:
-    """Line breaks without quotes, and half rows of the system's behind a message."""
+    """With line breaks outside quotes, and incomplete system rows after a message."""
     lines = ["Date,User,Message"]
     for one in said:
         if one.kind == "system":

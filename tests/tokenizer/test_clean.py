@@ -1,4 +1,4 @@
-"""Cleaning, as the guide has it, and names that are gone for good."""
+"""Cleaning follows the rules of the guide and hides names."""
 
 import unicodedata
 from collections import Counter
@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokenizer.clean import media
-from tokenizer.clean.conversations import Document
-from tokenizer.clean.documents import line_of, pack_documents
-from tokenizer.clean.messages import NO_TIME, iso
-from tokenizer.clean.names import name_hider, names_from_users
-from tokenizer.clean.rules import clean
+from tokenizer.corpus.cleaning import media
+from tokenizer.corpus.cleaning.names import name_hider, names_from_users
+from tokenizer.corpus.cleaning.rules import clean
+from tokenizer.corpus.conversations.documents import json_line, pack_documents
+from tokenizer.corpus.conversations.grouping import Document
+from tokenizer.corpus.messages import NO_TIME, iso_time
 
 
 def cleaned(text: str, *names: str) -> str:
@@ -43,20 +43,20 @@ def cleaned(text: str, *names: str) -> str:
         ("\u1112\u1161\u11ab", "한"),
     ],
 )
-def test_rules_of_the_guide(raw: str, expected: str) -> None:
+def test_a_message_is_cleaned_by_the_rules_of_the_guide(raw: str, expected: str) -> None:
     assert cleaned(raw) == expected
 
 
 @pytest.mark.parametrize("pattern", sorted({p for ps in media._TABLE.values() for p in ps}))
 @given(data=st.data())
-def test_whatever_a_messenger_writes_for_a_file_is_known(pattern: str, data: st.DataObject) -> None:
-    """The two patterns made of the table (and what they look at first) find all that the table's lines do."""
+def test_every_note_that_a_messenger_writes_for_a_file_is_found(pattern: str, data: st.DataObject) -> None:
+    """The two compiled patterns find every message that a line of the table matches."""
     message = data.draw(st.from_regex(pattern, fullmatch=True))
-    found = [make("\0").sub("", f"\0{message}\0") for make in (media.whole_messages, media.whole_files)]
+    found = [make("\0").sub("", f"\0{message}\0") for make in (media.media_messages, media.file_messages)]
     assert "\0" in found
 
 
-def test_korean_letters_are_never_normalised_away() -> None:
+def test_compatibility_letters_are_kept() -> None:
     assert cleaned("ㅋㅋㅋ ㅏ １２３ ①") == "ㅋㅋㅋ ㅏ １２３ ①"
 
 
@@ -74,7 +74,7 @@ def test_korean_letters_are_never_normalised_away() -> None:
         ("john은 johnson과 다르다", "<NAME>은 johnson과 다르다"),
     ],
 )
-def test_names_are_hidden_where_they_are_words(raw: str, expected: str) -> None:
+def test_names_are_hidden_if_they_are_words(raw: str, expected: str) -> None:
     assert cleaned(raw, *names_from_users(["홍 길동", "John"])) == expected
 
 
@@ -83,12 +83,12 @@ def test_the_longest_name_wins() -> None:
 
 
 @pytest.mark.parametrize("name", ["(.*)", "a|b", "[가-힣]", "\\d+", "*", "강XX", "^$"])
-def test_metacharacters_in_names_are_harmless(name: str) -> None:
+def test_metacharacters_in_names_match_only_themselves(name: str) -> None:
     hidden = cleaned(f"{name.lower()} 왔어. 아무 말 123", *names_from_users([name]))
     assert hidden.endswith("왔어. 아무 말 123")
 
 
-def test_given_names_come_from_three_syllables_and_from_the_person() -> None:
+def test_given_names_come_from_full_names_and_from_the_user() -> None:
     assert names_from_users(["홍길동", "강XX", "a", "남궁민수"], ["철수"]) == {
         "홍길동",
         "길동",
@@ -100,24 +100,24 @@ def test_given_names_come_from_three_syllables_and_from_the_person() -> None:
 
 
 @given(st.text(max_size=80))
-def test_cleaning_is_composed_trimmed_and_stable(text: str) -> None:
+def test_cleaned_text_is_composed_and_trimmed_and_stays_the_same(text: str) -> None:
     once = cleaned(text)
     assert once == once.strip()
     assert unicodedata.is_normalized("NFC", once.replace("<", "").replace(">", ""))
     assert not any(c * 6 in once for c in set(once) if not c.isspace())
 
 
-def test_what_was_replaced_is_counted_and_not_kept() -> None:
+def test_replacements_are_counted() -> None:
     counts: Counter[str] = Counter()
     clean("길동 https://a.b 👍", name_hider({"길동"}), counts)
     assert counts == {"<NAME>": 1, "<URL>": 1, "<EMOJI>": 1}
 
 
 @given(st.text(), st.sampled_from([NO_TIME, 0, 1_700_000_000]))
-def test_whatever_is_cleaned_is_a_line_of_json(raw: str, time: int) -> None:
+def test_any_cleaned_text_becomes_a_valid_line_of_json(raw: str, time: int) -> None:
     text = cleaned(raw.encode("utf-8", "replace").decode(), "홍길동")
     packed = pack_documents([Document(time, time, 1, text), Document(time, time, 1, text)], source=0)
-    plain = {"text": text} if time == NO_TIME else {"text": text, "time": iso(time)}
-    assert packed.lines == line_of(plain) * 2
+    plain = {"text": text} if time == NO_TIME else {"text": text, "time": iso_time(time)}
+    assert packed.lines == json_line(plain) * 2
     assert packed.texts.decode() == f"{text}\n" * 2
-    assert packed.entries["line_size"].tolist() == [len(line_of(plain))] * 2
+    assert packed.entries["line_size"].tolist() == [len(json_line(plain))] * 2

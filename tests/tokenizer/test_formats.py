@@ -1,4 +1,4 @@
-"""Every export is recognised, and every message found: right time, author and text, also those of several lines."""
+"""Every export format is detected, and every message is found with its time, user and text."""
 
 from collections import Counter
 from pathlib import Path
@@ -6,29 +6,30 @@ from pathlib import Path
 import pytest
 
 from tests.tokenizer.chats import EXPORTS, chat
-from tokenizer.clean.blocks import look, parse_block
-from tokenizer.clean.messages import Messages
-from tokenizer.clean.names import keep_names
-from tokenizer.clean.reading import recognise_file
-from tokenizer.clean.rules import EMOJI, MOVIE, PHOTO, clean_all
-from tokenizer.clean.sources import find_sources
+from tokenizer.corpus.cleaning.names import keep_names
+from tokenizer.corpus.cleaning.rules import clean_all
+from tokenizer.corpus.input.blocks import parse_block, scan_block
+from tokenizer.corpus.input.input_file import detect_file
+from tokenizer.corpus.input.sources import find_sources
+from tokenizer.corpus.messages import Messages
+from tokenizer.placeholders import EMOJI, MOVIE, PHOTO
 
 STANDS_FOR = {"photo": PHOTO, "movie": MOVIE, "emoji": EMOJI, "file": "", "deleted": ""}
 
 
 def read(path: Path, folder: Path) -> tuple[str, float, Messages]:
-    """As `data prepare` does: a first pass, then all messages."""
+    """Read a file as `data prepare` does: a first pass, then all messages."""
     (source,), _ = find_sources([path])
-    file = recognise_file(source)
+    file = detect_file(source)
     file.open(folder)
-    file.scans = [look(block) for block in file.blocks()]
+    file.scans = [scan_block(block) for block in file.blocks()]
     whole = Messages()
     for block in file.blocks():
         part = parse_block(block)
         whole.times += part.times
         whole.users += part.users
         whole.texts += part.texts
-    return file.found.format, file.found.confidence, whole
+    return file.detected.name, file.detected.confidence, whole
 
 
 @pytest.mark.parametrize("export", EXPORTS)

@@ -1,4 +1,4 @@
-"""Files in, documents out; what is wrong with a file is said, and nothing half-written is left."""
+"""`prepare` turns files into documents, names what is wrong with a file, and leaves nothing half-written."""
 
 import json
 import os
@@ -13,10 +13,9 @@ import psutil
 import pytest
 
 from tests.tokenizer.chats import EXPORTS, chat, kakao_android, kakao_windows
+from tokenizer.corpus.prepare import PrepareOptions, prepare
+from tokenizer.corpus.prepared.jsonl import read_documents
 from tokenizer.errors import TextError
-from tokenizer.prepare import prepare
-from tokenizer.stats import Wishes
-from tokenizer.texts import read_documents
 
 CSV = """Date,User,Message
 2022-10-30 10:35:01,"강길동","이태원 가서 다친 분들 없겠지 여긴????"
@@ -45,7 +44,7 @@ def texts_of(out: Path, name: str = "train.jsonl") -> list[str]:
 def test_a_group_chat_becomes_documents(tmp_path: Path) -> None:
     source, out = tmp_path / "chat.csv", tmp_path / "out"
     source.write_text("\ufeff" + CSV)
-    stats = prepare([source], out, Wishes(given_names=("철수",)))
+    stats = prepare([source], out, PrepareOptions(given_names=("철수",)))
     first = "이태원 가서 다친 분들 없겠지 여긴????\n없을걸? <NAME>이가 그랬어\n여러 줄\n메시지, 쉼표도"
     assert texts_of(out) == [first]
     assert texts_of(out, "held-out.jsonl") == ["저녁 먹자"]
@@ -59,10 +58,10 @@ def test_a_group_chat_becomes_documents(tmp_path: Path) -> None:
         assert "길동" not in (out / name).read_text(errors="replace")
 
 
-def test_turns_names_and_gaps_are_as_wanted(tmp_path: Path) -> None:
+def test_options_for_turns_names_and_gaps_apply(tmp_path: Path) -> None:
     source, out = tmp_path / "chat.csv", tmp_path / "out"
     source.write_text(CSV)
-    prepare([source], out, Wishes(keeps_names=True, has_turns=True, gap_seconds=86400))
+    prepare([source], out, PrepareOptions(keeps_names=True, has_turns=True, gap_seconds=86400))
     everything = "\n".join(texts_of(out) + texts_of(out, "held-out.jsonl"))
     assert everything.split("\n") == [
         "A: 이태원 가서 다친 분들 없겠지 여긴????",
@@ -112,15 +111,15 @@ def test_bad_files_are_named_and_leave_nothing(tmp_path: Path, name: str, conten
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp949", "utf-16", "utf-16-le", "utf-16-be"])
-def test_encodings_are_found_by_trial(tmp_path: Path, encoding: str) -> None:
+def test_encodings_are_detected(tmp_path: Path, encoding: str) -> None:
     (tmp_path / "chat.txt").write_bytes("안녕하세요 반갑습니다\r\n\r\n잘 지내시죠? 네, 그럼요\r\n".encode(encoding))
     stats = prepare([tmp_path / "chat.txt"], tmp_path / "out")
     assert texts_of(tmp_path / "out") == ["안녕하세요 반갑습니다"]
     assert stats.skipped == {}
 
 
-def test_what_is_damaged_is_counted_and_the_rest_kept(tmp_path: Path) -> None:
-    """A bad line of JSONL, a row too short, a character cut in half: said, and nothing else lost."""
+def test_damaged_records_are_counted_and_the_others_are_kept(tmp_path: Path) -> None:
+    """A bad line of JSONL, a row with too few cells, and half a character are counted; nothing else is lost."""
     (tmp_path / "a.jsonl").write_text('{"text": "하나"}\n{"txt": "둘"}\nnonsense\n{"text": "셋"}\n')
     (tmp_path / "b.csv").write_text("time,text\n2024-01-01,넷\n다섯\n2024-01-02,여섯\n")
     (tmp_path / "c.txt").write_bytes(("일곱 " * 100).encode() + "끝".encode()[:2])
@@ -134,7 +133,7 @@ def test_what_is_damaged_is_counted_and_the_rest_kept(tmp_path: Path) -> None:
     assert sorted(everything) == sorted(["하나", "셋", "넷", "여섯", ("일곱 " * 100).strip()])
 
 
-def test_folders_and_zips_are_opened_and_bombs_are_not(tmp_path: Path) -> None:
+def test_folders_and_zips_are_read_and_zip_bombs_are_not(tmp_path: Path) -> None:
     folder = tmp_path / "exports"
     (folder / "inner").mkdir(parents=True)
     (folder / "inner" / "a.txt").write_text("첫째 글\n")
@@ -167,7 +166,7 @@ def test_folders_and_zips_are_opened_and_bombs_are_not(tmp_path: Path) -> None:
         "] [오전 1:00] ",
     ],
 )
-def test_hostile_names_and_texts_are_only_text(tmp_path: Path, hostile: str) -> None:
+def test_hostile_names_and_texts_are_treated_as_text(tmp_path: Path, hostile: str) -> None:
     rows = [{"date": f"2024-01-0{i}", "user": hostile, "text": f"{hostile} 말 {i}"} for i in range(1, 4)]
     (tmp_path / "chat.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     prepare([tmp_path / "chat.jsonl"], tmp_path / "out")
@@ -184,7 +183,7 @@ def test_a_folder_that_holds_its_own_result_can_be_prepared_again(tmp_path: Path
     assert [left["why"] for left in again.batches[0].left_alone] == ["it holds text that was prepared already"]
 
 
-def test_ten_megabytes_in_one_line_are_cut(tmp_path: Path) -> None:
+def test_one_line_of_ten_megabytes_is_split(tmp_path: Path) -> None:
     (tmp_path / "line.txt").write_text("".join(f"{i * 7919 % 899_981:06d} " for i in range(1_500_000)))
     prepare([tmp_path / "line.txt"], tmp_path / "out")
     texts = texts_of(tmp_path / "out")
@@ -192,7 +191,7 @@ def test_ten_megabytes_in_one_line_are_cut(tmp_path: Path) -> None:
     assert max(map(len, texts)) <= 4000
 
 
-def test_an_export_broken_off_is_read_to_its_end(tmp_path: Path) -> None:
+def test_an_export_that_breaks_off_is_read_to_its_end(tmp_path: Path) -> None:
     whole = EXPORTS["telegram"][2](chat(seed=1, count=200))
     (tmp_path / "result.json").write_text(whole[: len(whole) // 2])
     stats = prepare([tmp_path / "result.json"], tmp_path / "out")
@@ -200,7 +199,7 @@ def test_an_export_broken_off_is_read_to_its_end(tmp_path: Path) -> None:
     assert stats.skipped["files that break off, or go on as no JSON"] == 1
 
 
-def test_an_earlier_result_survives_a_bad_second_run(tmp_path: Path) -> None:
+def test_an_earlier_result_stays_if_a_later_run_fails(tmp_path: Path) -> None:
     good, bad, out = tmp_path / "good.txt", tmp_path / "bad.jsonl", tmp_path / "out"
     good.write_text("좋은 글\n")
     bad.write_text('{"text": 5}\nnonsense\n')
@@ -212,15 +211,15 @@ def test_an_earlier_result_survives_a_bad_second_run(tmp_path: Path) -> None:
 
 
 def test_a_later_export_adds_only_what_is_new(tmp_path: Path) -> None:
-    """The same room, exported again a month later: its last conversation goes on."""
+    """The same room is exported again a month later, and its last conversation continues."""
     said = chat(seed=5, count=3_000)
     (tmp_path / "one.txt").write_text(kakao_android(said[:2_000]))
     (tmp_path / "two.txt").write_text(kakao_android(said))
     first = prepare([tmp_path / "one.txt"], tmp_path / "out")
     before = (tmp_path / "out" / "train.jsonl").read_bytes()
     with pytest.raises(TextError, match="there already"):
-        prepare([tmp_path / "one.txt"], tmp_path / "out", Wishes(is_append=True))
-    second = prepare([tmp_path / "two.txt"], tmp_path / "out", Wishes(is_append=True))
+        prepare([tmp_path / "one.txt"], tmp_path / "out", PrepareOptions(is_append=True))
+    second = prepare([tmp_path / "two.txt"], tmp_path / "out", PrepareOptions(is_append=True))
     assert (tmp_path / "out" / "train.jsonl").read_bytes().startswith(before)
     assert len(second.batches) == 2
     assert second.batches[0] == first.batches[0]
@@ -232,7 +231,7 @@ def test_a_later_export_adds_only_what_is_new(tmp_path: Path) -> None:
     assert sorted("\n".join(in_all).split("\n")) == sorted("\n".join(at_once).split("\n"))
 
 
-def test_duplicates_go_exact_and_near(tmp_path: Path) -> None:
+def test_exact_and_near_duplicates_are_left_out(tmp_path: Path) -> None:
     said = [one for one in chat(seed=9, count=400) if one.kind == "text"]
     text = "\n".join(one.text for one in said[:60])
     other = "\n".join(one.text for one in said[60:120])
@@ -244,12 +243,12 @@ def test_duplicates_go_exact_and_near(tmp_path: Path) -> None:
 
 
 def test_many_blocks_give_the_same_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wherever a file is cut for parallel work, conversations and days stay whole."""
+    """Conversations and days stay whole, even if a file is cut in the middle of them."""
     (tmp_path / "chat.txt").write_text(kakao_windows(chat(seed=2, count=3_000)))
-    once = prepare([tmp_path / "chat.txt"], tmp_path / "once", Wishes(has_turns=True))
-    monkeypatch.setattr("tokenizer.clean.ranges.RANGE_BYTES", 5_000)
-    monkeypatch.setattr("tokenizer.clean.ranges._FIRST_LOOK", 500)
-    often = prepare([tmp_path / "chat.txt"], tmp_path / "often", Wishes(has_turns=True))
+    once = prepare([tmp_path / "chat.txt"], tmp_path / "once", PrepareOptions(has_turns=True))
+    monkeypatch.setattr("tokenizer.corpus.input.cutting.RANGE_BYTES", 5_000)
+    monkeypatch.setattr("tokenizer.corpus.input.cutting._READ_AHEAD_BYTES", 500)
+    often = prepare([tmp_path / "chat.txt"], tmp_path / "often", PrepareOptions(has_turns=True))
     assert (tmp_path / "once" / "train.jsonl").read_bytes() == (tmp_path / "often" / "train.jsonl").read_bytes()
     assert once.replaced == often.replaced
 
@@ -265,7 +264,7 @@ def test_the_guides_command_trains_a_tokenizer(tmp_path: Path) -> None:
     assert "100.00% of 100 texts round-trip" in done.stdout
 
 
-def test_a_vocabulary_larger_than_the_text_allows_is_an_error_where_it_was_asked_for(tmp_path: Path) -> None:
+def test_a_requested_vocabulary_that_is_too_large_for_the_text_is_an_error(tmp_path: Path) -> None:
     text = tmp_path / "textonly.txt"
     text.write_text("안녕하세요\n")
     command = [sys.executable, "-m", "tokenizer", "--input", str(text), "--output-dir", str(tmp_path / "out")]
@@ -277,12 +276,12 @@ def test_a_vocabulary_larger_than_the_text_allows_is_an_error_where_it_was_asked
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_however_it_ends_no_worker_stays_and_no_private_text(tmp_path: Path, number: int) -> None:
-    """SIGKILL leaves the spool behind: the next run takes it away."""
+def test_after_any_end_no_worker_and_no_private_text_stays(tmp_path: Path, number: int) -> None:
+    """SIGKILL leaves the spool behind, and the next run deletes it."""
     block = kakao_windows(chat(seed=1, count=5_000))
     (tmp_path / "chat.txt").write_text(block * (20_000_000 // len(block.encode())))
     code = (
-        "import signal, sys; from pathlib import Path; from tokenizer.prepare import prepare\n"
+        "import signal, sys; from pathlib import Path; from tokenizer.corpus.prepare import prepare\n"
         "if __name__ == '__main__':\n"
         "    signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "    prepare([Path('chat.txt')], Path('out'))\n"

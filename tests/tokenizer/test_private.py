@@ -1,4 +1,4 @@
-"""Private data goes, whatever it is written like; and what only looks like it stays."""
+"""Private data is hidden in all its spellings, and text that only resembles it stays."""
 
 import random
 from collections import Counter
@@ -6,9 +6,10 @@ from collections import Counter
 import pytest
 
 from tests.tokenizer.chats import SURNAMES, chat
-from tokenizer.clean.names import keep_names, name_hider, names_from_users
-from tokenizer.clean.private import hide_private, is_card, is_rrn
-from tokenizer.clean.rules import PLACEHOLDERS, clean_all
+from tokenizer.corpus.cleaning.names import keep_names, name_hider, names_from_users
+from tokenizer.corpus.cleaning.private import hide_private, is_card, is_rrn
+from tokenizer.corpus.cleaning.rules import clean_all
+from tokenizer.placeholders import PLACEHOLDERS
 
 
 def hidden(text: str) -> str:
@@ -65,7 +66,7 @@ def test_private_data_becomes_a_placeholder(raw: str, expected: str) -> None:
         "1,234,567원", "2호선 101호선",
     ],
 )  # fmt: skip
-def test_what_is_not_private_stays(text: str) -> None:
+def test_text_that_is_not_private_stays(text: str) -> None:
     assert hidden(text) == text
 
 
@@ -79,7 +80,7 @@ def test_checksums() -> None:
 
 
 def plants(generator: random.Random, users: list[str]) -> tuple[str, str]:
-    """Something private, as people write it, and its secret part."""
+    """A text with private data, as people write it, and its secret part."""
     digits = "".join(str(generator.randrange(10)) for _ in range(8))
     number = generator.choice(["010-{}-{}", "010{}{}", "010 {} {}", "+82 10-{}-{}", "010.{}.{}"]).format(
         digits[:4], digits[4:]
@@ -98,7 +99,7 @@ def plants(generator: random.Random, users: list[str]) -> tuple[str, str]:
     )
 
 
-def test_of_ten_thousand_plants_none_is_left_and_clean_lines_are_not_touched() -> None:
+def test_ten_thousand_planted_secrets_are_hidden_and_other_lines_stay() -> None:
     generator = random.Random(7)
     said = [one for one in chat(seed=3, count=12_000) if one.kind == "text"]
     users = sorted({one.user for one in said} | {f"{surname}예린" for surname in SURNAMES} | {"최서준", "박하율"})

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.tokenizer.chats import chat
-from tokenizer.encoding import Encoder
 from tokenizer.errors import TextError
-from tokenizer.pure import PureProcessor
-from tokenizer.training import TokenizerSettings, train_tokenizer, write_tokenizer
+from tokenizer.vocabulary.encoding import Encoder
+from tokenizer.vocabulary.pure import PureProcessor
+from tokenizer.vocabulary.training import TokenizerSettings, train_tokenizer, write_tokenizer
 
 TEXTS = [one.text for one in chat(seed=11, count=4_000) if one.kind == "text"]
 MODEL = train_tokenizer(TEXTS, TokenizerSettings(vocab_size=1500))
@@ -38,7 +38,7 @@ def test_hard_texts_have_the_same_ids(text: str) -> None:
     same(text)
 
 
-def test_a_chat_has_the_same_ids_and_comes_back() -> None:
+def test_a_chat_has_the_same_ids_and_round_trips() -> None:
     for text in TEXTS:
         same(text)
         assert PURE.decode(PURE.encode(text)) == text
@@ -55,7 +55,7 @@ def test_any_text_of_pieces_has_the_same_ids(text: str) -> None:
 
 
 @given(st.integers(0, len(MODEL) - 1))
-def test_a_file_that_breaks_off_is_refused_or_smaller(length: int) -> None:
+def test_a_truncated_model_is_refused_or_has_fewer_pieces(length: int) -> None:
     try:
         pure = PureProcessor(MODEL[:length])
     except ValueError:
@@ -70,11 +70,11 @@ def test_another_kind_of_tokenizer_is_refused() -> None:
         Encoder(b"nonsense")
 
 
-def test_without_the_library_the_encoder_works_all_the_same(tmp_path: Path) -> None:
+def test_the_encoder_works_without_the_library(tmp_path: Path) -> None:
     path = write_tokenizer(MODEL, tmp_path, "chat")
     code = (
         "import sys; sys.modules['sentencepiece'] = None\n"
-        "from pathlib import Path; from tokenizer.encoding import load_encoder\n"
+        "from pathlib import Path; from tokenizer.vocabulary.encoding import load_encoder\n"
         "encoder = load_encoder(Path(sys.argv[1])); decoder = encoder.stream_decoder()\n"
         "ids = encoder.encode_document(sys.argv[2]); print(ids)\n"
         "print(''.join(map(decoder.push, ids)) + decoder.finish())"

@@ -1,4 +1,4 @@
-"""What people read after `data prepare`: true figures, a picture, and nobody's secrets."""
+"""The summary and the picture of `data prepare` show true figures and no private text."""
 
 import builtins
 import io
@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from tests.tokenizer.chats import chat, kakao_windows
-from tokenizer.clean.documents import ENTRY
-from tokenizer.clean.messages import NO_TIME
-from tokenizer.prepare import prepare
-from tokenizer.report import PICTURE, SUMMARY, draw
-from tokenizer.stats import Wishes
+from tokenizer.corpus.conversations.documents import ENTRY
+from tokenizer.corpus.messages import NO_TIME
+from tokenizer.corpus.prepare import PrepareOptions, prepare
+from tokenizer.corpus.prepared.report import draw
+from tokenizer.corpus.prepared_files import PICTURE, SUMMARY
 
 
-def test_the_summary_says_what_stats_do_and_shows_samples(tmp_path: Path) -> None:
+def test_the_summary_agrees_with_the_stats_and_shows_samples(tmp_path: Path) -> None:
     said = chat(seed=4, count=3_000)
     (tmp_path / "chat.txt").write_text(kakao_windows(said))
     stats = prepare([tmp_path / "chat.txt"], tmp_path / "out")
@@ -57,7 +57,7 @@ def test_a_hostile_file_name_stays_in_its_cell(tmp_path: Path) -> None:
 def test_both_batches_are_in_the_summary(tmp_path: Path) -> None:
     for name, seed in (("one.txt", 1), ("two.txt", 2)):
         (tmp_path / name).write_text(kakao_windows(chat(seed=seed, count=300)))
-        prepare([tmp_path / name], tmp_path / "out", Wishes(is_append=name == "two.txt"))
+        prepare([tmp_path / name], tmp_path / "out", PrepareOptions(is_append=name == "two.txt"))
     summary = (tmp_path / "out" / SUMMARY).read_text()
     assert "in 2 batches" in summary
     assert "## Batch 1" in summary
@@ -74,7 +74,9 @@ def test_any_number_of_documents_can_be_drawn(count: int, has_times: bool) -> No
     assert is_png(draw(entries))
 
 
-def test_without_matplotlib_there_is_a_summary_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_matplotlib_there_is_a_summary_without_a_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     load = builtins.__import__
 
     def refuse(name: str, *rest: Any) -> Any:
@@ -91,7 +93,7 @@ def test_without_matplotlib_there_is_a_summary_all_the_same(tmp_path: Path, monk
 
 
 def is_png(data: bytes | None) -> bool:
-    """With a picture in it that is larger than nothing."""
+    """Whether the data is a PNG of a reasonable size."""
     if data is None:
         return False
     file = io.BytesIO(data)

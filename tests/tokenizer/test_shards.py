@@ -1,4 +1,4 @@
-"""Tokens: every text comes back, every token is predicted once, rows are exact."""
+"""Token shards: every text round-trips, every token is predicted once, and rows are exact."""
 
 import json
 from collections.abc import Sequence
@@ -9,16 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tokenizer.bulk import BulkEncoder
-from tokenizer.encoding import Encoder
+from tokenizer.corpus.prepare import PrepareOptions, prepare
+from tokenizer.corpus.prepared.split import prepared_split
 from tokenizer.errors import TextError
-from tokenizer.packing import pack, parts
-from tokenizer.prepare import prepare
-from tokenizer.sharding import write_shards
-from tokenizer.shards import Manifest, Rows, read_manifest
-from tokenizer.stats import Wishes
-from tokenizer.texts import prepared_sides
-from tokenizer.training import TokenizerSettings, train_tokenizer
+from tokenizer.sharding.manifest import Manifest, read_manifest
+from tokenizer.sharding.packing import pack, split_document
+from tokenizer.sharding.rows import Rows
+from tokenizer.sharding.writing import write_shards
+from tokenizer.vocabulary.bulk import BulkEncoder
+from tokenizer.vocabulary.encoding import Encoder
+from tokenizer.vocabulary.training import TokenizerSettings, train_tokenizer
 
 TEXTS = [
     "안녕하세요 반갑습니다 ㅋㅋㅋ",
@@ -38,14 +38,14 @@ def write_lines(path: Path, texts: Sequence[str]) -> Path:
 
 
 def shards_of(texts: Sequence[str], folder: Path, seq_len: int = 32) -> Manifest:
-    """As of a JSONL file that somebody made elsewhere."""
+    """The shards of a JSONL file that another program wrote."""
     folder.mkdir(parents=True, exist_ok=True)
-    return write_shards(prepared_sides([write_lines(folder / "texts.jsonl", texts)]), MODEL, seq_len, folder)
+    return write_shards(prepared_split([write_lines(folder / "texts.jsonl", texts)]), MODEL, seq_len, folder)
 
 
 @settings(deadline=None)
 @given(st.text())
-def test_every_text_comes_back(text: str) -> None:
+def test_every_text_round_trips(text: str) -> None:
     encodable = text.replace("\u2581", "").encode("utf-8", "ignore").decode()
     assert ENCODER.decode(ENCODER.encode(encodable)) == encodable
 
@@ -53,7 +53,7 @@ def test_every_text_comes_back(text: str) -> None:
 @pytest.mark.parametrize(
     "text", [*TEXTS[:5], "ㅋㅋㅋㅋ ㅠㅠ", "  앞뒤  ", "😀 漢字 \t탭", "<|start|>는 글자일 뿐", "12345"]
 )
-def test_hard_strings_come_back_also_piece_by_piece(text: str) -> None:
+def test_hard_strings_round_trip_piece_by_piece(text: str) -> None:
     ids = ENCODER.encode(text)
     decoder = ENCODER.stream_decoder()
     pieces = [decoder.push(token) for token in ids]
@@ -70,7 +70,7 @@ def test_placeholders_are_one_piece() -> None:
     assert len(ENCODER.encode("<PHOTO>")) == 1
 
 
-def test_an_answer_cut_inside_a_character_ends_in_a_replacement() -> None:
+def test_an_answer_that_ends_inside_a_character_ends_in_a_replacement_character() -> None:
     decoder = ENCODER.stream_decoder()
     pieces = [decoder.push(token) for token in ENCODER.encode("뷁")[:-1]]
     assert "".join(pieces) == ""
@@ -90,7 +90,7 @@ def test_the_same_text_gives_the_same_tokenizer() -> None:
         (TokenizerSettings(vocab_size=100_000, is_strict=True), "the text allows"),
     ],
 )
-def test_impossible_settings_are_named(settings: TokenizerSettings, message: str) -> None:
+def test_impossible_settings_are_errors_with_a_reason(settings: TokenizerSettings, message: str) -> None:
     with pytest.raises(TextError, match=message):
         train_tokenizer(TEXTS, settings)
 
@@ -123,9 +123,9 @@ def test_packing_predicts_every_token_exactly_once(documents: list[list[int]], w
 
 
 @given(st.integers(2, 100), st.integers(2, 30))
-def test_a_long_document_is_cut_with_one_token_of_context(length: int, width: int) -> None:
+def test_a_long_document_is_split_with_one_token_of_context(length: int, width: int) -> None:
     document = np.arange(length, dtype="<u4")
-    pieces = [np.frombuffer(piece, dtype="<u4").tolist() for piece in parts(document.tobytes(), width, 4)]
+    pieces = [np.frombuffer(piece, dtype="<u4").tolist() for piece in split_document(document.tobytes(), width, 4)]
     assert [token for piece in pieces for token in piece[1:]] == document[1:].tolist()
     assert all(a[-1] == b[0] for a, b in zip(pieces, pieces[1:], strict=False))  # noqa: RUF007
 
@@ -162,7 +162,7 @@ def test_the_last_documents_are_held_out(tmp_path: Path) -> None:
     assert manifest.held_out.utf8_bytes == sum(len(text.encode()) for text in texts[95:])
 
 
-def test_a_cut_or_foreign_file_is_refused(tmp_path: Path) -> None:
+def test_a_truncated_or_foreign_file_is_refused(tmp_path: Path) -> None:
     manifest = shards_of(TEXTS, tmp_path)
     path = tmp_path / manifest.train.files[0].name
     path.write_bytes(path.read_bytes()[:-1] + b"")
@@ -196,22 +196,24 @@ def test_a_tokenizer_of_another_kind_encodes_whole_texts() -> None:
 def test_a_later_export_adds_shards_and_changes_none(tmp_path: Path) -> None:
     data, shards = tmp_path / "data", tmp_path / "shards"
     prepare([write_lines(tmp_path / "a.jsonl", [f"처음 글 {i}" for i in range(50)])], data)
-    first = write_shards(prepared_sides([data]), MODEL, 32, shards)
+    first = write_shards(prepared_split([data]), MODEL, 32, shards)
     before = {path.name: path.stat().st_mtime_ns for path in shards.glob("*.bin")}
-    prepare([write_lines(tmp_path / "b.jsonl", [f"나중 글 {i}" for i in range(50)])], data, Wishes(is_append=True))
-    both = write_shards(prepared_sides([data]), MODEL, 32, shards)
+    prepare(
+        [write_lines(tmp_path / "b.jsonl", [f"나중 글 {i}" for i in range(50)])], data, PrepareOptions(is_append=True)
+    )
+    both = write_shards(prepared_split([data]), MODEL, 32, shards)
     assert before == {name: (shards / name).stat().st_mtime_ns for name in before}
     assert both.train.files[: len(first.train.files)] == first.train.files
     assert both.train.tokens > first.train.tokens
-    new = write_shards(prepared_sides([data], only_new=True), MODEL, 32, shards)
+    new = write_shards(prepared_split([data], only_new=True), MODEL, 32, shards)
     assert new.train.files == both.train.files[len(first.train.files) :]
     assert new.train.tokens + first.train.tokens == both.train.tokens
     assert new.held_out == both.held_out
 
 
-def test_what_was_interrupted_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whole parts are used again; a part whose text or shard is another is made again."""
-    monkeypatch.setattr("tokenizer.sharding._PART_BYTES", 2000)
+def test_interrupted_encoding_continues_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Complete parts are used again; a part with another text or a damaged shard is made again."""
+    monkeypatch.setattr("tokenizer.sharding.writing._PART_BYTES", 2000)
     whole = shards_of(TEXTS * 20, tmp_path)
     assert len(whole.train.files) > 3
     before = {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("train-*.bin")}
@@ -225,11 +227,11 @@ def test_what_was_interrupted_goes_on_where_it_stopped(tmp_path: Path, monkeypat
     assert made == names[:3]
 
 
-def test_a_line_that_is_none_is_named_by_its_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tokenizer.sharding._PART_BYTES", 500)
+def test_an_invalid_line_is_named_by_its_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tokenizer.sharding.writing._PART_BYTES", 500)
     path = write_lines(tmp_path / "texts.jsonl", TEXTS * 3)
     lines = path.read_text().splitlines()
     lines[40] = "{}"
     path.write_text("\n".join(lines))
     with pytest.raises(TextError, match="line 41: no"):
-        write_shards(prepared_sides([path]), MODEL, 32, tmp_path)
+        write_shards(prepared_split([path]), MODEL, 32, tmp_path)

@@ -1,0 +1,212 @@
+"""What a person named (a configuration, text, a model to continue), and the bundle of files that a run needs from it.
+
+It imports no torch and touches no network.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from cellmind_agent.planning.backends import BACKEND_CHOICES
+from cellmind_agent.protocol.errors import CellmindError, UsageError
+from cellmind_ctl.session import Session
+from cellmind_ctl.words import t
+from model.config import Config, TokenizerConfig, load_config, to_json
+from tokenizer.corpus.prepared.split import is_prepared
+from tokenizer.preparing import (
+    Notice,
+    TokenizerLeaks,
+    TokenizerTrainingStarted,
+    TokenizerWritten,
+    TrainingDataOptions,
+    VocabularyTooLarge,
+    prepare_training_data,
+)
+from tokenizer.sharding.manifest import Manifest
+from tokenizer.sharding.manifest import to_json as manifest_to_json
+from tokenizer.vocabulary.leaks import describe_leaks
+
+_MIN_REPORTED_BYTES = 100_000_000  # the encoding of less text is done before a person would wonder
+CONFIG_NAME = "cellmind.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Project:
+    """A configuration, the folder where its relative paths begin, and the text to train on."""
+
+    config: Config
+    folder: Path
+    data: tuple[Path, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartingModel:
+    """A model that the training continues: `model.checkpoint` of the configuration.
+
+    `tokenizer` is the SHA-256 of the tokenizer that it was trained with.
+    """
+
+    weights: Path
+    state: Path
+    step: int
+    tokenizer: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bundle:
+    """Everything that the members of a run need, as files of this device."""
+
+    config: bytes
+    tokenizer: bytes
+    manifest: Manifest
+    manifest_bytes: bytes
+    shards: tuple[Path, ...]
+    start: StartingModel | None
+
+
+def open_project(config_path: Path | None, data: Sequence[Path], session: Session) -> Project:
+    """The configuration (default: cellmind.json here) with the text that it or `data` names.
+
+    Writes nothing. Raises ConfigError, and UsageError if there is no text.
+    """
+    if config_path is None and Path(CONFIG_NAME).exists():
+        config_path = Path(CONFIG_NAME)
+    config = load_config(config_path, BACKEND_CHOICES) if config_path else Config()
+    folder = config_path.absolute().parent if config_path else Path.cwd()
+    if config.ignored:
+        session.notice(
+            "note: " + t("ignored, because they are no longer needed: {keys}", keys=", ".join(config.ignored))
+        )
+    if not data:
+        if not config.training.dataset.path:
+            raise UsageError("there is nothing to train on", "cellmindctl train --data chat.csv")
+        data = [find_path(folder, config.training.dataset.path)]
+    return Project(config=config, folder=folder, data=tuple(data))
+
+
+def make_bundle(project: Project, session: Session, only_new: bool = False) -> Bundle:
+    """Prepare what is not prepared yet, and collect the files of a run.
+
+    `only_new` trains on the last batch of prepared text alone. Raises TextError, UsageError, CellmindError.
+    """
+    # 1. Documents, tokenizer and shards, kept in the home and used again for the same files.
+    _check_data(project.data, only_new)
+    config = project.config
+    model_path = config.tokenizer.model_path
+    options = TrainingDataOptions(
+        data=project.data,
+        seq_len=config.training.dataset.seq_len,
+        tokenizer_path=find_path(project.folder, model_path) if model_path else None,
+        vocab_size=config.tokenizer.vocab_size,
+        only_new=only_new,
+    )
+    cache = session.home.absolute() / "prepared"
+    data = prepare_training_data(
+        options, cache, lambda notice: session.notice(_describe(notice)), _progress_reporter(session)
+    )
+    # 2. The model to continue, if there is one, must know the same tokenizer.
+    start = read_starting_model(project)
+    if start and start.tokenizer != data.manifest.tokenizer:
+        raise CellmindError(
+            f"the tokenizer does not match the checkpoint {start.weights}",
+            "use the tokenizer that it was trained with (tokenizer.model_path), or another model.checkpoint",
+        )
+    # 3. The configuration with the vocabulary that the tokenizer really has.
+    config = replace(config, tokenizer=TokenizerConfig(model_path="", vocab_size=data.manifest.vocab_size))
+    return Bundle(
+        config=to_json(config).encode(),
+        tokenizer=data.tokenizer,
+        manifest=data.manifest,
+        manifest_bytes=manifest_to_json(data.manifest),
+        shards=data.shards,
+        start=start,
+    )
+
+
+def checkpoint_paths(project: Project) -> tuple[Path, Path] | None:
+    """The paths of weights and state of `model.checkpoint`; None if the configuration names none.
+
+    A name of an older version, such as `latest.pt`, means `latest.safetensors`.
+    """
+    name = project.config.model.checkpoint
+    if not name:
+        return None
+    path = find_path(project.folder, name)
+    return path.with_suffix(".safetensors"), path.with_suffix(".json")
+
+
+def find_path(folder: Path, name: str) -> Path:
+    """A path that the configuration names: relative to the working folder, or else to the configuration's folder."""
+    here = Path(name)
+    return here if here.is_absolute() or here.exists() else folder / name
+
+
+def read_starting_model(project: Project) -> StartingModel | None:
+    """The model to continue; None if the configuration names none, or it does not exist yet.
+
+    Raises CellmindError for a pickle, and for a damaged state.
+    """
+    paths = checkpoint_paths(project)
+    if paths is None:
+        return None
+    weights, state = paths
+    old = find_path(project.folder, project.config.model.checkpoint)
+    if old.suffix != weights.suffix and old.exists() and not weights.exists():
+        raise CellmindError(
+            f"{old} is a pickle, and pickles can run any code: it is not loaded",
+            f"convert it to {weights.name} where you trust it, or name another model.checkpoint",
+        )
+    if not weights.exists():
+        return None
+    try:
+        plain = json.loads(state.read_bytes())
+        return StartingModel(weights=weights, state=state, step=int(plain["step"]), tokenizer=str(plain["tokenizer"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CellmindError(
+            f"{weights} has no readable state beside it ({state.name})", "name another model.checkpoint"
+        ) from error
+
+
+def _check_data(data: Sequence[Path], only_new: bool) -> None:
+    """Raises UsageError if prepared text is mixed with raw text, or if --only-new does not apply."""
+    if all(is_prepared(path) for path in data):
+        return
+    if only_new:
+        raise UsageError("--only-new needs prepared text", "cellmindctl data prepare FILE --append --out FOLDER")
+    prepared = next((path for path in data if path.is_dir() and is_prepared(path)), None)
+    if prepared:
+        hint = f"add the rest to it: cellmindctl data prepare FILE --append --out {prepared}"
+        raise UsageError(f"{prepared} is prepared text, and the rest is not", hint)
+
+
+def _describe(notice: Notice) -> str:
+    """A notice in the user's language."""
+    match notice:
+        case TokenizerTrainingStarted():
+            return t("training a tokenizer on the text")
+        case VocabularyTooLarge(actual, requested):
+            words = t("the text allows {have} pieces, not the {asked} asked for", have=actual, asked=requested)
+            return f"warning: {words}"
+        case TokenizerLeaks(leaks):
+            return f"warning: {describe_leaks(leaks)}"
+        case TokenizerWritten(path):
+            return t("written: {path}", path=path)
+
+
+def _progress_reporter(session: Session) -> Callable[[int, int], None]:
+    """A function that reports the encoding of a large text in steps of a tenth."""
+    reported_tenths = 0
+
+    def report(done_bytes: int, total_bytes: int) -> None:
+        nonlocal reported_tenths
+        tenths = done_bytes * 10 // max(1, total_bytes)
+        if tenths > reported_tenths and total_bytes > _MIN_REPORTED_BYTES:
+            reported_tenths = tenths
+            session.notice(
+                t("encoded {percent} % of {megabytes} MB", percent=tenths * 10, megabytes=total_bytes // 10**6)
+            )
+
+    return report

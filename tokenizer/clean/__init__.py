@@ -1,1 +1,0 @@
-"""Cleaning: readers of what people bring, rules for one message, names."""

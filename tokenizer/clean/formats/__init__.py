@@ -1,1 +1,0 @@
-"""What messengers export: one small file each, a table of patterns rather than code."""
