@@ -1,4 +1,4 @@
-"""`cellmind-agent`: read the options, start, say READY=1, stop on SIGTERM. Exit codes as everywhere."""
+"""The program `cellmind-agent`: reads its options, starts the agent, notifies systemd, stops on SIGTERM."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from cellmind_agent.protocol.address import parse_address
 from cellmind_agent.protocol.errors import CellmindError
 from cellmind_agent.protocol.home import default_home
 from cellmind_agent.protocol.ids import short
-from cellmind_agent.protocol.limits import DEFAULT_PORT
+from cellmind_agent.protocol.limits import AGENT_STOP_SECONDS, DEFAULT_PORT
 from cellmind_agent.storage.files import private_folder
 from cellmind_agent.trust.identity import load_identity
 from cellmind_agent.trust.keyring import clean_name
 
 _log = logging.getLogger(__name__)
-_STOP_SECONDS = 10.0
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Run the agent until it is stopped; the exit code, as in `protocol/errors`."""
     options = _parser().parse_args(arguments)
     code = 0
     try:
@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
         set_up_logging(private_folder(config.home), options.log_level, options.log_format)
         asyncio.run(_serve(config))
     except* CellmindError as errors:
-        error = _first(errors)
+        error = _first_error(errors)
         print(f"error: {error.message}\nhint: {error.hint}", file=sys.stderr)
         _log.debug("stopped by an error", exc_info=error)
         code = error.exit_code
@@ -59,15 +59,15 @@ async def _serve(config: AgentConfig) -> None:
     await asyncio.wait({serving, starting}, return_when=asyncio.FIRST_COMPLETED)
     starting.cancel()
     if ready.is_set():
-        _tell_service_manager("READY=1")
+        _notify_service_manager("READY=1")
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
     if not serving.done():
-        _tell_service_manager("STOPPING=1")
-        await asyncio.wait({serving}, timeout=_STOP_SECONDS)
+        _notify_service_manager("STOPPING=1")
+        await asyncio.wait({serving}, timeout=AGENT_STOP_SECONDS)
         serving.cancel()
-    await asyncio.gather(serving)
+    await asyncio.gather(serving)  # raises the error that ended the agent, if one did
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -75,18 +75,21 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--home", type=Path, metavar="DIR", help="identity, keyring, blobs, runs, logs (or CELLMIND_HOME)"
     )
-    parser.add_argument("--name", help="what people call this device (default: its host name)")
+    parser.add_argument("--name", help="the name that people see (default: the host name)")
     parser.add_argument(
-        "--listen", default=f"0.0.0.0:{DEFAULT_PORT}", metavar="ADDR:PORT", help="port 0 takes a free one"
+        "--listen",
+        default=f"0.0.0.0:{DEFAULT_PORT}",
+        metavar="ADDR:PORT",
+        help="where to listen; port 0 takes a free port",
     )
     parser.add_argument(
-        "--interface", action="append", default=[], metavar="NAME", help="speak mDNS here only (repeatable)"
+        "--interface", action="append", default=[], metavar="NAME", help="use mDNS on this interface only (repeatable)"
     )
     parser.add_argument(
         "--peer", action="append", default=[], metavar="HOST:PORT", help="where a member may be (repeatable)"
     )
     parser.add_argument("--no-mdns", action="store_true", help="do not announce or browse")
-    parser.add_argument("--quota", type=int, metavar="MB", help="what blobs may take on disk (default: all but 256 MB)")
+    parser.add_argument("--quota", type=int, metavar="MB", help="disk space for all blobs (default: all but 256 MB)")
     parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
     parser.add_argument("--log-format", default="text", choices=["text", "json", "journal"])
     parser.add_argument("--version", action="version", version=f"cellmind {__version__}")
@@ -108,15 +111,15 @@ def _config(options: argparse.Namespace) -> AgentConfig:
 
 
 def _default_name(home: Path) -> str:
-    """The host name; every Termux phone is called localhost, so such a one goes by its id."""
+    """The host name. Every Termux phone is called localhost, so such a device is named by its id."""
     name = socket.gethostname().partition(".")[0]
     if name and name != "localhost":
         return name
     return f"{platform.system().lower() or 'device'}-{short(load_identity(private_folder(home)).device)}"
 
 
-def _tell_service_manager(state: str) -> None:
-    """systemd's notification protocol (sd_notify): one datagram."""
+def _notify_service_manager(state: str) -> None:
+    """Send one datagram of systemd's notification protocol (sd_notify), if systemd has started this process."""
     path = os.environ.get("NOTIFY_SOCKET")
     if not path:
         return
@@ -128,7 +131,7 @@ def _tell_service_manager(state: str) -> None:
             _log.warning("cannot reach the service manager: %s", error)
 
 
-def _first(errors: BaseExceptionGroup[CellmindError]) -> CellmindError:
+def _first_error(errors: BaseExceptionGroup[CellmindError]) -> CellmindError:
     error: BaseException = errors
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]

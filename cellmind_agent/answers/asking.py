@@ -79,21 +79,30 @@ class Asking:
                 yield event
             return
         stream = self._peers.link(device).stream(answer)
-        while True:
-            waiting = asyncio.ensure_future(anext(stream, None))
-            try:
-                while not waiting.done():
-                    await asyncio.wait({waiting}, timeout=1.0)
-                    if self._peers.state(device) != "online":
-                        raise LinkLostError(f"{self._peers.name(device)} fell silent")
-            finally:
-                if not waiting.done():
-                    waiting.cancel()
-                    await asyncio.gather(waiting, return_exceptions=True)
-            piece: m.AnswerEvent | None = waiting.result()
-            if piece is None:
-                return
-            yield piece
+        absent = asyncio.create_task(self._peers.until_absent(device))
+        try:
+            while True:
+                remote_event = await self._next_event(stream, absent)
+                if remote_event is None:
+                    return
+                yield remote_event
+        finally:
+            absent.cancel()
+
+    async def _next_event(
+        self, stream: AsyncIterator[m.AnswerEvent], absent: asyncio.Task[None]
+    ) -> m.AnswerEvent | None:
+        """None at the end of the stream. Raises LinkLostError when the answering device falls silent."""
+        waiting = asyncio.ensure_future(anext(stream, None))
+        try:
+            await asyncio.wait({waiting, absent}, return_when=asyncio.FIRST_COMPLETED)
+            if not waiting.done():
+                raise LinkLostError("the answering device fell silent")
+        finally:
+            if not waiting.done():
+                waiting.cancel()
+                await asyncio.gather(waiting, return_exceptions=True)
+        return waiting.result()
 
     async def _holders(self) -> _Holders:
         """Every online device, this one first, with the models that it holds."""

@@ -50,11 +50,15 @@ class Serving:
             await self._child.stop()
             self._child = self._loaded = None
 
-    async def let_idle_go(self) -> None:
-        """End a process that nobody has asked for SERVE_IDLE_SECONDS, so that its memory is free again."""
-        if self._child and not self._turn.locked() and time.monotonic() - self._used_at > SERVE_IDLE_SECONDS:
-            async with self._turn:
-                await self.close()
+    async def release_when_idle(self) -> None:
+        """Runs as long as the agent: ends a process that nobody has asked for SERVE_IDLE_SECONDS."""
+        while True:
+            idle_seconds = time.monotonic() - self._used_at
+            if idle_seconds >= SERVE_IDLE_SECONDS and not self._turn.locked():
+                async with self._turn:
+                    await self.close()
+                idle_seconds = 0.0
+            await asyncio.sleep(max(1.0, SERVE_IDLE_SECONDS - idle_seconds))
 
     async def answer(self, request: m.Answer, caller: Caller) -> AsyncIterator[m.AnswerEvent]:
         """Answers with the model that the request names, after any answer that is under way."""

@@ -1,1 +1,1 @@
-"""The cell's life: who belongs to it, who joins and who is forgotten, and how it is."""
+"""The cell: who belongs to it, how devices join and are forgotten, and what a device shows of itself and others."""

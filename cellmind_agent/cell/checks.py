@@ -1,4 +1,4 @@
-"""Doctor: what may be wrong on this device and in this cell, each with one fix. Looks only; changes nothing."""
+"""The checks of `cellmindctl doctor`: each finds one thing that may be wrong, and names one fix. Changes nothing."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from pathlib import Path
 
 from cellmind_agent.network.interfaces import choose_interfaces, read_interfaces
 from cellmind_agent.planning.reach import Reach, explain
-from cellmind_agent.protocol.limits import FREE_SPACE_FLOOR_BYTES
+from cellmind_agent.protocol.limits import LOW_SPACE_BYTES
 from cellmind_agent.protocol.messages import Check, PeerView, Versions
 
-_FIRST_SENSIBLE_TIME = 1_750_000_000  # June 2025: a clock before it was never set
+_EARLIEST_TIME = 1_750_000_000  # June 2025: a clock that shows less was never set
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Circumstances:
-    """What the checks look at."""
+class CheckContext:
+    """What the checks need to know. `port` is the agent's; `peers` are all devices that it sees, and this one."""
 
     home: Path
     port: int
@@ -29,42 +29,43 @@ class Circumstances:
     peers: Sequence[PeerView]
 
 
-def run_checks(about: Circumstances, reaches: Sequence[Reach]) -> tuple[Check, ...]:
-    """Every check, in the order in which a person would want to read them. `reaches` say who can dial whom."""
+def run_checks(context: CheckContext, reaches: Sequence[Reach]) -> tuple[Check, ...]:
+    """Every check, in the order that suits a reader. `reaches` are the results of devices dialling each other."""
     return (
-        Check(id="agent", verdict="ok", detail=f"serves on port {about.port}"),
-        _home(about),
-        _disk(about),
+        Check(id="agent", verdict="ok", detail=f"serves on port {context.port}"),
+        _home(context),
+        _disk(context),
         _clock(),
         _python(),
-        _torch(about),
-        _mdns(about),
-        *_multicast(about),
-        *_versions(about),
-        *_peers(about),
-        *explain(reaches, about.peers),
+        _torch(context),
+        _mdns(context),
+        *_multicast(context),
+        *_versions(context),
+        *_peers(context),
+        *explain(reaches, context.peers),
     )
 
 
-def _home(about: Circumstances) -> Check:
-    mode = about.home.stat().st_mode & 0o777
+def _home(context: CheckContext) -> Check:
+    # The home holds secret keys.
+    mode = context.home.stat().st_mode & 0o777
     if mode & 0o077:
         return Check(
-            id="home", verdict="error", detail=f"{about.home} is open to others", fix=f"chmod 700 {about.home}"
+            id="home", verdict="error", detail=f"{context.home} is open to others", fix=f"chmod 700 {context.home}"
         )
-    return Check(id="home", verdict="ok", detail=f"{about.home} is private")
+    return Check(id="home", verdict="ok", detail=f"{context.home} is private")
 
 
-def _disk(about: Circumstances) -> Check:
-    free = shutil.disk_usage(about.home).free
+def _disk(context: CheckContext) -> Check:
+    free = shutil.disk_usage(context.home).free
     detail = f"{free >> 20} MB free"
-    if free < 4 * FREE_SPACE_FLOOR_BYTES:
+    if free < LOW_SPACE_BYTES:
         return Check(id="disk", verdict="warning", detail=detail, fix="cellmindctl models rm NAME, or free some space")
     return Check(id="disk", verdict="ok", detail=detail)
 
 
 def _clock() -> Check:
-    if time.time() < _FIRST_SENSIBLE_TIME:
+    if time.time() < _EARLIEST_TIME:
         return Check(id="clock", verdict="warning", detail="the clock was never set", fix="turn on network time")
     return Check(id="clock", verdict="ok", detail=time.strftime("%Y-%m-%d %H:%M:%S %Z"))
 
@@ -73,43 +74,43 @@ def _python() -> Check:
     return Check(id="python", verdict="ok", detail=f"{sys.version.split()[0]} on {sys.platform}")
 
 
-def _torch(about: Circumstances) -> Check:
-    if about.versions.torch is None:
+def _torch(context: CheckContext) -> Check:
+    if context.versions.torch is None:
         fix = "pip install 'cellmind[train]'"
         return Check(
             id="torch", verdict="warning", detail="not installed: this device can neither train nor answer", fix=fix
         )
-    return Check(id="torch", verdict="ok", detail=about.versions.torch)
+    return Check(id="torch", verdict="ok", detail=context.versions.torch)
 
 
-def _mdns(about: Circumstances) -> Check:
-    if not about.uses_mdns:
+def _mdns(context: CheckContext) -> Check:
+    if not context.uses_mdns:
         return Check(id="mdns", verdict="skipped", detail="switched off by --no-mdns")
-    chosen = choose_interfaces(read_interfaces(), about.interfaces)
+    chosen = choose_interfaces(read_interfaces(), context.interfaces)
     if not chosen:
         fix = "cellmind-agent --interface NAME, or cellmindctl connect HOST:PORT"
         return Check(id="mdns", verdict="warning", detail="no network interface looks like a local network", fix=fix)
     return Check(id="mdns", verdict="ok", detail=", ".join(f"{i.name} {i.address}" for i in chosen))
 
 
-def _multicast(about: Circumstances) -> Iterator[Check]:
-    online = [peer for peer in about.peers if peer.paired and not peer.is_self and peer.state == "online"]
-    if about.uses_mdns and online and not any(peer.is_announced for peer in online):
+def _multicast(context: CheckContext) -> Iterator[Check]:
+    online = [peer for peer in context.peers if peer.paired and not peer.is_self and peer.state == "online"]
+    if context.uses_mdns and online and not any(peer.is_announced for peer in online):
         why = f"{len(online)} devices are online and mDNS hears none: multicast is blocked (AP isolation, firewall)"
         fix = "allow UDP port 5353, or leave it: known addresses work, and new devices join with `join --at`"
         yield Check(id="multicast", verdict="warning", detail=why, fix=fix)
 
 
-def _versions(about: Circumstances) -> Iterator[Check]:
-    for peer in about.peers:
-        if peer.vitals and peer.vitals.versions.cellmind != about.versions.cellmind:
-            why = f"{peer.name} has CellMind {peer.vitals.versions.cellmind}, this device {about.versions.cellmind}"
+def _versions(context: CheckContext) -> Iterator[Check]:
+    for peer in context.peers:
+        if peer.vitals and peer.vitals.versions.cellmind != context.versions.cellmind:
+            why = f"{peer.name} has CellMind {peer.vitals.versions.cellmind}, this device {context.versions.cellmind}"
             fix = "pip install --upgrade cellmind, on the older one"
             yield Check(id=f"version {peer.name}", verdict="warning", detail=why, fix=fix)
 
 
-def _peers(about: Circumstances) -> Iterator[Check]:
-    members = [peer for peer in about.peers if peer.paired and not peer.is_self]
+def _peers(context: CheckContext) -> Iterator[Check]:
+    members = [peer for peer in context.peers if peer.paired and not peer.is_self]
     if not members:
         yield Check(
             id="cell",

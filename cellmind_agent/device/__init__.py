@@ -1,1 +1,1 @@
-"""This machine: its figures, its accelerator."""
+"""This machine: its figures, its accelerator, its measured speed, its sleep."""

@@ -1,4 +1,4 @@
-"""The accelerator, found without torch: NVIDIA's own tool, or the Apple chip's name."""
+"""Finds the accelerator without torch: by NVIDIA's tool, or by the name of the Apple chip."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 
+from cellmind_agent.protocol.limits import ACCELERATOR_QUERY_SECONDS
 from cellmind_agent.protocol.messages import Accelerator
 
 _QUERY = ("--query-gpu=uuid,name,memory.total", "--format=csv,noheader,nounits")
@@ -20,14 +21,16 @@ def find_accelerator() -> Accelerator | None:
     if tool is None:
         return None
     try:
-        found = subprocess.run([tool, *_QUERY], capture_output=True, text=True, timeout=10, check=True)
+        found = subprocess.run(
+            [tool, *_QUERY], capture_output=True, text=True, timeout=ACCELERATOR_QUERY_SECONDS, check=True
+        )
     except (OSError, subprocess.SubprocessError):
         return None
     return parse_nvidia(found.stdout)
 
 
 def parse_nvidia(text: str) -> Accelerator | None:
-    """The first line of `uuid, name, MiB`, or None where it is something else."""
+    """The GPU in the first line of `uuid, name, MiB`, or None if the line is anything else."""
     fields = [field.strip() for field in text.partition("\n")[0].split(",")]
     if len(fields) != 3 or not fields[0].startswith("GPU-") or not fields[2].isdigit():
         return None

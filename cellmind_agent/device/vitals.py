@@ -1,5 +1,8 @@
-"""This device's figures. The only psutil import. Every figure is optional and tagged with its source: where a platform
-denies one (Android hides /proc/stat), it is missing rather than a false 0."""
+"""This device's figures. The only psutil import.
+
+Every figure is optional and names its source. Where a platform denies one (Android hides /proc/stat), the figure is
+missing rather than a false 0.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ import platform
 import sys
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,31 +23,20 @@ import psutil
 
 from cellmind_agent import __version__
 from cellmind_agent.device.accelerator import find_accelerator
-from cellmind_agent.protocol.ids import RunId
 from cellmind_agent.protocol.messages import Battery, Figure, Versions, Vitals
 
 T = TypeVar("T")
 
-_COARSE = {"cpu_percent": 10.0, "ram_available_bytes": 64 * 2**20, "disk_free_bytes": 256 * 2**20, "load": 0.5}
+# A smaller change of a figure is not worth a message.
+_COARSE_STEPS = {"cpu_percent": 10.0, "ram_available_bytes": 64 * 2**20, "disk_free_bytes": 256 * 2**20, "load": 0.5}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Situation:
-    """What the agent knows and no sensor does."""
-
-    name: str
-    run: RunId | None
-    tokens_per_second: Figure | None
-
-
-def read_vitals(home: Path, situation: Situation) -> Vitals:
-    """All figures, now. CPU is the mean since the last call."""
+def read_vitals(home: Path) -> Vitals:
+    """What the platform knows now, without the device's name, run and speed. The CPU load is the mean since the last
+    call."""
     memory = _or_none(psutil.virtual_memory)
     return replace(
         _fixed(),
-        name=situation.name,
-        run=situation.run,
-        tokens_per_second=situation.tokens_per_second,
         cpu_percent=_figure(lambda: psutil.cpu_percent(interval=None), "psutil"),
         load=_figure(lambda: os.getloadavg()[0], "getloadavg"),
         ram_total_bytes=Figure(value=float(memory.total), source="psutil") if memory else None,
@@ -55,9 +47,9 @@ def read_vitals(home: Path, situation: Situation) -> Vitals:
     )
 
 
-def really_differ(old: Vitals, new: Vitals) -> bool:
-    """Is the change worth a message? Small moves of busy figures are not."""
-    for name, step in _COARSE.items():
+def differ_noticeably(old: Vitals, new: Vitals) -> bool:
+    """True when the change is worth a message: small changes of busy figures are not."""
+    for name, step in _COARSE_STEPS.items():
         before, after = getattr(old, name), getattr(new, name)
         if (before is None) != (after is None) or (before and abs(before.value - after.value) >= step):
             return True
@@ -76,11 +68,14 @@ def _without_busy_figures(vitals: Vitals) -> Vitals:
 
 
 def local_versions() -> Versions:
+    """The versions of CellMind, Python and torch on this device."""
     return _fixed().versions
 
 
+# Cached, because nvidia-smi can take seconds.
 @functools.cache
 def _fixed() -> Vitals:
+    """What does not change while the agent runs."""
     return Vitals(
         name="",
         host=_host(),
@@ -93,7 +88,7 @@ def _fixed() -> Vitals:
 
 
 def _torch_version() -> str | None:
-    """From the package's metadata: the agent never imports torch."""
+    """From the package's metadata, because the agent never imports torch."""
     try:
         return importlib.metadata.version("torch")
     except importlib.metadata.PackageNotFoundError:
@@ -101,10 +96,10 @@ def _torch_version() -> str | None:
 
 
 def _host() -> str:
-    """The same for every agent that shares this machine's loopback, until it restarts; useless to anybody else."""
+    """An id that all agents on this machine's loopback share until the machine restarts; it reveals nothing else."""
     try:
         seed = Path("/proc/sys/kernel/random/boot_id").read_text()
-        with contextlib.suppress(OSError):  # a container has a loopback of its own
+        with contextlib.suppress(OSError):  # a container has its own loopback
             seed += str(Path("/proc/self/ns/net").readlink())
     except OSError:
         seed = f"{uuid.getnode()}"
@@ -118,7 +113,7 @@ def _usable_cpus() -> int | None:
 
 
 def _hottest() -> float:
-    """Raises LookupError where there is no sensor."""
+    """The highest temperature of all sensors, in degrees Celsius. Raises LookupError when there is none."""
     if not hasattr(psutil, "sensors_temperatures"):
         raise LookupError("no sensors on this platform")
     readings = [sensor.current for group in psutil.sensors_temperatures().values() for sensor in group]
@@ -140,7 +135,7 @@ def _figure(read: Callable[[], float], source: str) -> Figure | None:
 
 
 def _or_none(read: Callable[[], T]) -> T | None:
-    """What `read` says, or None where the platform has no such figure or will not tell."""
+    """The result of `read`, or None when the platform lacks that figure or denies it."""
     try:
         return read()
     except (OSError, LookupError, AttributeError, NotImplementedError, RuntimeError, psutil.Error):

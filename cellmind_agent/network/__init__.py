@@ -1,1 +1,1 @@
-"""Between devices: sockets, links, discovery, who is there."""
+"""Between devices: the one port, links, discovery, the other members, and what travels between them."""

@@ -1,4 +1,4 @@
-"""Which network interfaces may speak mDNS: real ones. Pure choice, and one reading of the machine's list."""
+"""The network interfaces of this machine, and which of them may speak mDNS: those of a local network."""
 
 from __future__ import annotations
 
@@ -14,19 +14,21 @@ _NOT_A_LAN = re.compile(r"^(lo\d*|docker|br-|veth|virbr|vmnet|vboxnet|awdl|llw|u
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interface:
+    """One IPv4 address of an interface."""
+
     name: str
     address: str
 
 
 def choose_interfaces(found: Iterable[Interface], wanted: Sequence[str]) -> tuple[Interface, ...]:
-    """The wanted ones by name or address; without a wish, all that look like a local network."""
+    """The interfaces whose name or address is in `wanted`; if `wanted` is empty, all that look like a local network."""
     if wanted:
         return tuple(i for i in found if i.name in wanted or i.address in wanted)
     return tuple(i for i in found if not _NOT_A_LAN.match(i.name) and not i.address.startswith(("127.", "169.254.")))
 
 
 def read_interfaces() -> tuple[Interface, ...]:
-    """Every interface of this machine that has an IPv4 address."""
+    """Every IPv4 address of this machine, with its interface."""
     return tuple(
         Interface(name=adapter.nice_name, address=address.ip)
         for adapter in ifaddr.get_adapters()

@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Callable
 from functools import partial
 from typing import TypeVar
 
-from cellmind_agent.network.wire import Channel
+from cellmind_agent.network.channel import Channel
 from cellmind_agent.protocol.codec import Envelope
 from cellmind_agent.protocol.conversation import Conversation, Exchange
 from cellmind_agent.protocol.errors import LinkLostError, TimedOutError

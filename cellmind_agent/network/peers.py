@@ -1,7 +1,7 @@
-"""Who is there: the other members, each with its acquaintance, and the strangers that mDNS has heard.
+"""The other members of the cell as seen from here, each with its session, and the strangers nearby.
 
-A device is known by its keys alone. An address is only a hint, whoever gave it: the link stands when CURVE has proved
-that the member's key answers there.
+A device is known by its keys alone. An address is only a hint: a link exists when CURVE has proved that the
+member's key answers there.
 """
 
 from __future__ import annotations
@@ -13,228 +13,262 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
-from cellmind_agent.network.acquaintance import Acquaintance, Dialler, Greeting
-from cellmind_agent.network.addresses import AddressBook
+from cellmind_agent.network.address_book import AddressBook
+from cellmind_agent.network.channel import Channel
+from cellmind_agent.network.connection import Connection
+from cellmind_agent.network.dialler import Dialler
 from cellmind_agent.network.discovery import Sighting
 from cellmind_agent.network.link import Link
+from cellmind_agent.network.peer_session import PeerSession, SessionEvents
 from cellmind_agent.network.reception import Reception
-from cellmind_agent.network.wire import Channel, Connection
+from cellmind_agent.network.strangers import Strangers
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.address import Address, parse_address
 from cellmind_agent.protocol.errors import UnreachableError, UsageError
 from cellmind_agent.protocol.ids import DeviceId, short
+from cellmind_agent.protocol.limits import GOODBYE_SECONDS
 from cellmind_agent.trust.identity import CurveKeys
 from cellmind_agent.trust.keyring import Member
 
 _log = logging.getLogger(__name__)
-_MAX_STRANGERS = 64
 
 
 class Peers:
-    """The other members of the cell, as seen from here."""
+    """A session with every other member. `wire` must be called before the first member is set."""
 
-    def __init__(self, home: Path, keys: CurveKeys, greeting: Greeting, reception: Reception) -> None:
-        self._greeting, self._reception = greeting, reception
+    def __init__(self, home: Path, keys: CurveKeys, reception: Reception, first_addresses: Iterable[Address]) -> None:
+        """At each of `first_addresses` any member may be."""
+        self._reception = reception
+        self._first_addresses = list(first_addresses)
         self._book = AddressBook(home)
         self._dialler = Dialler(keys, reception)
-        self._peers: dict[DeviceId, Acquaintance] = {}
-        self._strangers: dict[DeviceId, Sighting] = {}
-        self._asked: list[Address] = []
+        self._sessions: dict[DeviceId, PeerSession] = {}
+        self._events: SessionEvents | None = None
+        self._has_missing = asyncio.Event()
+        self.strangers = Strangers()
 
     # -- the agent's side ------------------------------------------------------------------------------------------
 
+    def wire(self, events: SessionEvents) -> None:
+        """Connect the sessions with the parts of the agent that need peers themselves."""
+        self._events = events
+
     def set_members(self, members: Iterable[Member]) -> None:
-        """Keep a link to each of these, and to nobody else."""
-        wanted = {member.device: member for member in members}
-        for device in self._peers.keys() - wanted.keys():
-            self._peers.pop(device).drop()
+        """Keep a session with each of these, and with nobody else."""
+        assert self._events, "wire() first"
+        by_device = {member.device: member for member in members}
+        for device in self._sessions.keys() - by_device.keys():
+            self._sessions.pop(device).cancel()
             self._book.close(device)
-        for device, member in wanted.items():
-            if device not in self._peers:
+        for device, member in by_device.items():
+            if device not in self._sessions:
                 self._book.open(device)
-                self._book.learn(device, self._asked, "asked")
-                peer = Acquaintance(member, self._book, self._dialler, self._reception, self._greeting)
-                self._peers[device] = peer
-                if device in self._strangers:
-                    self.sighted(self._strangers.pop(device))
-                peer.begin()
-            self._peers[device].wake()
+                self._book.learn(device, self._first_addresses, "asked")
+                session = PeerSession(
+                    member, self._book, self._dialler, self._reception, self._events, self._update_missing
+                )
+                self._sessions[device] = session
+                sighting = self.strangers.pop(device)
+                if sighting:
+                    self.add_sighting(sighting)
+                session.begin()
+            self._sessions[device].wake()
+        self._update_missing()
 
     async def close(self) -> None:
-        for peer in self._peers.values():
-            peer.drop()
-        await asyncio.gather(*(peer.end() for peer in self._peers.values()))
+        """End every session and every connection."""
+        for session in self._sessions.values():
+            session.cancel()
+        await asyncio.gather(*(session.ended() for session in self._sessions.values()))
         self._dialler.close()
 
     async def say_goodbye(self, why: Literal["stopping", "sleeping"]) -> None:
-        links = [peer.link for peer in self._peers.values() if peer.link]
-        calls = [link.request(m.Goodbye(why=why), seconds=1.0) for link in links]
+        """Let every linked member know that this device leaves."""
+        links = [session.link for session in self._sessions.values() if session.link]
+        calls = [link.request(m.Goodbye(why=why), seconds=GOODBYE_SECONDS) for link in links]
         await asyncio.gather(*calls, return_exceptions=True)
 
-    def sighted(self, sighting: Sighting) -> None:
-        """mDNS heard somebody."""
-        device = sighting.announcement.device
-        peer = self._peers.get(device)
-        if peer is None:
-            if device in self._strangers or len(self._strangers) < _MAX_STRANGERS:
-                self._strangers[device] = sighting
+    def add_sighting(self, sighting: Sighting) -> None:
+        """mDNS has heard a device."""
+        session = self._sessions.get(sighting.announcement.device)
+        if session is None:
+            self.strangers.add(sighting)
             return
-        peer.is_announced |= sighting.how == "mdns"
-        peer.learn(sighting.addresses, sighting.how)
+        # Only multicast counts: a unicast answer says nothing about the network.
+        session.is_announced |= sighting.how == "mdns"
+        session.learn(sighting.addresses, sighting.how)
 
-    def unsighted(self, beginning: str) -> None:
-        """mDNS says that the device whose id begins so is gone. For members only silence counts, so strangers go."""
-        for device, peer in self._peers.items():
-            peer.is_announced &= not device.startswith(beginning)
-        for device in [device for device in self._strangers if device.startswith(beginning)]:
-            del self._strangers[device]
+    def remove_sighting(self, id_prefix: str) -> None:
+        """mDNS reports that the device whose id begins so is gone. For members, only silence counts."""
+        for device, session in self._sessions.items():
+            session.is_announced &= not device.startswith(id_prefix)
+        self.strangers.remove(id_prefix)
 
-    def called(self, device: DeviceId, channel: Channel, address: Address | None) -> None:
-        """A member said Hello to us on `channel`, and says that it listens on `address`."""
-        peer = self._peers.get(device)
-        if peer is None:
+    def greet(self, device: DeviceId, channel: Channel, address: Address | None) -> None:
+        """A member has sent its Hello on `channel`; it listens on `address`, as it says."""
+        session = self._sessions.get(device)
+        if session is None:
             return
         if address:
-            peer.learn([address], "inbound")
-        peer.called(channel)
+            session.learn([address], "inbound")
+        session.greet_on(channel)
 
-    def woke(self, seconds: float) -> None:
-        """This machine slept: whatever stood before may be dead without knowing it. The others are told."""
-        for peer in self._peers.values():
-            peer.slept = seconds
-            peer.cut()
-            peer.wake()
+    def reset_after_sleep(self, seconds: float) -> None:
+        """This machine slept: every link is made again, and the members learn of the sleep."""
+        for session in self._sessions.values():
+            session.reset_after_sleep(seconds)
 
-    def said_goodbye(self, device: DeviceId, why: Literal["stopping", "sleeping"]) -> None:
-        if device in self._peers:
-            self._peers[device].goodbye = why
+    def note_goodbye(self, device: DeviceId, why: Literal["stopping", "sleeping"]) -> None:
+        """A member has announced that it leaves."""
+        if device in self._sessions:
+            self._sessions[device].note_goodbye(why)
 
-    def said_woken(self, device: DeviceId, seconds: float) -> None:
-        if device in self._peers:
-            _log.info("%s was asleep for %.0f s", self._peers[device].member.name, seconds)
-            self._peers[device].goodbye = None
-            self._peers[device].wake()
+    def note_wake(self, device: DeviceId, seconds: float) -> None:
+        """A member reports that it slept for so long."""
+        if device in self._sessions:
+            _log.info("%s was asleep for %.0f s", self._sessions[device].member.name, seconds)
+            self._sessions[device].goodbye = None
+            self._sessions[device].wake()
 
-    def told(self, addresses: Mapping[DeviceId, str]) -> None:
-        """A member says where others were."""
+    def learn_addresses(self, addresses: Mapping[DeviceId, str]) -> None:
+        """A member reports where others were reached (gossip)."""
         for device, text in addresses.items():
             with contextlib.suppress(UsageError):
-                if device in self._peers:
-                    self._peers[device].learn([parse_address(text)], "told")
+                if device in self._sessions:
+                    self._sessions[device].learn([parse_address(text)], "gossip")
 
-    def try_everywhere(self, address: Address) -> None:
-        """`--peer`: whoever of the cell listens there."""
-        self._asked.append(address)
-        for peer in self._peers.values():
-            peer.learn([address], "asked")
-
-    # -- what others need ------------------------------------------------------------------------------------------
+    # -- queries ---------------------------------------------------------------------------------------------------
 
     def link(self, device: DeviceId) -> Link:
-        """The standing link. Raises UnreachableError."""
-        peer = self._peers.get(device)
-        if peer is None or peer.link is None or peer.link.is_lost:
-            name = peer.member.name if peer else short(device)
-            raise UnreachableError(f"{name} cannot be reached now", "cellmindctl peers")
-        return peer.link
+        """The link to a member. Raises UnreachableError when there is none now."""
+        session = self._sessions.get(device)
+        if session is None or session.link is None or session.link.is_lost:
+            raise UnreachableError(f"{self.name(device)} cannot be reached now", "cellmindctl peers")
+        return session.link
 
     def devices(self) -> list[DeviceId]:
         """All other members."""
-        return list(self._peers)
+        return list(self._sessions)
 
     def online(self) -> list[DeviceId]:
-        return [device for device, peer in self._peers.items() if peer.link and peer.state() == "online"]
+        """The other members that have a link now."""
+        return [device for device, session in self._sessions.items() if session.link and session.state() == "online"]
 
     def state(self, device: DeviceId) -> m.State:
-        peer = self._peers.get(device)
-        return peer.state() if peer else "gone"
+        """Whether a device is there; one that is no member is gone."""
+        session = self._sessions.get(device)
+        return session.state() if session else "gone"
+
+    async def until_absent(self, device: DeviceId) -> None:
+        """Return when a device is not online: at once for one that is no member."""
+        session = self._sessions.get(device)
+        if session:
+            await session.until_absent()
 
     def name(self, device: DeviceId) -> str:
-        peer = self._peers.get(device)
-        return peer.member.name if peer else short(device)
+        """The member's name, or the beginning of an unknown device's id."""
+        session = self._sessions.get(device)
+        return session.member.name if session else short(device)
 
-    def addresses(self) -> dict[DeviceId, str]:
-        """Where each linked member is, to tell others."""
+    def linked_addresses(self) -> dict[DeviceId, str]:
+        """Where this device has reached each linked member, for gossip."""
         return {
-            device: str(peer.link.channel.address)
-            for device, peer in self._peers.items()
-            if peer.link and isinstance(peer.link.channel, Connection)
+            device: str(session.link.channel.address)
+            for device, session in self._sessions.items()
+            if session.link and isinstance(session.link.channel, Connection)
         }
 
     def known_addresses(self, device: DeviceId) -> tuple[Address, ...]:
+        """Every address where the member may be, best first."""
         return tuple(self._book.of(device))
 
-    def missing_hosts(self) -> list[str] | None:
-        """Where members that are not linked were once; None when all are linked."""
-        missing = [device for device, peer in self._peers.items() if peer.link is None]
-        return [address.host for device in missing for address in self._book.of(device)] if missing else None
+    def missing_hosts(self) -> list[str]:
+        """The hosts where members without a link may be."""
+        missing = [device for device, session in self._sessions.items() if session.link is None]
+        return [address.host for device in missing for address in self._book.of(device)]
 
-    def inviters(self, nameplate: str) -> list[Sighting]:
-        """Who announces an open invitation of this number."""
-        return [seen for seen in self._strangers.values() if seen.announcement.nameplate == nameplate]
+    @property
+    def has_missing(self) -> bool:
+        """True while a member has no link."""
+        return self._has_missing.is_set()
+
+    async def wait_for_missing(self) -> None:
+        """Return as soon as a member has no link."""
+        await self._has_missing.wait()
 
     def views(self) -> list[m.PeerView]:
         """Every member, then every stranger nearby."""
-        members = [
-            m.PeerView(
-                id=device,
-                name=peer.vitals.name if peer.vitals else peer.member.name,
-                role=peer.member.role,
-                paired=True,
-                state=peer.state(),
-                is_self=False,
-                addresses=tuple(str(address) for address in self._book.of(device)),
-                seen_seconds=peer.seen_seconds(),
-                how=peer.how,
-                is_announced=peer.is_announced,
-                vitals=peer.vitals,
-            )
-            for device, peer in self._peers.items()
-        ]
-        strangers = [
-            m.PeerView(
-                id=device,
-                name=short(device),
-                role=None,
-                paired=False,
-                state="online",
-                is_self=False,
-                addresses=tuple(str(address) for address in seen.addresses),
-                how=seen.how,
-            )
-            for device, seen in self._strangers.items()
-        ]
-        return members + strangers
+        members = [self._member_view(session) for session in self._sessions.values()]
+        return members + [_stranger_view(sighting) for sighting in self.strangers]
+
+    # -- dialling --------------------------------------------------------------------------------------------------
 
     async def dial(self, address: Address, server_key: bytes) -> Link:
         """A link to the agent with this key at this address, member or not. Raises UnreachableError."""
         return await self._dialler.dial(address, server_key)
 
     async def dial_again(self, device: DeviceId) -> Link | None:
-        """One more connection to a linked member, for what must not mix with messages; None when only it can dial."""
+        """A second connection to a linked member, for a tunnel; None when only the member can dial."""
         channel = self.link(device).channel
         if isinstance(channel, Connection):
             return await self.dial(channel.address, channel.curve_key)
         return None
 
     async def try_dial(self, device: DeviceId, address: Address) -> m.Outcome:
-        """How dialling this member there ends, on a connection of its own."""
-        return await self._dialler.try_dial(address, self._peers[device].member.curve_key)
+        """How dialling this member there ends, tried on a separate connection."""
+        return await self._dialler.try_dial(address, self._sessions[device].member.curve_key)
 
     async def connect(self, address: Address) -> tuple[DeviceId, str]:
-        """Which member listens at `address`? It is remembered there. Raises UnreachableError."""
-        if not self._peers:
+        """Find which member listens at `address`, and remember it there. Raises UnreachableError."""
+        if not self._sessions:
             raise UnreachableError("this cell has no other device", "join or invite one first: cellmindctl invite")
+        # The address does not show whose it is, so every member's key is tried there.
         tries = {
-            device: asyncio.create_task(self.dial(address, peer.member.curve_key))
-            for device, peer in self._peers.items()
+            device: asyncio.create_task(self.dial(address, session.member.curve_key))
+            for device, session in self._sessions.items()
         }
         await asyncio.wait(tries.values())
         errors = [task.exception() for task in tries.values()]
         for device, task in tries.items():
             if task.exception() is None:
                 task.result().channel.close()
-                self._peers[device].learn([address], "asked")
+                self._sessions[device].learn([address], "asked")
                 self._book.save()
-                return device, self._peers[device].member.name
+                return device, self._sessions[device].member.name
         raise UnreachableError(f"no device of this cell answers at {address} ({errors[0]})", "cellmindctl peers --wide")
+
+    def _update_missing(self) -> None:
+        if any(session.link is None for session in self._sessions.values()):
+            self._has_missing.set()
+        else:
+            self._has_missing.clear()
+
+    def _member_view(self, session: PeerSession) -> m.PeerView:
+        member = session.member
+        return m.PeerView(
+            id=member.device,
+            name=session.vitals.name if session.vitals else member.name,
+            role=member.role,
+            paired=True,
+            state=session.state(),
+            is_self=False,
+            addresses=tuple(str(address) for address in self._book.of(member.device)),
+            seen_seconds=session.seconds_since_heard(),
+            how=session.source,
+            is_announced=session.is_announced,
+            vitals=session.vitals,
+        )
+
+
+def _stranger_view(sighting: Sighting) -> m.PeerView:
+    device = sighting.announcement.device
+    return m.PeerView(
+        id=device,
+        name=short(device),
+        role=None,
+        paired=False,
+        state="online",
+        is_self=False,
+        addresses=tuple(str(address) for address in sighting.addresses),
+        how=sighting.how,
+    )

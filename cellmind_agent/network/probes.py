@@ -1,4 +1,4 @@
-"""Who can dial whom? Tried afresh when somebody asks, by every device that is online."""
+"""Finds out which devices can dial each other: tried by every device that is online, whenever `doctor` runs."""
 
 from __future__ import annotations
 
@@ -20,34 +20,36 @@ assert set(_BEST_FIRST) == set(get_args(m.Outcome))
 
 
 class Probes:
-    """This device's probes of the others, and theirs of each other."""
+    """Dials the other members, and has them dial each other."""
 
     def __init__(self, device: DeviceId, peers: Peers) -> None:
         self._device, self._peers = device, peers
 
     def handlers(self) -> dict[type, Handler]:
+        """Its handlers, by type of request."""
         return {m.ProbeReach: self._serve}
 
     async def probe_pairs(self) -> list[Reach]:
-        """Every ordered pair of devices of which the first is online."""
+        """The result for every ordered pair of devices whose first is online."""
         devices = [self._device, *self._peers.devices()]
-        askers = [self._device, *self._peers.online()]
-        pairs = [(one, other) for one in askers for other in devices if one != other]
+        diallers = [self._device, *self._peers.online()]
+        pairs = [(one, other) for one in diallers for other in devices if one != other]
         return list(await asyncio.gather(*(self._probe_pair(one, other) for one, other in pairs)))
 
     async def _probe_pair(self, one: DeviceId, other: DeviceId) -> Reach:
         probed: m.ReachProbed | None = None
-        request = m.ProbeReach(device=other)
         try:
             if one == self._device:
                 probed = await self.probe(other)
             else:
+                request = m.ProbeReach(device=other)
                 probed = await self._peers.link(one).request(request, 2 * DIAL_SECONDS)
         except CellmindError:
-            pass
+            pass  # the dialler itself did not answer
         return Reach(dialler=one, target=other, probed=probed, here=time.time())
 
     async def probe(self, device: DeviceId) -> m.ReachProbed:
+        """Dial the device at every known address; the best outcome of all."""
         addresses = self._peers.known_addresses(device)
         started = asyncio.get_running_loop().time()
         outcomes = await asyncio.gather(*(self._peers.try_dial(device, address) for address in addresses))

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
-from cellmind_agent.network.wire import Channel
+from cellmind_agent.network.channel import Channel
 from cellmind_agent.protocol.codec import Envelope, Kind, correlation_of, decode, encode
 from cellmind_agent.protocol.errors import (
     BusyError,

@@ -1,12 +1,13 @@
-"""One byte stream between a program on our loopback and a channel. Credit keeps it from filling anybody's memory.
+"""One byte stream of a tunnel: between a program on this machine's loopback and a channel.
 
     D data      bytes of the stream; never more than the other side has given credit for
-    C credit    so many bytes more may come (a little-endian u32): as many as the program here has taken
-    E end       no more data this way; the other way goes on (half-close)
-    X cut       it is over at once, both ways
+    C credit    so many more bytes may follow (a little-endian u32): as many as the program here has taken
+    E end       no more data this way; the other direction continues (half-close)
+    X cut       the stream ends at once, in both directions
 
-A side is done when it has sent and heard `E`, its program has taken everything, and all it sent has come back as
-credit: so nothing is cut off that was on its way. Then the dialler closes the connection.
+Credit bounds the memory that a stream can fill. A side is done when it has sent and received `E`, its program has taken
+everything, and all that it sent has come back as credit: so no data is lost on the way. Then the side that dialled
+closes the connection.
 """
 
 from __future__ import annotations
@@ -18,37 +19,36 @@ import struct
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from cellmind_agent.network.wire import Channel
+from cellmind_agent.network.channel import Channel
 from cellmind_agent.protocol.errors import LinkLostError
-from cellmind_agent.protocol.limits import TUNNEL_PIECE_BYTES, TUNNEL_WINDOW_BYTES
+from cellmind_agent.protocol.limits import STREAM_RETRY_SECONDS, TUNNEL_PIECE_BYTES, TUNNEL_WINDOW_BYTES
 
-_AGAIN_SECONDS = 0.005
 _DATA, _CREDIT, _END, _CUT = b"D", b"C", b"E", b"X"
 
 
 class Stream:
-    """Runs from its making until `ended` is called, which happens once, in the loop."""
+    """Runs from its construction until it calls `ended`, once, in the event loop."""
 
     def __init__(self, local: socket.socket, channel: Channel, ended: Callable[[], None]) -> None:
-        """`local` is connected and non-blocking; the stream owns it, and the frames that `channel` carries."""
+        """`local` is connected and non-blocking; the stream owns it, and takes the frames that `channel` carries."""
         self._local, self._channel, self._ended = local, channel, ended
         self._loop = asyncio.get_running_loop()
         self._piece = memoryview(bytearray(TUNNEL_PIECE_BYTES))
         self._credit = TUNNEL_WINDOW_BYTES
-        self._waiting: deque[memoryview] = deque()  # for the program here
-        self._num_waiting = self._num_taken = 0
-        self._unsent: deque[tuple[bytes, bytes]] = deque()  # while the channel takes no more frames
-        self._has_sent_end = self._has_heard_end = self._is_over = False
+        self._unwritten: deque[memoryview] = deque()  # for the program here
+        self._num_unwritten = self._num_taken = 0
+        self._unsent: deque[tuple[bytes, bytes]] = deque()  # while the channel is full
+        self._has_sent_end = self._has_received_end = self._is_over = False
         self._is_reading = True
-        self.sent_bytes = self.heard_bytes = 0
-        with contextlib.suppress(OSError):
+        self.sent_bytes = self.received_bytes = 0
+        with contextlib.suppress(OSError):  # small messages of gloo must not wait to be merged
             local.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         channel.carries = self._hear
         channel.when_lost(self._finish)
         self._loop.add_reader(local.fileno(), self._read)
 
     def cut(self) -> None:
-        """End it now; the program here sees its connection closed."""
+        """End the stream now; the program here sees its connection closed."""
         if not self._is_over:
             with contextlib.suppress(LinkLostError):
                 self._channel.try_send([_CUT, b""])
@@ -76,20 +76,20 @@ class Stream:
         self._pause_or_read()
 
     def _send(self, kind: bytes, body: bytes | memoryview) -> None:
-        """In order; what the channel does not take now (many small frames on a slow link) is tried again."""
+        """Send in order. A channel that is full (many small frames on a slow link) is tried again soon."""
         try:
             if self._unsent or not self._channel.try_send([kind, body]):
                 self._unsent.append((kind, bytes(body)))
                 if len(self._unsent) == 1:
-                    self._loop.call_later(_AGAIN_SECONDS, self._send_again)
+                    self._loop.call_later(STREAM_RETRY_SECONDS, self._retry_send)
         except LinkLostError:
             self._finish()
 
-    def _send_again(self) -> None:
+    def _retry_send(self) -> None:
         try:
             while self._unsent and not self._is_over:
                 if not self._channel.try_send(self._unsent[0]):
-                    self._loop.call_later(_AGAIN_SECONDS, self._send_again)
+                    self._loop.call_later(STREAM_RETRY_SECONDS, self._retry_send)
                     return
                 self._unsent.popleft()
         except LinkLostError:
@@ -98,12 +98,12 @@ class Stream:
         self._close_if_done()
 
     def _pause_or_read(self) -> None:
-        """The program is read while there is credit for its bytes and the channel takes them."""
-        wanted = self._credit > 0 and not self._unsent and not self._has_sent_end
-        if self._is_over or wanted == self._is_reading:
+        """Read the program only while there is credit for its bytes and the channel has room."""
+        may_read = self._credit > 0 and not self._unsent and not self._has_sent_end
+        if self._is_over or may_read == self._is_reading:
             return
-        self._is_reading = wanted
-        if wanted:
+        self._is_reading = may_read
+        if may_read:
             self._loop.add_reader(self._local.fileno(), self._read)
         else:
             self._loop.remove_reader(self._local.fileno())
@@ -114,33 +114,33 @@ class Stream:
         if self._is_over:
             return
         kind, body = bytes(frames[0][:1]), frames[1]
-        if kind == _DATA and not self._has_heard_end:
-            self._num_waiting += len(body)
-            self.heard_bytes += len(body)
-            if self._num_waiting + self._num_taken > TUNNEL_WINDOW_BYTES:  # it takes more than it was given
+        if kind == _DATA and not self._has_received_end:
+            self._num_unwritten += len(body)
+            self.received_bytes += len(body)
+            if self._num_unwritten + self._num_taken > TUNNEL_WINDOW_BYTES:  # it sends more than its credit
                 self.cut()
                 return
-            self._waiting.append(body)
-            if len(self._waiting) == 1:
+            self._unwritten.append(body)
+            if len(self._unwritten) == 1:
                 self._write()
         elif kind == _CREDIT and len(body) == 4:
             self._give_credit(struct.unpack("<I", body)[0])
-        elif kind == _END and not self._has_heard_end:
-            self._has_heard_end = True
+        elif kind == _END and not self._has_received_end:
+            self._has_received_end = True
             self._write()
         else:
             self.cut()
 
     def _write(self) -> None:
         try:
-            while self._waiting:
-                count = self._local.send(self._waiting[0])
-                self._num_waiting -= count
+            while self._unwritten:
+                count = self._local.send(self._unwritten[0])
+                self._num_unwritten -= count
                 self._num_taken += count
-                if count < len(self._waiting[0]):
-                    self._waiting[0] = self._waiting[0][count:]
+                if count < len(self._unwritten[0]):
+                    self._unwritten[0] = self._unwritten[0][count:]
                 else:
-                    self._waiting.popleft()
+                    self._unwritten.popleft()
         except (BlockingIOError, InterruptedError):
             self._loop.add_writer(self._local.fileno(), self._write)
             self._return_credit(TUNNEL_WINDOW_BYTES // 4)
@@ -149,8 +149,9 @@ class Stream:
             self.cut()
             return
         self._loop.remove_writer(self._local.fileno())
-        self._return_credit(0 if self._has_heard_end else TUNNEL_WINDOW_BYTES // 4)
-        if self._has_heard_end and not self._is_over:
+        # Credit in small portions would cost a frame each; at the end everything is returned.
+        self._return_credit(0 if self._has_received_end else TUNNEL_WINDOW_BYTES // 4)
+        if self._has_received_end and not self._is_over:
             with contextlib.suppress(OSError):
                 self._local.shutdown(socket.SHUT_WR)
             self._close_if_done()
@@ -172,7 +173,7 @@ class Stream:
 
     def _close_if_done(self) -> None:
         all_came_back = self._credit == TUNNEL_WINDOW_BYTES
-        if self._has_sent_end and self._has_heard_end and not self._waiting and not self._unsent and all_came_back:
+        if self._has_sent_end and self._has_received_end and not self._unwritten and not self._unsent and all_came_back:
             self._finish()
 
     def _finish(self) -> None:
@@ -183,5 +184,5 @@ class Stream:
         self._loop.remove_reader(self._local.fileno())
         self._loop.remove_writer(self._local.fileno())
         self._local.close()
-        self._waiting.clear()
+        self._unwritten.clear()
         self._ended()

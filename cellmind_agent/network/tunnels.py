@@ -1,8 +1,8 @@
-"""Tunnels: what carries a trainer's connections to the trainers of other devices. Loopback at both ends, CURVE between.
+"""Tunnels carry a trainer's connections to the trainers of other devices: loopback at both ends, CURVE between.
 
-A trainer `expose`s its own port and asks for a forwarder to each rank below its own; what connects to a forwarder comes
-out at the exposed port of that rank's trainer. Each stream has a connection of its own, so it never holds up messages.
-The connection is dialled by this side, or, where only the other side can dial, by the other at our word.
+A trainer exposes its own port and requests a forwarder to each rank below its own. A connection to a forwarder arrives
+at the exposed port of that rank's trainer. Each stream has its own connection, so it never delays messages. This side
+dials it; where only the other side can dial, that side dials at our request.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from cellmind_agent.network.channel import Channel
+from cellmind_agent.network.connection import Connection
 from cellmind_agent.network.link import Link
 from cellmind_agent.network.peers import Peers
 from cellmind_agent.network.reception import Handler
 from cellmind_agent.network.stream import Stream
-from cellmind_agent.network.wire import Channel, Connection
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.errors import CellmindError, NotAllowedError, TimedOutError, UnknownNameError
 from cellmind_agent.protocol.ids import DeviceId, RunId
@@ -32,84 +33,88 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, kw_only=True)
-class _Crossing:
-    """One run's tunnels at this device."""
+class _RunTunnels:
+    """The tunnels of one run at this device."""
 
     members: frozenset[DeviceId]
-    exposed: int | None = None
+    exposed_port: int | None = None
     forwarders: set[asyncio.Task[None]] = field(default_factory=set)
 
 
 class Tunnels:
-    """Every stream of this device."""
+    """Every tunnel of this device."""
 
     def __init__(self, peers: Peers) -> None:
         self._peers = peers
-        self._crossings: dict[tuple[RunId, int], _Crossing] = {}
+        self._runs: dict[tuple[RunId, int], _RunTunnels] = {}
         self._streams: dict[Stream, DeviceId] = {}
         self._numbers = itertools.count(1)
-        self._awaited: dict[int, tuple[DeviceId, asyncio.Future[Channel]]] = {}
-        self._carried: Counter[DeviceId] = Counter()  # bytes both ways, of streams that are over
-        self._sent = 0  # bytes out, of streams that are over
+        self._expected: dict[int, tuple[DeviceId, asyncio.Future[Channel]]] = {}
+        self._carried: Counter[DeviceId] = Counter()  # bytes in both directions, of ended streams
+        self._sent = 0  # bytes sent, of ended streams
 
     def handlers(self) -> dict[type, Handler]:
+        """Its handlers, by type of request."""
         return {m.OpenTunnel: self._open, m.DialTunnel: self._dial}
 
     # -- a run's trainer ---------------------------------------------------------------------------------------------
 
     def begin(self, run: RunId, term: int, members: frozenset[DeviceId]) -> None:
-        self._crossings[run, term] = _Crossing(members=members)
+        """Allow tunnels between the members of this run, from now to `end`."""
+        self._runs[run, term] = _RunTunnels(members=members)
 
     def expose(self, run: RunId, term: int, port: int) -> None:
-        """Our trainer listens on this loopback port."""
-        self._crossing(run, term).exposed = port
+        """The trainer here listens on this loopback port. Raises UnknownNameError when no such run is here."""
+        self._run_tunnels(run, term).exposed_port = port
 
     async def forward(self, run: RunId, term: int, device: DeviceId, ports: Sequence[int] = ()) -> int:
-        """A loopback port that leads to the exposed port of this device's trainer; it takes one connection.
+        """A loopback port that leads to the exposed port of that device's trainer; it takes one connection.
 
-        It is the first free one of `ports`, or of the system's choice when there are none given. Raises CellmindError.
+        It is the first free one of `ports`, or the system's choice when none are given. Raises UnknownNameError (no
+        such run here), NotAllowedError (no member of the run), CellmindError (no port is free).
         """
-        crossing = self._crossing(run, term)
-        if device not in crossing.members:
+        tunnels = self._run_tunnels(run, term)
+        if device not in tunnels.members:
             raise NotAllowedError("tunnels lead to members of the run only")
         listener = _listen(ports)
         task = asyncio.create_task(self._serve_forwarder(listener, run, term, device), name=f"forwarder {run}")
-        crossing.forwarders.add(task)
-        task.add_done_callback(crossing.forwarders.discard)
+        tunnels.forwarders.add(task)
+        task.add_done_callback(tunnels.forwarders.discard)
         task.add_done_callback(lambda _: listener.close())
         return int(listener.getsockname()[1])
 
     def end(self, run: RunId, term: int) -> None:
-        """Our trainer has ended. Its streams see that by themselves, and drain."""
-        crossing = self._crossings.pop((run, term), None)
-        for task in crossing.forwarders if crossing else ():
+        """The trainer here has ended. Its streams notice that, and drain."""
+        tunnels = self._runs.pop((run, term), None)
+        for task in tunnels.forwarders if tunnels else ():
             task.cancel()
 
-    # -- for everybody -----------------------------------------------------------------------------------------------
+    # -- all streams -------------------------------------------------------------------------------------------------
 
     def cut(self, device: DeviceId) -> None:
-        """It is gone, or out: whoever waits for its bytes must fail now."""
+        """Cut every stream to this device: it is gone or no member any more, and nobody may wait for its bytes."""
         for stream in [stream for stream, end in self._streams.items() if end == device]:
             stream.cut()
 
     def carried_bytes(self) -> dict[DeviceId, int]:
-        """Bytes of streams to and from each device since this agent started."""
+        """Bytes carried to and from each device since this agent started."""
         total = Counter(self._carried)
         for stream, device in self._streams.items():
-            total[device] += stream.sent_bytes + stream.heard_bytes
+            total[device] += stream.sent_bytes + stream.received_bytes
         return dict(total)
 
     def sent_bytes(self) -> int:
-        """Bytes that have gone out in streams since this agent started."""
+        """Bytes sent in all streams since this agent started."""
         return self._sent + sum(stream.sent_bytes for stream in self._streams)
 
     async def close(self) -> None:
-        for key in list(self._crossings):
+        """End every run's tunnels."""
+        for key in list(self._runs):
             self.end(*key)
         for stream in list(self._streams):
             stream.cut()
 
-    # -- the side that asks ------------------------------------------------------------------------------------------
+    # -- the requesting side -----------------------------------------------------------------------------------------
 
     async def _serve_forwarder(self, listener: socket.socket, run: RunId, term: int, device: DeviceId) -> None:
         local, _ = await asyncio.get_running_loop().sock_accept(listener)
@@ -126,10 +131,10 @@ class Tunnels:
         self._join(local, channel, device)
 
     async def _reach(self, run: RunId, term: int, device: DeviceId) -> Channel:
-        """A connection whose other end the device has tied to its trainer. Raises CellmindError."""
+        """A connection whose other end the device has joined to its trainer. Raises CellmindError."""
         link = await self._peers.dial_again(device)
         if link is None:
-            link = await self._be_dialled(run, term, device)
+            link = await self._request_dial(run, term, device)
         try:
             await link.request(m.OpenTunnel(run=run, term=term))
         except BaseException:
@@ -137,41 +142,43 @@ class Tunnels:
             raise
         return link.channel
 
-    async def _be_dialled(self, run: RunId, term: int, device: DeviceId) -> Link:
+    async def _request_dial(self, run: RunId, term: int, device: DeviceId) -> Link:
+        """A connection that the device dials at our request. Raises CellmindError."""
         number = next(self._numbers)
-        awaited: asyncio.Future[Channel] = asyncio.get_running_loop().create_future()
-        self._awaited[number] = (device, awaited)
+        expected: asyncio.Future[Channel] = asyncio.get_running_loop().create_future()
+        self._expected[number] = (device, expected)
         try:
             await self._peers.link(device).request(m.DialTunnel(run=run, term=term, number=number))
             async with asyncio.timeout(DIAL_SECONDS):
-                return Link(await awaited)
+                return Link(await expected)
         except TimeoutError as error:
             raise TimedOutError(f"{self._peers.name(device)} did not dial") from error
         finally:
-            del self._awaited[number]
+            del self._expected[number]
 
-    # -- the side that is asked --------------------------------------------------------------------------------------
+    # -- the answering side ------------------------------------------------------------------------------------------
 
     async def _open(self, request: m.OpenTunnel, caller: Caller) -> m.Done:
-        """This connection carries a stream to our trainer, or is the one that we asked to be dialled."""
+        """Join this connection to our trainer, or take it as the one that we have requested."""
         assert isinstance(caller.channel, Channel)
         assert caller.device is not None
         channel = caller.channel
+        # With a number, the other side has dialled at our request, and the stream begins at our end.
         if request.number is not None:
-            device, awaited = self._awaited.get(request.number, (None, None))
-            if device != caller.device or awaited is None or awaited.done():
-                raise NotAllowedError("nobody here waits for that connection")
-            awaited.set_result(channel)
+            device, expected = self._expected.get(request.number, (None, None))
+            if device != caller.device or expected is None or expected.done():
+                raise NotAllowedError("this device has not requested that connection")
+            expected.set_result(channel)
             return m.Done()
-        crossing = self._crossing(request.run, request.term)
-        if caller.device not in crossing.members:
+        tunnels = self._run_tunnels(request.run, request.term)
+        if caller.device not in tunnels.members:
             raise NotAllowedError("only members of the run have tunnels in it")
-        if crossing.exposed is None or channel.carries is not None:
+        if tunnels.exposed_port is None or channel.carries is not None:
             raise UnknownNameError("no trainer listens here yet", "cellmindctl runs")
         local = socket.socket()
         local.setblocking(False)
         try:
-            await asyncio.get_running_loop().sock_connect(local, (_LOOPBACK, crossing.exposed))
+            await asyncio.get_running_loop().sock_connect(local, (_LOOPBACK, tunnels.exposed_port))
         except OSError as error:
             local.close()
             raise UnknownNameError(f"the trainer here takes no connection ({error.strerror})") from error
@@ -179,9 +186,9 @@ class Tunnels:
         return m.Done()
 
     async def _dial(self, request: m.DialTunnel, caller: Caller) -> m.Done:
-        """The asker cannot dial us, and we can dial it."""
+        """Dial the caller, which cannot dial us."""
         assert caller.device is not None
-        if caller.device not in self._crossing(request.run, request.term).members:
+        if caller.device not in self._run_tunnels(request.run, request.term).members:
             raise NotAllowedError("only members of the run have tunnels in it")
         link = await self._peers.dial_again(caller.device)
         if link is None:
@@ -193,22 +200,22 @@ class Tunnels:
             raise
         return m.Done()
 
-    # -- both --------------------------------------------------------------------------------------------------------
+    # -- both sides --------------------------------------------------------------------------------------------------
 
     def _join(self, local: socket.socket, channel: Channel, device: DeviceId) -> None:
         def ended() -> None:
-            self._carried[self._streams.pop(stream)] += stream.sent_bytes + stream.heard_bytes
+            self._carried[self._streams.pop(stream)] += stream.sent_bytes + stream.received_bytes
             self._sent += stream.sent_bytes
-            if isinstance(channel, Connection):
+            if isinstance(channel, Connection):  # the side that dialled closes, so that nothing sent is lost
                 channel.close()
 
         stream = Stream(local, channel, ended)
         self._streams[stream] = device
 
-    def _crossing(self, run: RunId, term: int) -> _Crossing:
-        if (run, term) not in self._crossings:
+    def _run_tunnels(self, run: RunId, term: int) -> _RunTunnels:
+        if (run, term) not in self._runs:
             raise UnknownNameError(f"this device takes no part in term {term} of {run!r:.60}", "cellmindctl runs")
-        return self._crossings[run, term]
+        return self._runs[run, term]
 
 
 def _listen(ports: Sequence[int]) -> socket.socket:

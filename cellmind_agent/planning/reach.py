@@ -1,4 +1,4 @@
-"""Why can one device not reach another? A sentence and a command for each pair, from what both directions show."""
+"""Explains why one device cannot reach another: a sentence and a command for each pair, from both directions."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from cellmind_agent.protocol.ids import DeviceId, short
 from cellmind_agent.protocol.limits import CLOCK_SLACK_SECONDS, DEFAULT_PORT
 from cellmind_agent.protocol.messages import Check, PeerView, ReachProbed
 
-_NEAR_BITS = 24  # home networks are of this size, or smaller ones of the same router
+_LOCAL_PREFIX_BITS = 24  # home networks have this size, or are smaller ones of the same router
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reach:
-    """What came of one device's dialling another; `probed` is None when the dialler itself did not answer. `here` is
-    this device's clock at that moment."""
+    """The result of one device's dialling another; `probed` is None when the dialler itself did not answer.
+
+    `here` is this device's clock at that moment, in seconds since 1970.
+    """
 
     dialler: DeviceId
     target: DeviceId
@@ -25,7 +27,7 @@ class Reach:
 
 
 def explain(reaches: Sequence[Reach], peers: Sequence[PeerView]) -> list[Check]:
-    """One check for each pair, in the order given, then the clocks."""
+    """One check for each pair, in the given order, then one for each clock that is far off."""
     view = {peer.id: peer for peer in peers}
     by_pair = {(reach.dialler, reach.target): reach for reach in reaches}
     checks = [_explain_one(reach, by_pair.get((reach.target, reach.dialler)), view) for reach in reaches]
@@ -53,13 +55,14 @@ def _explain_one(reach: Reach, back: Reach | None, view: dict[DeviceId, PeerView
         case "unknown":
             why = f"{other} does not know the key of {one}: their keyrings differ"
             return Check(id=check, verdict="error", detail=why, fix="on an owner's device: cellmindctl invite")
-    comes_back = back is not None and back.probed is not None and back.probed.outcome == "reached"
-    if comes_back:
+    # Nobody answered. The other direction shows why.
+    reaches_back = back is not None and back.probed is not None and back.probed.outcome == "reached"
+    if reaches_back:
         why = f"{other} reaches {one}, but not the other way: a firewall on {other} lets nothing in at port {port}"
         fix = f"on {other}: sudo ufw allow {port}/tcp (runs work without it: {other} dials out)"
         return Check(id=check, verdict="warning", detail=why, fix=fix)
-    if not _is_near(reach.dialler, place, view):
-        why = f"{place} is on another network than {one}: a guest Wi-Fi, a VPN, or an address of yesterday"
+    if not _is_same_network(reach.dialler, place, view):
+        why = f"{place} is on another network than {one}: a guest Wi-Fi, a VPN, or an outdated address"
         return Check(id=check, verdict="warning", detail=why, fix=f"bring both into one network, or {connect}")
     if _state(reach.target, view) != "online":
         why = f"nobody answers at {place}: {other} is off or asleep, or has another address now"
@@ -81,12 +84,12 @@ def _clocks(reaches: Sequence[Reach], view: dict[DeviceId, PeerView]) -> list[Ch
     return checks
 
 
-def _is_near(dialler: DeviceId, place: str | None, view: dict[DeviceId, PeerView]) -> bool:
-    """Does the dialler have an address in the network of this one? Unknown counts as yes."""
+def _is_same_network(dialler: DeviceId, place: str | None, view: dict[DeviceId, PeerView]) -> bool:
+    """True when the dialler has an address in the network of `place`, or its addresses are not known."""
     hosts = [address.rpartition(":")[0] for address in (view[dialler].addresses if dialler in view else ())]
     try:
         target = ipaddress.ip_address((place or "").rpartition(":")[0])
-        own = [ipaddress.ip_network(f"{host}/{_NEAR_BITS}", strict=False) for host in hosts]
+        own = [ipaddress.ip_network(f"{host}/{_LOCAL_PREFIX_BITS}", strict=False) for host in hosts]
     except ValueError:
         return True
     return not own or any(target in network for network in own)

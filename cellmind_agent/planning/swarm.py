@@ -1,6 +1,6 @@
-"""Which chunks of a blob to ask whom for: rarest first, so that every holder soon has something that others lack.
+"""Which chunks of a blob to request from which holder: rarest first, so every holder soon has rare ones.
 
-After BitTorrent (Cohen, "Incentives build robustness in BitTorrent", 2003, section 2.4); nobody is choked here, since
+After BitTorrent (Cohen, "Incentives build robustness in BitTorrent", 2003, section 2.4). Nobody is choked here, since
 the members of a cell trust each other.
 """
 
@@ -14,15 +14,18 @@ from typing import TypeVar
 H = TypeVar("H")
 
 
-def wanted_order(
-    chunks_by_holder: Mapping[H, Set[int]], here: Set[int], place: tuple[int, int], chance: random.Random
+def request_order(
+    chunks_by_holder: Mapping[H, Set[int]], present: Set[int], position: tuple[int, int], rng: random.Random
 ) -> dict[H, list[int]]:
-    """For each holder what is to be asked of it, in order: what the fewest have first. Of `place` (ours, how many) who
-    fetch the blob at the same time, each begins with another part of what is equally rare, so that the holder of the
-    whole sends everything about once; the rest is left to chance."""
-    own, many = place
+    """For each holder, the indices of the chunks to request from it, in order: those with the fewest holders first.
+
+    Chunks in `present` are left out. `position` is (our index, how many) among the devices that fetch the blob at the
+    same time: each begins with another part of the equally rare chunks, so the holder of the whole blob sends each
+    chunk about once. Within that, the order is random.
+    """
+    own_index, num_fetching = position
     rarity = Counter(index for chunks in chunks_by_holder.values() for index in chunks)
-    order = {index: (count, index % many != own, chance.random()) for index, count in rarity.items()}
+    rank = {index: (count, index % num_fetching != own_index, rng.random()) for index, count in rarity.items()}
     return {
-        holder: sorted(chunks - here, key=lambda index: order[index]) for holder, chunks in chunks_by_holder.items()
+        holder: sorted(chunks - present, key=lambda index: rank[index]) for holder, chunks in chunks_by_holder.items()
     }

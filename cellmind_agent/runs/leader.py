@@ -18,7 +18,7 @@ from cellmind_agent.planning import rounds
 from cellmind_agent.planning.ledger import Ledger
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.errors import CellmindError
-from cellmind_agent.protocol.limits import BLAME_GRACE_SECONDS, PROGRESS_SECONDS, SILENCE_CHECK_SECONDS
+from cellmind_agent.protocol.limits import BLAME_GRACE_SECONDS, PROGRESS_SECONDS
 from cellmind_agent.runs.audience import Audience
 from cellmind_agent.runs.figures import RunFigures
 from cellmind_agent.runs.member import RunMember
@@ -58,7 +58,8 @@ class Leader:
         try:
             for rank in range(self._size):
                 self._start(self._attend(rank))
-            self._start(self._watch_silence())
+            for rank in range(1, self._size):
+                self._start(self._watch_absence(rank))
             while not isinstance(self._life, rounds.Ended):
                 event = await self._inbox.get()
                 if isinstance(event, rounds.Lost):
@@ -169,14 +170,10 @@ class Leader:
             why = error.message
         self._lose(rank, why)
 
-    async def _watch_silence(self) -> None:
+    async def _watch_absence(self, rank: int) -> None:
         """A frozen or sleeping device reports nothing: its silence ends the run too."""
-        while True:
-            await asyncio.sleep(SILENCE_CHECK_SECONDS)
-            for rank, member in enumerate(self.spec.roster[1:], start=1):
-                if self._peers.state(member.device) != "online":
-                    self._lose(rank, "it fell silent")
-                    return
+        await self._peers.until_absent(self.spec.roster[rank].device)
+        self._lose(rank, "it fell silent")
 
     def _ask_all(self, ask: Callable[[int], Awaitable[rounds.RunEvent]]) -> None:
         async def ask_one(rank: int) -> None:

@@ -12,11 +12,11 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 
+from cellmind_agent.network.channel import Channel
 from cellmind_agent.network.peers import Peers
 from cellmind_agent.network.reception import Handler
 from cellmind_agent.network.transfer import Transfer
 from cellmind_agent.network.tunnels import Tunnels
-from cellmind_agent.network.wire import Channel
 from cellmind_agent.planning.ledger import first_view
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.errors import (
@@ -30,7 +30,6 @@ from cellmind_agent.protocol.ids import DeviceId, RunId
 from cellmind_agent.protocol.limits import PREPARE_SECONDS, ROUND_PATIENCE_SECONDS
 from cellmind_agent.runs.participation import Participation, needed_blobs, own_spans, trainer_parameters
 from cellmind_agent.runs.process import ChildFailedError, ChildProcess, start_child
-from cellmind_agent.runs.rendezvous import Stores
 from cellmind_agent.runs.trainer_calls import TrainerCalls
 from cellmind_agent.storage.blobs import BlobStore
 from cellmind_agent.storage.checkpoints import checkpoint_on_disk
@@ -54,13 +53,13 @@ class RunMember:
         tunnels: Tunnels,
         store: BlobStore,
         journal: Journal,
-        stores: Stores,
+        trainer_calls: TrainerCalls,
         measured: Callable[[float], None],
     ) -> None:
         """`measured` receives this device's training speed, in tokens a second, at the end of each run."""
         self._device, self._peers, self._transfer, self._tunnels = device, peers, transfer, tunnels
-        self._store, self._journal, self._measured = store, journal, measured
-        self._trainer_calls = TrainerCalls(device, peers, tunnels, stores)
+        self._store, self._journal = store, journal
+        self._trainer_calls, self._measured = trainer_calls, measured
         self._part: Participation | None = None
 
     def handlers(self) -> dict[type, Handler]:
@@ -178,22 +177,36 @@ class RunMember:
         """
         assert part.child
         ended = asyncio.create_task(part.child.ended())
+        leader_lost = asyncio.create_task(self._leader_lost(part, channel))
         try:
             while not part.is_dismissed:
                 progress = asyncio.create_task(part.progress.get())
                 try:
-                    await asyncio.wait({progress, ended}, timeout=1.0, return_when=asyncio.FIRST_COMPLETED)
+                    await asyncio.wait({progress, ended, leader_lost}, return_when=asyncio.FIRST_COMPLETED)
                     if progress.done():
                         yield progress.result()
                 finally:
                     progress.cancel()
                 if ended.done() and not part.is_dismissed:
                     raise ChildFailedError(ended.result())
-                is_given_up = isinstance(channel, Channel) and channel.is_lost
-                if is_given_up or (part.leader != self._device and self._peers.state(part.leader) != "online"):
+                if leader_lost.done():
                     raise LinkLostError(f"the leader, {self._peers.name(part.leader)}, went away")
         finally:
             ended.cancel()
+            leader_lost.cancel()
+
+    async def _leader_lost(self, part: Participation, channel: object) -> None:
+        """Return when the leader's connection is lost, or its device is absent. Never, if this device leads."""
+        if part.leader == self._device:
+            await asyncio.Event().wait()
+        waits = [asyncio.create_task(self._peers.until_absent(part.leader))]
+        if isinstance(channel, Channel):
+            waits.append(asyncio.create_task(channel.lost()))
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
 
     async def _leave(self, part: Participation, problem: str | None) -> None:
         try:

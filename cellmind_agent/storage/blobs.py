@@ -1,10 +1,10 @@
 """Content-addressed blobs on disk. A blob appears whole and verified, or not at all (I8).
 
     blobs/<first two digits>/<sha256>      whole, read-only
-    blobs/partial/<sha256>                 the beginning of one that people are pushing
-    blobs/partial/<sha256>.chunks          one that comes in chunks from other devices (`gathering`)
+    blobs/partial/<sha256>                 the beginning of a blob that `cellmindctl` is pushing
+    blobs/partial/<sha256>.chunks          a blob that arrives in chunks from other devices (`partial_blob`)
 
-Both are hashed when whole and renamed when right; both survive a restart and are resumed.
+Both partial forms survive a restart and are resumed. When complete, they are hashed, and renamed if the hash is right.
 """
 
 from __future__ import annotations
@@ -19,43 +19,44 @@ from pathlib import Path
 from cellmind_agent.protocol.blobs import BlobRef
 from cellmind_agent.protocol.errors import BlobDamagedError, ProtocolError, StorageFullError, UnknownNameError
 from cellmind_agent.protocol.ids import BlobId, parse_blob_id, short
-from cellmind_agent.protocol.limits import CHUNK_BYTES, FREE_SPACE_FLOOR_BYTES
+from cellmind_agent.protocol.limits import CHUNK_BYTES, FREE_SPACE_FLOOR_BYTES, READ_BYTES
 from cellmind_agent.storage.files import private_folder, sync_folder, translated_disk_errors
-from cellmind_agent.storage.gathering import Gathering
-
-_READ = 1 << 20
+from cellmind_agent.storage.partial_blob import PartialBlob
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlobStore:
-    """`quota_bytes` is what all blobs together may take; None is the whole disk but for the floor."""
+    """All blobs together take at most `quota_bytes` (None: no quota), and leave `floor_bytes` of the disk free."""
 
     root: Path
     quota_bytes: int | None = None
     floor_bytes: int = FREE_SPACE_FLOOR_BYTES
 
     def prepare(self) -> None:
+        """Make the folders."""
         private_folder(self.root)
         private_folder(self.root / "partial")
 
     def path(self, ref: BlobRef) -> Path:
-        """The file of a whole blob. Raises UnknownNameError."""
+        """The file of a whole blob. Raises UnknownNameError when the blob is not here."""
         path = self._whole(ref.id)
         if not path.exists():
             raise UnknownNameError(f"blob {short(ref.id)} is not here", "cellmindctl sync")
         return path
 
     def present(self, ref: BlobRef) -> int:
-        """Bytes of the blob that are here, from its beginning; its size only when it is whole and verified."""
+        """How many bytes of the blob are here, from its beginning; its size only when it is whole and verified."""
         if self._whole(ref.id).exists():
             return ref.size
+        # A complete file that is not published yet is not verified: it must not look whole.
         return max(0, min(self._partial_size(ref), ref.size - 1))
 
     def has(self, ref: BlobRef) -> bool:
+        """True when the whole blob is here."""
         return self._whole(ref.id).exists()
 
     def read(self, ref: BlobRef, offset: int, length: int) -> bytes:
-        """Raises UnknownNameError, ProtocolError (a range outside the blob or over a chunk)."""
+        """Bytes of a whole blob. Raises UnknownNameError, ProtocolError (outside the blob, or longer than a chunk)."""
         if not 0 <= length <= CHUNK_BYTES or not 0 <= offset <= ref.size:
             raise ProtocolError(f"{length} bytes from {offset} of a blob of {ref.size}")
         with open(self.path(ref), "rb") as file:
@@ -63,10 +64,10 @@ class BlobStore:
             return file.read(length)
 
     def append(self, ref: BlobRef, offset: int, data: bytes) -> int:
-        """Add the next bytes of a blob; the bytes that are here now. What is here already is not written again.
+        """Add the next bytes of a blob; returns how many are here now. Bytes that are here are not written again.
 
-        Raises ProtocolError (a gap, or more bytes than named), StorageFullError, BlobDamagedError (whole, but not the
-        bytes that were named: they are thrown away).
+        Raises ProtocolError (a gap, or more bytes than the blob has), StorageFullError, BlobDamagedError (complete, but
+        the hash is wrong: the bytes are deleted).
         """
         if self.has(ref):
             return ref.size
@@ -84,27 +85,27 @@ class BlobStore:
             self._publish(ref, self._partial(ref.id))
         return here + len(fresh)
 
-    def gather(self, ref: BlobRef, hashes: bytes) -> Gathering:
-        """Take the blob in by chunks whose hashes are these. Raises StorageFullError, BlobDamagedError."""
-        partial = self._partial(ref.id)
-        chunks = partial.with_name(f"{ref.id}.chunks")
+    def open_partial(self, ref: BlobRef, hashes: bytes) -> PartialBlob:
+        """Start or resume a blob whose chunks have these hashes. Raises StorageFullError, BlobDamagedError."""
+        pushed = self._partial(ref.id)
+        chunks = pushed.with_name(f"{ref.id}.chunks")
         self.check_space(0 if chunks.exists() else ref.size)
-        return Gathering(ref, hashes, chunks, begun=(partial,))
+        return PartialBlob(ref, hashes, chunks, sources=(pushed,))
 
-    def finish(self, gathering: Gathering) -> None:
-        """Every chunk is there. Raises BlobDamagedError when the hashes were of something else: all is thrown away."""
-        with open(gathering.file, "rb") as file:
+    def finish(self, partial: PartialBlob) -> None:
+        """Publish a complete blob. Raises BlobDamagedError when the hashes were wrong: then the bytes are deleted."""
+        with open(partial.file, "rb") as file:
             os.fsync(file.fileno())
-        self._publish(gathering.ref, gathering.file)
-        self._partial(gathering.ref.id).unlink(missing_ok=True)
+        self._publish(partial.ref, partial.file)
+        self._partial(partial.ref.id).unlink(missing_ok=True)
 
     def adopt(self, path: Path) -> BlobRef:
-        """Take a file of ours (a checkpoint's) in as a blob: linked where the file system can, else copied."""
+        """Add a file of this home (a checkpoint) as a blob: linked where the file system allows it, else copied."""
         ref = ref_of_file(path)
         if not self.has(ref):
             partial = self._partial(ref.id)
             partial.unlink(missing_ok=True)
-            try:
+            try:  # a link costs no disk space: the checkpoint and its blob are one file
                 os.link(path, partial)
             except OSError:
                 self.check_space(ref.size)
@@ -114,7 +115,7 @@ class BlobStore:
         return ref
 
     def check_space(self, extra_bytes: int) -> None:
-        """Raises StorageFullError before the disk is full, or our share of it is."""
+        """Raises StorageFullError when so many more bytes would break the floor or the quota."""
         free = shutil.disk_usage(self.root).free
         if free - extra_bytes < self.floor_bytes:
             raise StorageFullError(
@@ -126,12 +127,16 @@ class BlobStore:
             )
 
     def used_bytes(self) -> int:
+        """The size of all blobs, whole and partial."""
         return sum(path.stat().st_size for path in self.root.glob("*/*") if path.is_file())
 
-    def collect(self, wanted: Iterable[BlobId], changed_before: float) -> int:
-        """Remove the blobs, whole and unfinished, that nothing refers to and that were last changed before this time
-        (seconds since 1970; a blob that was just pushed has nothing that refers to it yet). The bytes freed."""
-        keep, freed = set(wanted), 0
+    def collect_garbage(self, referenced: Iterable[BlobId], changed_before: float) -> int:
+        """Remove the blobs, whole and partial, that are not referenced; returns the bytes freed.
+
+        Blobs changed after `changed_before` (seconds since 1970) stay: a blob that was just pushed is not referenced
+        yet.
+        """
+        keep, freed = set(referenced), 0
         for path in self.root.glob("*/*"):
             status = path.stat()
             if path.name.partition(".")[0] not in keep and status.st_ctime < changed_before:
@@ -140,6 +145,7 @@ class BlobStore:
         return freed
 
     def remove(self, blobs: Iterable[BlobId]) -> None:
+        """Remove these whole blobs, if they are here."""
         for blob in blobs:
             self._whole(blob).unlink(missing_ok=True)
 
@@ -152,12 +158,13 @@ class BlobStore:
     def _publish(self, ref: BlobRef, partial: Path) -> None:
         if ref_of_file(partial) != ref:
             partial.unlink()
-            raise BlobDamagedError(f"what came as blob {short(ref.id)} is something else")
+            raise BlobDamagedError(f"the bytes of blob {short(ref.id)} do not match its name")
         self._place(ref.id, partial)
 
     def _place(self, blob: BlobId, partial: Path) -> None:
         whole = self._whole(blob)
         private_folder(whole.parent)
+        # Nothing may change a blob after its hash was checked.
         partial.chmod(0o400)
         os.replace(partial, whole)
         sync_folder(whole.parent)
@@ -172,10 +179,10 @@ class BlobStore:
 
 
 def ref_of_file(path: Path) -> BlobRef:
-    """The reference of a file's present contents."""
+    """The reference of a blob with the file's contents."""
     digest, size = hashlib.sha256(), 0
     with open(path, "rb") as file:
-        while data := file.read(_READ):
+        while data := file.read(READ_BYTES):
             digest.update(data)
             size += len(data)
     return BlobRef(id=BlobId(digest.hexdigest()), size=size)

@@ -1,4 +1,4 @@
-"""Small files, written whole or not at all (I8). Knows no contents."""
+"""Small files that are written whole or not at all (I8), and the lock of a home. Knows nothing of their contents."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ if os.name == "posix":
 
 
 def private_folder(path: Path) -> Path:
-    """`path` as a folder that only its owner may enter (0700), made if need be. Raises CellmindError."""
+    """Make `path`, if needed, a folder that only its owner may enter (0700); returns it. Raises CellmindError."""
     try:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # A folder that existed may have been open to others.
         path.chmod(0o700)
     except OSError as error:
         raise CellmindError(f"cannot use {path}: {error.strerror}", "choose another folder: --home DIR") from error
@@ -30,11 +31,13 @@ def private_folder(path: Path) -> Path:
 def write_file(path: Path, data: bytes, mode: int = 0o600) -> None:
     """Write to a temporary name, fsync, rename. Raises StorageFullError; then the old file is still whole."""
     with translated_disk_errors():
+        # In the same folder, because a rename must not cross file systems.
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
                 file.flush()
+                # Before the rename: after a power cut the new name must not lead to missing data.
                 os.fsync(file.fileno())
             os.chmod(temporary, mode)
             os.replace(temporary, path)
@@ -45,12 +48,13 @@ def write_file(path: Path, data: bytes, mode: int = 0o600) -> None:
         sync_folder(path.parent)
 
 
-def write_json(path: Path, plain: Any) -> None:
+def write_json(path: Path, plain: object) -> None:
+    """Write a value as JSON, as `write_file` does."""
     write_file(path, json.dumps(plain, ensure_ascii=False, indent=1, sort_keys=True).encode())
 
 
 def read_json(path: Path) -> Any:
-    """The file's contents, or None where there is no such file or it is not JSON (nothing of ours is written so)."""
+    """The file's value, or None when there is no such file or it is not JSON (our files are always JSON)."""
     try:
         return json.loads(path.read_bytes())
     except (FileNotFoundError, ValueError):
@@ -58,8 +62,9 @@ def read_json(path: Path) -> Any:
 
 
 def sync_folder(path: Path) -> None:
-    """Make a rename in `path` survive a power cut, where the platform can."""
+    """Make a rename in `path` survive a power cut, where the platform allows it."""
     with contextlib.suppress(OSError):
+        # Windows cannot open folders.
         handle = os.open(path, os.O_RDONLY)
         try:
             os.fsync(handle)
@@ -69,7 +74,7 @@ def sync_folder(path: Path) -> None:
 
 @contextlib.contextmanager
 def translated_disk_errors() -> Iterator[None]:
-    """A full disk, or a quota, as StorageFullError."""
+    """Raise StorageFullError where the block meets a full disk or a quota."""
     try:
         yield
     except OSError as error:
@@ -79,7 +84,7 @@ def translated_disk_errors() -> Iterator[None]:
 
 
 class HomeLock:
-    """Held as long as the agent runs; the operating system lets it go when the process ends, however it ends."""
+    """Held while the agent runs. The operating system releases it when the process ends, however it ends."""
 
     def __init__(self, home: Path) -> None:
         """Raises HomeLockedError when another agent holds it."""
@@ -92,4 +97,5 @@ class HomeLock:
                 raise HomeLockedError(f"another agent already runs on {home}") from error
 
     def release(self) -> None:
+        """Let another agent use the home."""
         self._file.close()

@@ -1,6 +1,6 @@
-"""What a home remembers of runs and models. Small JSON files; each is written whole.
+"""The runs and models that a home knows, in small JSON files; each is written whole.
 
-runs/<run>/run.json            the spec, and how it stands
+runs/<run>/run.json            the spec, and the state of the run
 runs/<run>/events.jsonl        the leader's log of the run's events
 runs/<run>/checkpoints/        written by the trainer (two kept)
 models/<run>/<step>.json       a checkpoint that this device holds: names of blobs (two kept)
@@ -12,7 +12,6 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from cellmind_agent.protocol.errors import ProtocolError, UnknownNameError
 from cellmind_agent.protocol.ids import BlobId, RunId, parse_run_id
@@ -30,13 +29,15 @@ class Journal:
         self._models = private_folder(home / "models")
 
     def run_folder(self, run: RunId) -> Path:
+        """The folder of a run, made if needed. Raises BadIdError."""
         return private_folder(self._runs / parse_run_id(run))
 
     def save_run(self, spec: RunSpec, view: RunView) -> None:
+        """Write a run's spec and state. Raises StorageFullError."""
         write_json(self.run_folder(spec.run) / "run.json", {"spec": to_plain(spec), "view": to_plain(view)})
 
     def load_run(self, run: RunId) -> tuple[RunSpec, RunView]:
-        """Raises UnknownNameError."""
+        """A run's spec and its last state. Raises UnknownNameError."""
         plain = read_json(self._runs / parse_run_id(run) / "run.json")
         try:
             return from_plain(RunSpec, plain["spec"]), from_plain(RunView, plain["view"])
@@ -44,7 +45,7 @@ class Journal:
             raise UnknownNameError(f"no run is called {run!r} here", "cellmindctl runs") from error
 
     def runs(self) -> list[tuple[RunSpec, RunView]]:
-        """Every run that this device knows, oldest first."""
+        """Every run that this device knows, the oldest first."""
         found = []
         for path in self._runs.glob("*/run.json"):
             try:
@@ -53,14 +54,17 @@ class Journal:
                 continue
         return sorted(found, key=lambda run: run[1].created)
 
-    def append_event(self, run: RunId, name: str, event: Any) -> None:
+    def append_event(self, run: RunId, name: str, event: object) -> None:
+        """Add one line to a run's log of events. Raises StorageFullError."""
         line = json.dumps({"event": name, **to_plain(event)}, ensure_ascii=False)
         with translated_disk_errors(), open(self.run_folder(run) / "events.jsonl", "a", encoding="utf-8") as file:
             file.write(line + "\n")
 
     def save_model(self, model: ModelView) -> set[BlobId]:
-        """Remember a checkpoint whose blobs are here; older ones of the same run beyond two are forgotten.
-        The blobs that nothing refers to any more for that reason."""
+        """Remember a checkpoint whose blobs are here, and forget all but the newest CHECKPOINTS_KEPT of its run.
+
+        Returns the blobs that are no longer referenced for that reason.
+        """
         folder = private_folder(self._models / parse_run_id(model.model))
         before = self.wanted_blobs()
         write_json(folder / f"{model.step:09d}.json", to_plain(model))
@@ -69,28 +73,29 @@ class Journal:
         return before - self.wanted_blobs()
 
     def models(self) -> list[ModelView]:
-        """Every checkpoint that this device holds, oldest first."""
+        """Every checkpoint that this device holds, the oldest first."""
         return sorted(self._all_models(), key=lambda model: (model.created, model.step))
 
     def remove_model(self, run: RunId) -> None:
-        """Raises UnknownNameError."""
+        """Forget a model's checkpoints and delete its trainer's files. Raises UnknownNameError."""
         folder = self._models / parse_run_id(run)
         if not folder.exists():
             raise UnknownNameError(f"no model is called {run!r} here", "cellmindctl models")
+        # The run's history stays; `runs` still shows it.
         shutil.rmtree(folder)
         shutil.rmtree(self._runs / parse_run_id(run) / "checkpoints", ignore_errors=True)
 
     def wanted_blobs(self) -> set[BlobId]:
-        """Every blob that a model, or the bundle of a run that still has one, refers to."""
-        wanted: set[BlobId] = set()
-        alive = set()
+        """Every blob that is referenced by a model, or by the bundle of a run that is active or has a model."""
+        referenced: set[BlobId] = set()
+        with_models = set()
         for model in self._all_models():
-            alive.add(model.model)
-            wanted |= {model.tokenizer.id, *(ref.id for ref in model.files.values())}
+            with_models.add(model.model)
+            referenced |= {model.tokenizer.id, *(ref.id for ref in model.files.values())}
         for spec, view in self.runs():
-            if spec.run in alive or view.state in ("preparing", "training"):
-                wanted |= {ref.id for ref in (spec.config, spec.tokenizer, spec.manifest, *spec.shards)}
-        return wanted
+            if spec.run in with_models or view.state in ("preparing", "training"):
+                referenced |= {ref.id for ref in (spec.config, spec.tokenizer, spec.manifest, *spec.shards)}
+        return referenced
 
     def _all_models(self) -> Iterator[ModelView]:
         for path in self._models.glob("*/*.json"):

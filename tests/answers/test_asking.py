@@ -51,8 +51,8 @@ class FakePeers:
     def link(self, device: DeviceId) -> FakeLink:
         return self.links[device][0]
 
-    def state(self, device: DeviceId) -> str:
-        return "online"
+    async def until_absent(self, device: DeviceId) -> None:
+        await asyncio.Event().wait()
 
     def name(self, device: DeviceId) -> str:
         return self.links[device][0].name

@@ -12,10 +12,13 @@ import sys
 from pathlib import Path
 from typing import Any, cast
 
+from cellmind_agent.network.channel import Channel
+from cellmind_agent.network.connection import Connection
+from cellmind_agent.network.curve import new_context
 from cellmind_agent.network.link import Link
+from cellmind_agent.network.listener import Listener
 from cellmind_agent.network.reception import Reception
 from cellmind_agent.network.tunnels import Tunnels
-from cellmind_agent.network.wire import Channel, Connection, Listener, new_context
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.address import Address
 from cellmind_agent.protocol.ids import DeviceId, RunId

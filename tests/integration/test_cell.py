@@ -27,7 +27,7 @@ def test_vitals_arrive_with_their_figures(cell: Cell) -> None:
     assert peer["state"] == "online"
 
 
-def test_a_wrong_code_is_refused_and_three_void_the_invitation(cell: Cell) -> None:
+def test_a_wrong_code_is_refused_and_three_tries_void_the_invitation(cell: Cell) -> None:
     one, two = cell.device("one"), cell.device("two")
     inviting = one.start_ctl("invite", "--json")
     assert inviting.stdout
@@ -90,7 +90,7 @@ def test_an_owner_by_invitation_may_invite(cell: Cell) -> None:
     wait_for(lambda: states(one) == {"one": "online", "two": "online", "three": "online"}, 15, "one to see three")
 
 
-def test_a_forgotten_device_is_out_everywhere_at_once(cell: Cell) -> None:
+def test_a_forgotten_device_is_removed_everywhere_at_once(cell: Cell) -> None:
     one, two, three = cell.of("one", "two", "three")
     forgotten = one.ctl("forget", "two", "--json")
     assert forgotten.code == 0
@@ -102,7 +102,7 @@ def test_a_forgotten_device_is_out_everywhere_at_once(cell: Cell) -> None:
 
 
 def test_a_device_that_slept_through_its_removal_stays_out(cell: Cell) -> None:
-    """I5: it comes back with its old keyring, and nobody lets it in."""
+    """I5: it returns with its old keyring, and nobody admits it."""
     one, two, three = cell.of("one", "two", "three")
     two.kill()
     assert one.ctl("forget", "two").code == 0
@@ -131,7 +131,7 @@ def test_an_agent_killed_and_restarted_is_the_same_device(cell: Cell) -> None:
     wait_for(lambda: states(two)["one"] == "online", 15, "two to see one")
 
 
-def test_a_goodbye_is_believed_at_once(cell: Cell) -> None:
+def test_a_goodbye_takes_effect_at_once(cell: Cell) -> None:
     one, two = cell.of("one", "two")
     assert two.stop() == 0
     wait_for(lambda: states(one)["two"] == "gone", 2, "one to hear the goodbye")
@@ -148,7 +148,7 @@ def test_a_second_agent_on_the_same_home_refuses(cell: Cell) -> None:
     assert "hint: " in done.stderr
 
 
-def test_secrets_are_for_their_owner_alone(cell: Cell) -> None:
+def test_only_the_owner_can_read_secrets(cell: Cell) -> None:
     one = cell.device("one")
     assert stat.S_IMODE(os.stat(one.home).st_mode) == 0o700
     for name in ("identity.json", "keyring.json", "agent.json"):
@@ -198,7 +198,7 @@ def test_commands_without_an_agent_exit_3(tmp_path: Path) -> None:
         assert "cellmind-agent" in answer.error["hint"]
 
 
-def test_logs_of_another_device_come_over_its_link(cell: Cell) -> None:
+def test_logs_of_another_device_are_read_over_its_link(cell: Cell) -> None:
     one, _ = cell.of("one", "two")
     lines = one.ctl("logs", "two", "--tail", "5", "--json").events
     assert 0 < len(lines) <= 5
@@ -215,14 +215,14 @@ def test_doctor_finds_nothing_wrong_with_two_devices(cell: Cell) -> None:
     assert json.loads((cell.folder / "report.json").read_text()) == answer.data
 
 
-def test_agent_option_asks_another_member_in_its_own_eyes(cell: Cell) -> None:
+def test_agent_option_shows_the_view_of_another_member(cell: Cell) -> None:
     one, two = cell.of("one", "two")
     seen = one.ctl("--agent", f"127.0.0.1:{two.port}", "peers", "--json")
     assert {peer["name"]: peer["is_self"] for peer in seen.data} == {"one": False, "two": True}
     assert one.ctl("--agent", "127.0.0.1:1", "peers", "--json").code == 3
 
 
-def test_a_command_that_waits_hears_at_once_that_its_own_agent_died(cell: Cell) -> None:
+def test_a_waiting_command_ends_at_once_when_its_own_agent_dies(cell: Cell) -> None:
     one = cell.device("one")
     following = one.start_ctl("logs", "-f", "--json")
     assert following.stdout

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from cellmind_agent.network.connection import Connection
+from cellmind_agent.network.curve import key_from_text, new_context
 from cellmind_agent.network.link import Link
 from cellmind_agent.network.reception import Reception
-from cellmind_agent.network.wire import Connection, key_from_text, new_context
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.address import Address
 from cellmind_agent.protocol.blobs import BlobRef

@@ -3,8 +3,8 @@
     python -m tests.lab [--devices 3] [--link 100mbit] [--shared 40mbit] [--delay 0.01] [--loss 0.01] [--cpu 0.5]
                         [--memory MB] [--no-multicast] [--unpaired]
 
-Opens a home of devices with running agents, forms a cell, and reads commands (`help`). Needs Linux and root; removes
-everything when it ends, and what a crashed one left when the next begins.
+Starts a home of devices with running agents, forms a cell, and reads commands (`help`). Needs Linux and root. Removes
+everything at its end, and at its start everything that a crashed lab has left.
 """
 
 import argparse
@@ -53,7 +53,7 @@ def main() -> int:
 
 
 class Prompt(cmd.Cmd):
-    """`DEVICE WORDS...` runs cellmindctl there; the rest makes trouble."""
+    """`DEVICE WORDS...` runs cellmindctl there; the other commands cause faults."""
 
     prompt = "lab> "
 
@@ -61,7 +61,7 @@ class Prompt(cmd.Cmd):
         super().__init__()
         self.home = home
         places = ", ".join(f"{name} {device.address}:{AGENT_PORT}" for name, device in home.devices.items())
-        self.intro = f"{places}\n`laptop peers` runs cellmindctl on laptop; `help` lists the rest; `quit` ends it all"
+        self.intro = f"{places}\n`laptop peers` runs cellmindctl on laptop; `help` lists the rest; `quit` ends the lab"
 
     def default(self, line: str) -> bool | None:
         if line == "EOF":
@@ -85,7 +85,7 @@ class Prompt(cmd.Cmd):
         self.home.network.partition(*(group.split(",") for group in line.split()))
 
     def do_heal(self, line: str) -> None:
-        """heal: no partition any more."""
+        """heal: end the partition."""
         self.home.network.heal()
 
     def do_multicast(self, line: str) -> None:
@@ -93,7 +93,7 @@ class Prompt(cmd.Cmd):
         self.home.network.set_multicast(line.strip() != "off")
 
     def do_firewall(self, line: str) -> None:
-        """firewall DEVICE: nothing gets in there any more, for good."""
+        """firewall DEVICE: block inbound connections there, until the lab ends."""
         if self._device(line):
             self.home.network.block_inbound(line.strip())
 
@@ -108,7 +108,7 @@ class Prompt(cmd.Cmd):
             device.lid_opens()
 
     def do_power(self, line: str) -> None:
-        """power DEVICE: a power cut; and again, to switch it on."""
+        """power DEVICE: a power cut; the same again switches it on."""
         if device := self._device(line):
             if device.process and device.process.poll() is None:
                 device.power_cut()
@@ -122,7 +122,7 @@ class Prompt(cmd.Cmd):
             print(f"{name:<8} sent {sent / 1e6:10.3f} MB   received {received / 1e6:10.3f} MB")
 
     def do_quit(self, line: str) -> bool:
-        """quit: end all, remove all."""
+        """quit: end and remove everything."""
         return True
 
     def _device(self, name: str) -> LabDevice | None:

@@ -1,6 +1,6 @@
-"""Every frame on the air, into a file that packet viewers read (pcap), and what of it is worth asserting.
+"""Captures every frame on the air in a file that packet viewers read (pcap), and reads the packets back.
 
-python -m tests.lab.capture FILE        in the air's namespace, until SIGTERM; says `ready`, then how many were lost
+python -m tests.lab.capture FILE        in the air's namespace, until SIGTERM; prints `ready`, then the frames missed
 """
 
 import contextlib
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _ALL = 0x0003
-_OUTGOING = 4  # a frame leaving the bridge by a port: it was counted when it came in
+_OUTGOING = 4  # a frame that leaves the bridge by a port was captured when it entered
 _SO_RCVBUFFORCE = 33
 _PACKET, _STATISTICS = 263, 6
 _MAX_FRAME = 1 << 18
@@ -58,6 +58,7 @@ def main() -> int:
 
 
 def read_packets(path: Path) -> Iterator[Packet]:
+    """The packets of a capture file."""
     with open(path, "rb") as file:
         file.read(24)
         while header := file.read(16):
@@ -65,6 +66,7 @@ def read_packets(path: Path) -> Iterator[Packet]:
 
 
 def parse(frame: bytes) -> Packet:
+    """The packet in an Ethernet frame."""
     kind = struct.unpack_from(">H", frame, 12)[0]
     if kind != 0x0800:
         return Packet(f"{kind:#06x}", "", "", 0, 0, frame)
@@ -79,7 +81,7 @@ def parse(frame: bytes) -> Packet:
 
 
 def streams(packets: Iterator[Packet]) -> dict[tuple[str, int, str, int], bytes]:
-    """All that was said each way of each connection, in the order in which it passed."""
+    """The payload of each direction of each connection, in the order in which it passed."""
     found: dict[tuple[str, int, str, int], bytearray] = {}
     for packet in packets:
         if packet.protocol == "tcp":

@@ -1,4 +1,4 @@
-"""A simulated home for each test; where the machine cannot have one, the test skips and says why."""
+"""A simulated home for each test. On a machine that cannot make one, the test skips with the reason."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +11,7 @@ from tests.lab.home import Home
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Home]:
-    """100 Mbit/s to each device, both ways."""
+    """A home with 100 Mbit/s to and from each device."""
     why_not = network.why_not_here()
     if why_not:
         pytest.skip(why_not)

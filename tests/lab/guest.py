@@ -1,9 +1,9 @@
-"""A hostile guest: what anybody on the Wi-Fi can do without a key. Runs until it is killed, or for so many seconds.
+"""A hostile guest: attacks that anybody on the Wi-Fi can make without a key. Runs for SECONDS, or until it is killed.
 
-    python -m tests.lab.guest KIND HOST PORT SERVER_KEY_HEX SECONDS     says how often it did it
+    python -m tests.lab.guest KIND HOST PORT SERVER_KEY_HEX SECONDS     prints the number of attacks
 
 connect: open and close TCP connections; garbage: send noise; oversized: announce a gigabyte; handshake: real CURVE
-handshakes with keys that nobody knows.
+handshakes with unknown keys.
 """
 
 import contextlib

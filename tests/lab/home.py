@@ -1,4 +1,4 @@
-"""A simulated home: devices with agents, on a network of their own that can be made as bad as real ones are."""
+"""A simulated home: devices with agents, on a private network that can be made as bad as real ones are."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class LabDevice(Device):
         return self.plug.address
 
     def processes(self) -> list[int]:
-        """Everything that it runs."""
+        """The ids of all processes on the device."""
         if self.groups:
             return [int(text) for text in (next(iter(self.groups.values())) / "cgroup.procs").read_text().split()]
         return [int(text) for text in network.run("ip", "netns", "pids", self.plug.namespace).split()]
@@ -46,32 +46,32 @@ class LabDevice(Device):
                 os.kill(process, number)
 
     def lid_closes(self) -> None:
-        """All of it stops, without a word."""
+        """Every process stops, without a goodbye."""
         self.signal(signal.SIGSTOP)
 
     def lid_opens(self) -> None:
         self.signal(signal.SIGCONT)
 
     def power_cut(self) -> None:
-        """All of it is killed; nothing says goodbye."""
+        """Every process is killed, without a goodbye."""
         self.signal(signal.SIGKILL)
         if self.process:
             self.process.wait()
 
     def run(self, *words: str, timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
-        """Any command on the device."""
+        """Run any command on the device to its end."""
         return subprocess.run([*self.prefix, *words], capture_output=True, text=True, timeout=timeout, check=False)
 
     def spawn(self, *words: str) -> subprocess.Popen[str]:
-        """Any command on the device, beside the test."""
+        """Start any command on the device."""
         return subprocess.Popen([*self.prefix, *words], stdout=subprocess.PIPE, text=True)
 
 
 class Home:
-    """Use as a context: whatever happens, it cleans up; and what a crashed one left, the next one removes."""
+    """Use as a context manager, which always cleans up. The next home removes whatever a crashed one has left."""
 
     def __init__(self, folder: Path, link: str | None = None, shared: str | None = None) -> None:
-        """Raises RuntimeError where the machine cannot have it."""
+        """Raises RuntimeError on a machine that cannot make it."""
         why_not = network.why_not_here()
         if why_not:
             raise RuntimeError(why_not)
@@ -100,7 +100,7 @@ class Home:
         link: str | None = None,
         environment: dict[str, str] | None = None,
     ) -> LabDevice:
-        """A new device. `cpu` is how much of one core it has; without `options` it speaks mDNS as any does."""
+        """A new device. `cpu` is its share of one core; without `options` it uses mDNS, as any device does."""
         port = self.network.plug(name, delay_seconds, loss, link)
         groups = network.control_groups(self.lab, name)
         _limit(groups, cpu, memory_bytes)
@@ -128,7 +128,7 @@ class Home:
 
     @contextlib.contextmanager
     def captured(self, file: Path) -> Iterator[Path]:
-        """Every frame on the air goes into the file. Raises RuntimeError when some were missed."""
+        """Capture every frame on the air in the file. Raises RuntimeError if some were missed."""
         words = ("ip", "netns", "exec", self.network.air, sys.executable, "-m", "tests.lab.capture", str(file))
         capture = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2])
         assert capture.stdout
@@ -156,7 +156,7 @@ class Home:
 
 
 def _limit(groups: dict[str, Path], cpu: float | None, memory_bytes: int | None) -> None:
-    """Raises RuntimeError where a wanted limit cannot be had."""
+    """Raises RuntimeError when the machine cannot set a requested limit."""
     for controller, value in (("cpu", cpu), ("memory", memory_bytes)):
         if value is None:
             continue

@@ -1,6 +1,6 @@
-"""Simulated networks: one namespace for the air (a bridge), one for each device, and whatever lies between them.
+"""Simulated networks: one namespace for the air (a bridge), one for each device, and the cables between them.
 
-Needs Linux, root, iproute2 and nftables. Everything made carries the lab's name; nothing else is ever touched.
+Needs Linux, root, iproute2 and nftables. Everything that it makes has the lab's name; it changes nothing else.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from pathlib import Path
 
 REGISTRY = Path("/run/cellmind-lab")
 SUBNET = "10.77.0"
-BURST = "256kb"  # segmentation offload makes packets of 64 KB: a smaller bucket never lets them through
+BURST = "256kb"  # segmentation offload makes packets of 64 KB, which a smaller bucket never lets through
 
 
 @functools.cache
 def why_not_here() -> str | None:
-    """Why this machine cannot have labs, or None. Tried, since containers have roots of little power."""
+    """Why this machine cannot have labs, or None. Tried, because root in a container may lack the rights."""
     if sys.platform != "linux" or os.geteuid() != 0:
         return "simulated homes need Linux and root"
     missing = [tool for tool in ("ip", "tc", "nft") if shutil.which(tool) is None]
@@ -45,7 +45,7 @@ def why_not_here() -> str | None:
 
 
 def run(*words: str, stdin: str | None = None, is_needed: bool = True) -> str:
-    """A system command's output. Raises RuntimeError with its own words."""
+    """A system command's output. Raises RuntimeError with its error message."""
     done = subprocess.run(words, input=stdin, capture_output=True, text=True, check=False)
     if done.returncode and is_needed:
         raise RuntimeError(f"{' '.join(words)}: {done.stderr.strip()}")
@@ -54,17 +54,17 @@ def run(*words: str, stdin: str | None = None, is_needed: bool = True) -> str:
 
 @dataclass(frozen=True)
 class Port:
-    """Where one device is plugged in."""
+    """The connection of one device to the air."""
 
     device: str
     namespace: str
-    name: str  # of the air's end of its cable
+    name: str  # the interface at the air's end of its cable
     address: str
 
 
 class Network:
-    """One bridge and its ports. `shared` is the rate of a medium that all ports share, as Wi-Fi is; `link` that of each
-    port, both ways (rates as tc writes them: 100mbit)."""
+    """One bridge and its ports. `shared` is the rate of a medium that all ports share, as on Wi-Fi; `link` is the rate
+    of each port, in both directions (as tc writes rates: 100mbit)."""
 
     def __init__(self, lab: str, link: str | None = None, shared: str | None = None) -> None:
         self.lab, self.link, self.shared = lab, link, shared
@@ -84,7 +84,7 @@ class Network:
             self._nft(self.air, f"add chain bridge lab {chain} {hook}")
 
     def plug(self, device: str, delay_seconds: float = 0.0, loss: float = 0.0, link: str | None = None) -> Port:
-        """A namespace for the device, and a cable to the bridge; with a delay or loss, by way of a relay."""
+        """Make a namespace for the device and a cable to the bridge; delay and loss need a relay between."""
         number = len(self.ports) + 1
         port = Port(device, f"{self.lab}-{device}", f"p{number}", f"{SUBNET}.{number}")
         run("ip", "netns", "add", port.namespace)
@@ -112,7 +112,7 @@ class Network:
         self.ports[device] = port
         return port
 
-    # -- trouble -----------------------------------------------------------------------------------------------------
+    # -- faults ------------------------------------------------------------------------------------------------------
 
     def partition(self, *groups: Sequence[str]) -> None:
         """Devices of different groups cannot reach each other."""
@@ -124,6 +124,7 @@ class Network:
                     self._nft(self.air, f"add rule bridge lab partition {rule}")
 
     def heal(self) -> None:
+        """End the partition."""
         self._nft(self.air, "flush chain bridge lab partition")
 
     def set_multicast(self, is_on: bool) -> None:
@@ -132,14 +133,14 @@ class Network:
             self._nft(self.air, "add rule bridge lab multicast ip daddr 224.0.0.0/4 drop")
 
     def block_inbound(self, device: str) -> None:
-        """A firewall on the device: it dials out, and nobody dials it."""
+        """Set up a firewall on the device: it can dial out, and nobody can dial it."""
         namespace = self.ports[device].namespace
         self._nft(namespace, "add table inet lab")
         self._nft(namespace, "add chain inet lab input { type filter hook input priority 0; policy accept; }")
         self._nft(namespace, 'add rule inet lab input iifname "eth0" tcp flags & (syn | ack) == syn drop')
 
     def block_port(self, device: str, port: int) -> None:
-        """Packets to this TCP port of the device are dropped."""
+        """Drop packets to this TCP port of the device."""
         namespace = self.ports[device].namespace
         self._nft(namespace, "add table inet lab")
         self._nft(namespace, "add chain inet lab input { type filter hook input priority 0; policy accept; }")
@@ -148,15 +149,16 @@ class Network:
     # -- counters ----------------------------------------------------------------------------------------------------
 
     def bytes_sent(self, device: str) -> int:
-        """What has come out of the device so far, in bytes of Ethernet."""
+        """Bytes of Ethernet that the device has sent so far."""
         return self._counter(device, "rx")
 
     def bytes_received(self, device: str) -> int:
+        """Bytes of Ethernet that the device has received so far."""
         return self._counter(device, "tx")
 
-    def _counter(self, device: str, side: str) -> int:
-        told = json.loads(run("ip", "-n", self.air, "-s", "-j", "link", "show", "dev", self.ports[device].name))
-        return int(told[0]["stats64"][side]["bytes"])
+    def _counter(self, device: str, direction: str) -> int:
+        links = json.loads(run("ip", "-n", self.air, "-s", "-j", "link", "show", "dev", self.ports[device].name))
+        return int(links[0]["stats64"][direction]["bytes"])
 
     # -- the end -----------------------------------------------------------------------------------------------------
 
@@ -189,7 +191,7 @@ class Network:
         run("ip", "netns", "exec", namespace, "nft", "-f", "-", stdin=command + "\n")
 
 
-# -- who made what: also after a crash --------------------------------------------------------------------------------
+# -- which process has made which lab ---------------------------------------------------------------------------------
 
 
 def register(lab: str) -> None:
@@ -202,7 +204,7 @@ def unregister(lab: str) -> None:
 
 
 def sweep() -> None:
-    """Remove what labs have left behind whose process is gone."""
+    """Remove what is left of labs whose process is gone."""
     for entry in REGISTRY.glob("*") if REGISTRY.exists() else ():
         text = entry.read_text()
         if not text.isdigit() or Path(f"/proc/{text}").exists():
@@ -213,7 +215,7 @@ def sweep() -> None:
 
 
 def remove_namespaces(lab: str) -> None:
-    """With every process in them."""
+    """Remove a lab's namespaces, with every process in them."""
     names = [line.split()[0] for line in run("ip", "netns", "list").splitlines() if line.startswith(f"{lab}-")]
     for name in names:
         for process in run("ip", "netns", "pids", name, is_needed=False).split():
@@ -222,7 +224,7 @@ def remove_namespaces(lab: str) -> None:
 
 
 def control_groups(lab: str, device: str) -> dict[str, Path]:
-    """By controller, the folders of the device's control group, made. Empty where the system has none for us."""
+    """Make the device's control groups; their folders by controller. Empty where the system allows none."""
     root, found = Path("/sys/fs/cgroup"), {}
     for controller in ("cpu", "memory"):
         parent = root if (root / "cgroup.controllers").exists() else root / controller

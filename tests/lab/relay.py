@@ -1,10 +1,10 @@
-"""A cable with delay and loss, in user space: two TAP devices, and frames carried between them late or never.
+"""A cable with delay and loss, in user space: carries frames between two TAP devices, late or never.
 
     python -m tests.lab.relay --outer NAME --inner NAME --delay SECONDS --loss SHARE [--seed N]
 
-Makes both devices in the network namespace that it runs in, says `ready`, and carries until it is killed. (The kernel's
-own netem is missing on many machines that run tests.) Address resolution (ARP) is never lost: the kernel asks only
-three times, and a test that fails by that chance says nothing about the loss.
+Makes both devices in its own network namespace, prints `ready`, and carries until it is killed. (The kernel's netem is
+missing on many machines that run tests.) Address resolution (ARP) is never lost: the kernel tries only three times, and
+a test that fails by that chance shows nothing about the loss.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from collections import deque
 _TUNSETIFF = 0x400454CA
 _IFF_TAP, _IFF_NO_PI = 0x0002, 0x1000
 _ARP = b"\x08\x06"  # EtherType, at byte 12 of the frame
-_MAX_WAITING = 2000  # frames; beyond it the cable drops, as a real queue does
+_MAX_WAITING = 2000  # frames; more are dropped, as by a real queue
 
 
 def main() -> int:

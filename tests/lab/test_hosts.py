@@ -1,4 +1,4 @@
-"""Three devices on three hosts: one port each, nothing in clear, the same loss as one host, and trouble survived."""
+"""Three devices on three hosts: one port each, no plain text on the air, the same loss as one host, faults survived."""
 
 import json
 import sys
@@ -18,7 +18,7 @@ NAMES = ("one", "two", "three")
 
 
 def all_online(device: Device, count: int = 3) -> bool:
-    """Of the cell: a device that was forgotten may well be seen again, as a stranger."""
+    """True when so many members are online. Strangers do not count: a forgotten device may be seen again as one."""
     states = [peer["state"] for peer in peers_of(device).values() if peer["paired"]]
     return states == ["online"] * count
 
@@ -30,24 +30,24 @@ def train(device: Device, project: Path, *words: str) -> list[dict[str, Any]]:
 
 
 def losses(events: list[dict[str, Any]]) -> tuple[float, float]:
-    """Held-out, before and after."""
+    """The held-out loss before and after training."""
     found = [event["val_loss"] for event in events if event["event"] == "round_committed" and event["val_loss"]]
     return found[0], found[-1]
 
 
 def project_of(folder: Path) -> Path:
-    """Without dropout, whose masks follow from the rank: then one host and three come to the same."""
+    """A project without dropout, whose masks depend on the rank: so one host and three reach the same loss."""
     return make_project(folder, {**CONFIG, "model": {**CONFIG["model"], "dropout": 0.0}})
 
 
-def test_three_hosts_train_as_one_and_nothing_on_the_air_can_be_read(home: Home, tmp_path: Path) -> None:
-    """gloo; then portable, since a member's gloo fails its probe; then one host alone; to the same loss."""
+def test_three_hosts_train_as_one_and_nothing_on_the_air_is_readable(home: Home, tmp_path: Path) -> None:
+    """With gloo, then with portable (gloo fails its probe on one member), then on one host: to the same loss."""
     devices = [home.device(name, environment={"CELLMIND_NO_GLOO": "1"} if name == "three" else {}) for name in NAMES]
     with home.captured(tmp_path / "air.pcap") as file:
         home.cell.paired(list(devices))
         project = project_of(tmp_path / "project")
         pair = train(devices[0], project, "--devices", "one,two")
-        mixed = train(devices[0], project_of(tmp_path / "anew"))
+        mixed = train(devices[0], project_of(tmp_path / "mixed"))
     alone = train(devices[0], project_of(tmp_path / "again"), "--devices", "one")
     plans = [next(event for event in events if event["event"] == "plan") for events in (pair, mixed)]
     assert [plan["backend"] for plan in plans] == ["gloo", "portable"]
@@ -59,27 +59,27 @@ def test_three_hosts_train_as_one_and_nothing_on_the_air_can_be_read(home: Home,
     carried = {name: peer["carried_bytes"] for name, peer in peers_of(devices[0]).items()}
     assert carried["one"] == 0
     assert min(carried["two"], carried["three"]) > 100_000
-    nothing_to_read(file, devices)
+    assert_nothing_is_readable(file, devices)
 
 
-def nothing_to_read(file: Path, devices: list[LabDevice]) -> None:
-    """Only the agents' port and mDNS; and in what passed there, nothing that is known to have passed."""
+def assert_nothing_is_readable(file: Path, devices: list[LabDevice]) -> None:
+    """Only the agents' port and mDNS were used; and no piece of the known data can be read in the traffic."""
     places = set()
     for packet in read_packets(file):
         if packet.protocol in ("tcp", "udp"):
             places.add((packet.protocol, min(packet.source_port, packet.target_port)))
     assert places == {("tcp", AGENT_PORT), ("udp", 5353)}
-    said = b"\0".join(streams(read_packets(file)).values())
-    assert len(said) > 1_000_000
+    traffic = b"\0".join(streams(read_packets(file)).values())
+    assert len(traffic) > 1_000_000
     pieces = []
     for device in devices:
         for blob in device.home.glob("blobs/??/*"):
             data = blob.read_bytes()
             pieces += [data[place : place + 24] for place in range(0, len(data) - 24, max(24, len(data) // 20))]
-    pieces = [piece for piece in pieces if len(set(piece)) > 6]  # zeros may be anywhere
+    pieces = [piece for piece in pieces if len(set(piece)) > 6]  # a run of zeros proves nothing
     assert len(pieces) > 50
     words = [b"PrepareMember", b"loopback/0", b"StoreSet", b"safetensors", *(text.encode()[:24] for text in TEXTS)]
-    assert [secret for secret in (*words, *pieces) if secret in said] == []
+    assert [secret for secret in (*words, *pieces) if secret in traffic] == []
 
 
 def test_a_device_that_only_dials_out_trains(home: Home, tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_a_device_that_only_dials_out_trains(home: Home, tmp_path: Path) -> None
     devices[2].start()
     for device in devices:
         wait_for(lambda device=device: all_online(device), 20, "all to be online")  # type: ignore[misc]
-    time.sleep(3)  # what was heard a moment ago counts as online
+    time.sleep(3)  # a device that was heard a moment ago counts as online
     assert all(all_online(device) for device in devices)
     events = train(devices[0], project_of(tmp_path / "project"), "--backend", "gloo")
     plan = next(event for event in events if event["event"] == "plan")
@@ -102,7 +102,7 @@ def test_a_device_that_only_dials_out_trains(home: Home, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(("trouble", "limit"), [("lid_closes", 5.0), ("power_cut", 1.0)])
-def test_a_lost_device_is_noticed_and_gloo_let_go(home: Home, tmp_path: Path, trouble: str, limit: float) -> None:
+def test_a_lost_device_is_noticed_and_gloo_ends(home: Home, tmp_path: Path, trouble: str, limit: float) -> None:
     devices = home.paired(*NAMES)
     make_project(tmp_path / "project", LONG)
     training = devices[0].start_ctl("train", "--json", "--yes", "--backend", "gloo", cwd=tmp_path / "project")
@@ -172,19 +172,19 @@ def test_without_multicast_one_known_address_is_enough(home: Home) -> None:
     assert "multicast is blocked" in checks["multicast"]["detail"]
 
 
-def test_without_multicast_a_device_joins_where_it_is_told(home: Home) -> None:
-    """HOST:PORT suffices: the key is asked of that host alone, by unicast mDNS."""
+def test_without_multicast_a_device_joins_at_a_given_address(home: Home) -> None:
+    """HOST:PORT is enough: unicast mDNS gets the key from that host alone."""
     home.network.set_multicast(False)
     one, two = home.device("one"), home.device("two")
     pair(one, two, by_key=False)
     wait_for(lambda: all_online(one, 2) and all_online(two, 2), 10, "both to be online")
 
 
-def test_a_device_that_slept_says_so_and_is_back(home: Home) -> None:
+def test_a_device_that_slept_reports_it_and_is_back(home: Home) -> None:
     one, two = home.paired("one", "two")
     two.lid_closes()
     wait_for(lambda: peers_of(one)["two"]["state"] == "asleep", 8, "the silence to be noticed")
     time.sleep(4)
     two.lid_opens()
-    wait_for(lambda: "two was asleep for" in one.log(), 10, "two to say that it slept")
+    wait_for(lambda: "two was asleep for" in one.log(), 10, "two to report its sleep")
     wait_for(lambda: all_online(one, 2) and all_online(two, 2), 10, "both to be online")

@@ -1,4 +1,4 @@
-"""The lab does what it says, and cleans up after itself."""
+"""The lab's limits and faults are real, and it cleans up after itself."""
 
 import subprocess
 import sys
@@ -47,9 +47,9 @@ with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as line:
 """
 
 
-def plain(home: Home, *names: str, **wishes: float) -> list[LabDevice]:
+def plain(home: Home, *names: str, **limits: float) -> list[LabDevice]:
     """Devices without agents."""
-    return [home.device(name, is_running=False, **wishes) for name in names]  # type: ignore[arg-type]
+    return [home.device(name, is_running=False, **limits) for name in names]  # type: ignore[arg-type]
 
 
 def seconds_to_send(one: LabDevice, other: LabDevice, count: int) -> float:
@@ -67,12 +67,12 @@ def seconds_to_send(one: LabDevice, other: LabDevice, count: int) -> float:
 
 
 def best_seconds(one: LabDevice, other: LabDevice, count: int) -> float:
-    """The least of three: another process may hold up any one of them, and none can be faster than the link."""
+    """The least of three tries: other processes may delay any of them, and none can be faster than the link."""
     return min(seconds_to_send(one, other, count) for _ in range(3))
 
 
 def datagrams_through(one: LabDevice, other: LabDevice, count: int) -> int:
-    """How many of so many arrive. (Not by TCP: how long that takes to get through such a loss is anybody's guess.)"""
+    """How many of `count` datagrams arrive. (Not TCP, whose time through such a loss cannot be predicted.)"""
     taking = other.spawn(sys.executable, "-c", COUNT)
     assert taking.stdout
     try:
@@ -86,7 +86,7 @@ def datagrams_through(one: LabDevice, other: LabDevice, count: int) -> int:
 
 
 def dials(one: LabDevice, other: LabDevice, port: int = 9) -> bool:
-    """Does the other's system answer at all, be it with a refusal?"""
+    """True when the other device answers at all, even with a refusal."""
     script = (
         "import socket,sys\ntry: socket.create_connection((sys.argv[1], int(sys.argv[2])), 1)\n"
         "except ConnectionRefusedError: pass\nexcept OSError: sys.exit(1)"
@@ -94,14 +94,14 @@ def dials(one: LabDevice, other: LabDevice, port: int = 9) -> bool:
     return one.run(sys.executable, "-c", script, other.address, str(port)).returncode == 0
 
 
-def test_links_have_the_wanted_rate_and_bytes_are_counted(home: Home) -> None:
+def test_links_have_the_requested_rate_and_bytes_are_counted(home: Home) -> None:
     one, two = plain(home, "one", "two")
     assert 0.35 < best_seconds(one, two, 5_000_000) < 1.0  # 0.4 s at 100 Mbit/s
     for count in (home.network.bytes_sent("one"), home.network.bytes_received("two")):
         assert 15_000_000 < count < 16_800_000
 
 
-def test_partitions_port_blocks_and_firewalls_come_and_go(home: Home) -> None:
+def test_partitions_port_blocks_and_firewalls_work_and_partitions_heal(home: Home) -> None:
     one, two, three = plain(home, "one", "two", "three")
     assert dials(one, two)
     home.network.partition(["one"], ["two", "three"])
@@ -137,7 +137,7 @@ def test_a_relay_delays_and_loses(home: Home) -> None:
     assert datagrams_through(one, bad, 1000) == pytest.approx(700, abs=100)  # seven standard deviations
 
 
-def test_a_device_has_its_share_of_a_core(home: Home) -> None:
+def test_a_device_gets_its_share_of_a_core(home: Home) -> None:
     groups = network.control_groups(home.lab, "probe")
     if "cpu" not in groups:
         pytest.skip("no control group for cpu here")
@@ -156,12 +156,12 @@ def test_a_capture_sees_each_frame_once(home: Home, tmp_path: Path) -> None:
 
 
 def is_dead(process: int) -> bool:
-    """Ended, if perhaps not yet buried by its adoptive parent."""
+    """True when the process has ended, even if its parent has not yet collected it."""
     return not psutil.pid_exists(process) or psutil.Process(process).status() == psutil.STATUS_ZOMBIE
 
 
-def test_what_a_crashed_lab_left_is_swept_and_nothing_else(tmp_path: Path, home: Home) -> None:
-    """Another process makes a home, and is killed."""
+def test_only_the_rest_of_a_crashed_lab_is_removed(tmp_path: Path, home: Home) -> None:
+    """Another process makes a home, and ends without cleaning up."""
     script = (
         "import os, pathlib, sys; from tests.lab.home import Home; h = Home(pathlib.Path(sys.argv[1])); "
         "d = h.device('one', is_running=False); s = d.spawn('sh', '-c', 'echo up; exec sleep 1000'); "

@@ -1,4 +1,4 @@
-"""mDNS on loopback, and which interfaces may speak it."""
+"""mDNS on loopback, and which interfaces may use it."""
 
 import asyncio
 import time
@@ -24,11 +24,11 @@ FOUND = (
 )
 
 
-def test_only_interfaces_that_look_like_a_local_network_speak() -> None:
+def test_only_interfaces_that_look_like_a_local_network_are_chosen() -> None:
     assert [i.name for i in choose_interfaces(FOUND, ())] == ["wlan0", "eth0"]
 
 
-def test_a_wish_by_name_or_address_is_granted() -> None:
+def test_interfaces_given_by_name_or_address_are_chosen() -> None:
     assert [i.name for i in choose_interfaces(FOUND, ("lo", "10.9.0.2"))] == ["lo", "wg0"]
 
 
@@ -57,7 +57,7 @@ def test_two_devices_sight_each_other_and_each_others_changes() -> None:
                     pass
                 assert [str(address) for address in sighting.addresses] == ["127.0.0.1:7002"]
                 await asyncio.sleep(1.5)
-                await two.announce(announcement(b"2", "41"))
+                two.announce(announcement(b"2", "41"))
                 while (await seen.get()).announcement.nameplate != "41":
                     pass
                 tasks[1].cancel()

@@ -7,8 +7,8 @@ from typing import Any
 import msgpack
 import pytest
 
+from cellmind_agent.network.channel import Channel
 from cellmind_agent.network.reception import Reception
-from cellmind_agent.network.wire import Channel
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.codec import Envelope, decode, encode
 from cellmind_agent.protocol.limits import MAX_SMALL_REQUEST_BYTES, PROTOCOL_VERSION

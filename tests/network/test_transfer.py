@@ -1,4 +1,4 @@
-"""Blobs from several holders: a liar, a loser and a late one among them do not keep the blob from coming whole."""
+"""Blobs from several holders: the blob arrives whole even if one of them lies, leaves or joins late."""
 
 import asyncio
 import hashlib
@@ -20,7 +20,7 @@ from cellmind_agent.trust.permissions import Caller
 
 DATA = random.Random(2).randbytes(20 * CHUNK_BYTES + 7)
 REF = BlobRef(id=BlobId(hashlib.sha256(DATA).hexdigest()), size=len(DATA))
-ASKER = Caller(kind="member", curve_key=b"", device=None, host="")
+CALLER = Caller(kind="member", curve_key=b"", device=None, host="")
 
 
 class Cell:
@@ -30,15 +30,15 @@ class Cell:
         self.folder = folder
         self.transfers: dict[DeviceId, Transfer] = {}
         self.stores: dict[DeviceId, BlobStore] = {}
-        self.asked: dict[DeviceId, int] = {}
+        self.num_reads: dict[DeviceId, int] = {}
         self.chunk_seconds = 0.001
-        self.spoil: dict[DeviceId, Callable[[Any, Any], Any]] = {}
+        self.tamper: dict[DeviceId, Callable[[Any, Any], Any]] = {}
 
-    def device(self, name: str, has_it: bool = False) -> DeviceId:
+    def device(self, name: str, is_holder: bool = False) -> DeviceId:
         device = DeviceId(name * 32)
         store = self.stores[device] = BlobStore(root=self.folder / name, floor_bytes=0)
         store.prepare()
-        if has_it:
+        if is_holder:
             path = self.folder / f"{name}.bin"
             path.write_bytes(DATA)
             store.adopt(path)
@@ -47,7 +47,7 @@ class Cell:
 
 
 class View:
-    """Peers and links, as one device sees the others."""
+    """Stands in for Peers and Link, as one device sees the others."""
 
     def __init__(self, cell: Cell, device: DeviceId, other: DeviceId | None = None) -> None:
         self.cell, self.device, self.other = cell, device, other
@@ -65,10 +65,10 @@ class View:
         assert self.other
         await asyncio.sleep(self.cell.chunk_seconds if isinstance(message, m.ReadBlob) else 0.001)
         if isinstance(message, m.ReadBlob):
-            self.cell.asked[self.other] = self.cell.asked.get(self.other, 0) + 1
-        said = await self.cell.transfers[self.other].handlers()[type(message)](message, ASKER)
-        spoil = self.cell.spoil.get(self.other)
-        return spoil(message, said) if spoil else said
+            self.cell.num_reads[self.other] = self.cell.num_reads.get(self.other, 0) + 1
+        answer = await self.cell.transfers[self.other].handlers()[type(message)](message, CALLER)
+        tamper = self.cell.tamper.get(self.other)
+        return tamper(message, answer) if tamper else answer
 
 
 def fetch(cell: Cell, *devices: DeviceId) -> list[int]:
@@ -79,80 +79,82 @@ def fetch(cell: Cell, *devices: DeviceId) -> list[int]:
     return asyncio.run(play())
 
 
-def test_every_holder_is_drawn_from(tmp_path: Path) -> None:
+def test_every_holder_sends_chunks(tmp_path: Path) -> None:
     cell = Cell(tmp_path)
     one, two, three = cell.device("1", True), cell.device("2", True), cell.device("3")
     assert fetch(cell, three) == [REF.size]
     assert cell.stores[three].path(REF).read_bytes() == DATA
-    assert sum(cell.asked.values()) == 21
-    assert min(cell.asked[one], cell.asked[two]) >= 5
+    assert sum(cell.num_reads.values()) == 21
+    assert min(cell.num_reads[one], cell.num_reads[two]) >= 5
     assert fetch(cell, three) == [0]
 
 
-def test_those_who_fetch_together_give_to_each_other(tmp_path: Path) -> None:
+def test_devices_that_fetch_together_send_chunks_to_each_other(tmp_path: Path) -> None:
     cell = Cell(tmp_path)
-    cell.chunk_seconds = 0.15  # so that holders are asked anew, every 0.25 s, before the source has given all
+    cell.chunk_seconds = 0.15  # the holders are asked again, after 0.25 s, before the source has sent everything
     source = cell.device("1", True)
     fetchers = [cell.device(name) for name in "2345"]
     fetch(cell, *fetchers)
     assert all(cell.stores[device].has(REF) for device in fetchers)
-    assert cell.asked[source] < sum(cell.asked.values())
+    assert cell.num_reads[source] < sum(cell.num_reads.values())
 
 
-def test_a_holder_that_lies_is_asked_no_more(tmp_path: Path) -> None:
+def test_a_holder_of_damaged_chunks_is_given_up(tmp_path: Path) -> None:
     cell = Cell(tmp_path)
-    liar, honest, asker = cell.device("1", True), cell.device("2", True), cell.device("3")
-    cell.spoil[liar] = lambda ask, said: m.BlobData(data=bytes(ask.length)) if isinstance(ask, m.ReadBlob) else said
-    fetch(cell, asker)
-    assert cell.stores[asker].path(REF).read_bytes() == DATA
-    assert cell.asked[liar] <= 8 < cell.asked[honest]
-
-
-def test_a_liar_about_hashes_is_found_out_and_another_believed(tmp_path: Path) -> None:
-    cell = Cell(tmp_path)
-    liar, _, asker = cell.device("1", True), cell.device("2", True), cell.device("3")
-    cell.spoil[liar] = lambda ask, said: (
-        m.ChunkHashes(hashes=bytes(len(said.hashes))) if isinstance(ask, m.HashChunks) else said
+    liar, honest, fetcher = cell.device("1", True), cell.device("2", True), cell.device("3")
+    cell.tamper[liar] = lambda request, answer: (
+        m.BlobData(data=bytes(request.length)) if isinstance(request, m.ReadBlob) else answer
     )
-    fetch(cell, asker)
-    assert cell.stores[asker].has(REF)
+    fetch(cell, fetcher)
+    assert cell.stores[fetcher].path(REF).read_bytes() == DATA
+    assert cell.num_reads[liar] <= 8 < cell.num_reads[honest]
 
 
-def test_a_holder_that_goes_away_in_the_middle_is_made_up_for_and_nothing_comes_twice(tmp_path: Path) -> None:
+def test_wrong_hashes_are_detected_and_another_holder_is_used(tmp_path: Path) -> None:
     cell = Cell(tmp_path)
-    leaving, _, asker = cell.device("1", True), cell.device("2", True), cell.device("3")
+    liar, _, fetcher = cell.device("1", True), cell.device("2", True), cell.device("3")
+    cell.tamper[liar] = lambda request, answer: (
+        m.ChunkHashes(hashes=bytes(len(answer.hashes))) if isinstance(request, m.HashChunks) else answer
+    )
+    fetch(cell, fetcher)
+    assert cell.stores[fetcher].has(REF)
 
-    def leave(ask: Any, said: Any) -> Any:
-        if isinstance(ask, m.ReadBlob) and cell.asked[leaving] > 3:
+
+def test_other_holders_replace_one_that_goes_away(tmp_path: Path) -> None:
+    cell = Cell(tmp_path)
+    leaving, _, fetcher = cell.device("1", True), cell.device("2", True), cell.device("3")
+
+    def leave(request: Any, answer: Any) -> Any:
+        if isinstance(request, m.ReadBlob) and cell.num_reads[leaving] > 3:
             del cell.transfers[leaving]
-            cell.spoil.clear()
+            cell.tamper.clear()
             raise LinkLostError("gone")
-        return said
+        return answer
 
-    cell.spoil[leaving] = leave
-    fetch(cell, asker)
-    assert cell.stores[asker].has(REF)
+    cell.tamper[leaving] = leave
+    fetch(cell, fetcher)
+    assert cell.stores[fetcher].has(REF)
 
 
-def test_after_a_cut_only_what_is_missing_is_asked_for(tmp_path: Path) -> None:
+def test_after_a_cut_only_missing_chunks_are_fetched(tmp_path: Path) -> None:
     cell = Cell(tmp_path)
-    source, asker = cell.device("1", True), cell.device("2")
+    source, fetcher = cell.device("1", True), cell.device("2")
 
-    def cut(ask: Any, said: Any) -> Any:
-        if isinstance(ask, m.ReadBlob) and cell.asked[source] > 10:
+    def cut(request: Any, answer: Any) -> Any:
+        if isinstance(request, m.ReadBlob) and cell.num_reads[source] > 10:
             raise UnreachableError("cut")
-        return said
+        return answer
 
-    cell.spoil[source] = cut
+    cell.tamper[source] = cut
     with pytest.raises(CellmindError):
-        fetch(cell, asker)
-    cell.spoil.clear()
-    before = cell.asked[source]
-    assert 0 < fetch(cell, asker)[0] < REF.size
-    assert cell.asked[source] - before < 21
+        fetch(cell, fetcher)
+    cell.tamper.clear()
+    before = cell.num_reads[source]
+    assert 0 < fetch(cell, fetcher)[0] < REF.size
+    assert cell.num_reads[source] - before < 21
 
 
-def test_a_blob_that_nobody_has_is_an_error(tmp_path: Path) -> None:
+def test_a_blob_without_holders_is_an_error(tmp_path: Path) -> None:
     cell = Cell(tmp_path)
     cell.device("1")
     with pytest.raises(UnknownNameError, match="no device that is online"):

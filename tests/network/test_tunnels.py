@@ -1,4 +1,4 @@
-"""Tunnels: every byte arrives, in order; a slow reader fills nobody's memory; a cut is felt at once."""
+"""Tunnels: every byte arrives, in order; a slow reader fills nobody's memory; both ends notice a cut at once."""
 
 import asyncio
 import contextlib
@@ -10,11 +10,14 @@ from typing import Any
 import psutil
 import pytest
 
+from cellmind_agent.network.channel import Channel
+from cellmind_agent.network.connection import Connection
+from cellmind_agent.network.curve import new_context
 from cellmind_agent.network.link import Link
+from cellmind_agent.network.listener import Listener
 from cellmind_agent.network.reception import Reception
 from cellmind_agent.network.stream import Stream
 from cellmind_agent.network.tunnels import Tunnels
-from cellmind_agent.network.wire import Channel, Connection, Listener, new_context
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.address import Address
 from cellmind_agent.protocol.errors import CellmindError, NotAllowedError, UnknownNameError
@@ -28,7 +31,7 @@ ONE, TWO, OUTSIDER = DeviceId("1" * 32), DeviceId("2" * 32), DeviceId("3" * 32)
 
 
 class Device:
-    """A port, and tunnels to the one other device. Stands in for Peers; `dials` says whether it can dial."""
+    """A port, and tunnels to the other device. Stands in for Peers; `dials` is false for a device that cannot dial."""
 
     def __init__(self, device: DeviceId, other: DeviceId, dials: bool = True) -> None:
         self.device, self.other, self.dials = device, other, dials
@@ -59,7 +62,7 @@ class Device:
         await connection.open(5)
         return Link(connection)
 
-    # what tunnels ask of Peers
+    # what tunnels use of Peers
     async def dial_again(self, device: DeviceId) -> Link | None:
         return await self.dial() if self.dials else None
 
@@ -81,7 +84,7 @@ class Device:
 
 @contextlib.asynccontextmanager
 async def two_devices(one_dials: bool = True) -> AsyncIterator[tuple[Device, Device]]:
-    """Tunnels have begun on both; with `one_dials` false only the second can dial, and has."""
+    """Two devices whose tunnels have begun; with `one_dials` false only the second can dial."""
     one, two = Device(ONE, TWO, one_dials), Device(TWO, ONE)
     one.there, two.there = two, one
     try:
@@ -126,7 +129,7 @@ async def through(one: Device) -> tuple[asyncio.StreamReader, asyncio.StreamWrit
 
 
 @pytest.mark.parametrize("one_dials", [True, False])
-def test_every_byte_arrives_and_the_last_words_too(one_dials: bool) -> None:
+def test_every_byte_arrives_also_after_a_half_close(one_dials: bool) -> None:
     async def play() -> None:
         async with two_devices(one_dials) as (one, two), await exposed(two, echo):
             reader, writer = await through(one)
@@ -149,7 +152,7 @@ def test_every_byte_arrives_and_the_last_words_too(one_dials: bool) -> None:
     asyncio.run(play())
 
 
-def test_a_reader_that_does_not_read_holds_up_its_own_stream_alone_and_fills_no_memory() -> None:
+def test_a_reader_that_stops_delays_only_its_own_stream_and_fills_no_memory() -> None:
     async def play() -> None:
         asleep = asyncio.Event()
 
@@ -177,7 +180,7 @@ def test_a_reader_that_does_not_read_holds_up_its_own_stream_alone_and_fills_no_
     asyncio.run(play())
 
 
-def test_a_cut_is_felt_at_both_ends_at_once() -> None:
+def test_both_ends_notice_a_cut_at_once() -> None:
     async def play() -> None:
         async with two_devices() as (one, two), await exposed(two, echo):
             reader, writer = await through(one)
@@ -193,7 +196,7 @@ def test_a_cut_is_felt_at_both_ends_at_once() -> None:
     asyncio.run(play())
 
 
-def test_a_lost_connection_is_felt_at_both_ends() -> None:
+def test_both_ends_notice_a_lost_connection() -> None:
     async def play() -> None:
         async with two_devices() as (one, two), await exposed(two, echo):
             reader, writer = await through(one)
@@ -208,22 +211,22 @@ def test_a_lost_connection_is_felt_at_both_ends() -> None:
     asyncio.run(play())
 
 
-def test_a_channel_that_takes_no_more_for_a_while_loses_nothing() -> None:
+def test_a_channel_that_is_full_for_a_while_loses_nothing() -> None:
     class Full(Channel):
-        """Takes nothing until it is told to."""
+        """Full until `takes` is set."""
 
         def __init__(self) -> None:
             super().__init__(b"", "", "full")
             self.takes = False
-            self.said: list[tuple[bytes, bytes]] = []
+            self.sent: list[tuple[bytes, bytes]] = []
 
         def try_send(self, frames: Any) -> bool:
             if self.takes:
-                self.said.append((bytes(frames[0]), bytes(frames[1])))
+                self.sent.append((bytes(frames[0]), bytes(frames[1])))
             return self.takes
 
         def cut(self) -> None:
-            self._lose()
+            self.mark_lost()
 
     async def play() -> None:
         near, far = socket.socketpair()
@@ -237,10 +240,10 @@ def test_a_channel_that_takes_no_more_for_a_while_loses_nothing() -> None:
         await asyncio.sleep(0.05)
         channel.takes = True
         await asyncio.sleep(0.1)
-        assert b"".join(body for kind, body in channel.said if kind == b"D") == b"".join(
+        assert b"".join(body for kind, body in channel.sent if kind == b"D") == b"".join(
             bytes([number]) * 10 for number in range(20)
         )
-        assert channel.said[-1] == (b"E", b"")
+        assert channel.sent[-1] == (b"E", b"")
         assert not ended.is_set()
         stream.cut()
         assert ended.is_set()
@@ -250,18 +253,18 @@ def test_a_channel_that_takes_no_more_for_a_while_loses_nothing() -> None:
 
 def test_a_stream_beyond_its_credit_is_cut() -> None:
     class Greedy(Channel):
-        """A channel whose other end sends what it likes."""
+        """A channel whose other end ignores its credit."""
 
         def __init__(self) -> None:
             super().__init__(b"", "", "greedy")
-            self.said: list[bytes] = []
+            self.sent: list[bytes] = []
 
         def try_send(self, frames: Any) -> bool:
-            self.said.append(bytes(frames[0]))
+            self.sent.append(bytes(frames[0]))
             return True
 
         def cut(self) -> None:
-            self._lose()
+            self.mark_lost()
 
     async def play() -> None:
         near, far = socket.socketpair()
@@ -273,7 +276,7 @@ def test_a_stream_beyond_its_credit_is_cut() -> None:
                 if channel.carries:
                     channel.carries([memoryview(b"D"), memoryview(bytes(1 << 18))])
             assert ended.is_set()
-            assert channel.said[-1] == b"X"
+            assert channel.sent[-1] == b"X"
 
     asyncio.run(play())
 
@@ -281,7 +284,7 @@ def test_a_stream_beyond_its_credit_is_cut() -> None:
 @pytest.mark.parametrize(
     "frames", [[b"?", b""], [b"", b""], [b"C", b"\xff" * 4], [b"C", b"abc"], [b"E", b""], [b"X", b""]]
 )
-def test_no_frame_brings_anything_down(frames: list[bytes]) -> None:
+def test_no_frame_crashes_anything(frames: list[bytes]) -> None:
     async def play() -> None:
         async with two_devices() as (one, two), await exposed(two, echo):
             _, writer = await through(one)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cellmind_agent.planning.backends import choose_backend
-from cellmind_agent.planning.election import elect, standing
+from cellmind_agent.planning.election import elect, election_key
 from cellmind_agent.planning.ledger import Ledger
 from cellmind_agent.planning.liveness import Clocks, liveness, patience, seconds_away
 from cellmind_agent.planning.roster import RunPlan, find_device, plan, seat, why_not
@@ -38,9 +38,9 @@ def test_every_device_elects_the_same_leader(names: list[str]) -> None:
 
 
 @given(st.floats(1, 1e6), st.floats(1, 1e6))
-def test_standing_is_total(a: float, b: float) -> None:
+def test_the_election_order_is_total(a: float, b: float) -> None:
     first, second = (peer(n, tokens_per_second=Figure(value=v, source="run")) for n, v in (("aa", a), ("bb", b)))
-    assert (standing(first) < standing(second)) != (standing(second) < standing(first))
+    assert (election_key(first) < election_key(second)) != (election_key(second) < election_key(first))
 
 
 SPEEDS = st.lists(st.none() | st.floats(0.01, 1e6), min_size=1, max_size=20)

@@ -47,12 +47,12 @@ def test_each_pair_gets_a_cause_and_a_command(
     assert (checks[0].fix is None) == (there == "reached")
 
 
-def test_who_does_not_answer_is_skipped() -> None:
+def test_a_dialler_that_does_not_answer_is_skipped() -> None:
     (check,) = explain([Reach(dialler=B, target=A, probed=None, here=0.0)], peers())
     assert (check.verdict, check.detail) == ("skipped", "bb could not say")
 
 
-def test_a_clock_far_off_is_named_once() -> None:
+def test_a_clock_that_is_far_off_is_reported_once() -> None:
     checks = explain([reach(B, A, "reached", ahead=312.0), reach(A, B, "reached")], peers())
     assert [check.detail for check in checks if check.id.startswith("clock")] == [
         "the clock of bb is 312 s ahead of this device's"

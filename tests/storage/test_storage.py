@@ -47,7 +47,7 @@ def test_chunks_cover_a_blob_exactly(size: int, start: int, chunk: int) -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(data=st.binary(min_size=1, max_size=3000), cuts=st.lists(st.integers(1, 500), min_size=1, max_size=8))
-def test_a_blob_comes_in_any_pieces_and_reads_back(
+def test_a_blob_arrives_in_any_pieces_and_reads_back(
     tmp_path_factory: pytest.TempPathFactory, data: bytes, cuts: list[int]
 ) -> None:
     store = make_store(tmp_path_factory.mktemp("home"))
@@ -71,7 +71,7 @@ def test_a_blob_is_resumed_after_a_restart_and_overlap_is_not_doubled(tmp_path: 
     assert store.read(ref, 0, 1000) == data
 
 
-def test_bytes_that_are_not_the_named_ones_are_thrown_away(tmp_path: Path) -> None:
+def test_bytes_that_do_not_match_the_name_are_deleted(tmp_path: Path) -> None:
     store = make_store(tmp_path)
     ref = ref_of(b"right")
     with pytest.raises(BlobDamagedError):
@@ -108,7 +108,7 @@ def test_the_quota_and_the_floor_hold_before_the_disk_is_full(tmp_path: Path) ->
         make_store(tmp_path / "other", floor=1 << 60).append(ref_of(b"c"), 0, b"c")
 
 
-def test_a_disk_that_fills_up_in_the_middle_leaves_a_beginning_to_resume(
+def test_a_disk_that_fills_up_during_a_write_leaves_a_beginning_to_resume(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = os.urandom(1000)
@@ -128,7 +128,7 @@ def test_a_disk_that_fills_up_in_the_middle_leaves_a_beginning_to_resume(
     assert store.read(ref_of(data), 0, 1000) == data
 
 
-def test_a_file_of_ours_becomes_a_blob_without_a_second_copy(tmp_path: Path) -> None:
+def test_a_file_of_this_home_becomes_a_blob_without_a_second_copy(tmp_path: Path) -> None:
     store = make_store(tmp_path)
     path = tmp_path / "model.safetensors"
     path.write_bytes(b"weights")
@@ -138,15 +138,15 @@ def test_a_file_of_ours_becomes_a_blob_without_a_second_copy(tmp_path: Path) -> 
     assert store.adopt(path) == ref
 
 
-def test_collecting_keeps_what_is_wanted_and_what_is_new(tmp_path: Path) -> None:
+def test_garbage_collection_keeps_referenced_and_new_blobs(tmp_path: Path) -> None:
     store = make_store(tmp_path)
-    for data in (b"wanted", b"unwanted"):
+    for data in (b"referenced", b"garbage"):
         store.append(ref_of(data), 0, data)
     store.append(ref_of(b"half"), 0, b"ha")
-    assert store.collect({ref_of(b"wanted").id}, changed_before=0.0) == 0
-    assert store.collect({ref_of(b"wanted").id}, changed_before=4e9) == len(b"unwanted") + 2
-    assert store.has(ref_of(b"wanted"))
-    assert not store.has(ref_of(b"unwanted"))
+    assert store.collect_garbage({ref_of(b"referenced").id}, changed_before=0.0) == 0
+    assert store.collect_garbage({ref_of(b"referenced").id}, changed_before=4e9) == len(b"garbage") + 2
+    assert store.has(ref_of(b"referenced"))
+    assert not store.has(ref_of(b"garbage"))
     assert store.present(ref_of(b"half")) == 0
 
 

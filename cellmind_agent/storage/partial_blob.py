@@ -1,8 +1,8 @@
-"""A blob that comes in chunks, in any order and from several devices. Each chunk is checked before it is kept.
+"""A blob that arrives in chunks, in any order and from several devices. Each chunk is checked before it is kept.
 
-    blobs/partial/<sha256>.chunks      of the blob's full size; what has not come yet is a hole
+    blobs/partial/<sha256>.chunks      of the blob's full size; chunks that have not arrived are holes
 
-What is there after a restart is found by hashing: no list on disk can disagree with the file.
+After a restart, the present chunks are found by hashing: no list on disk can disagree with the file.
 """
 
 from __future__ import annotations
@@ -20,67 +20,71 @@ from cellmind_agent.storage.files import translated_disk_errors
 HASH_BYTES = 32
 
 
-class Gathering:
-    """One blob on its way in. Its methods read and write files: call them in a thread."""
+class PartialBlob:
+    """The chunks of one blob so far. Its methods read and write files: call them in a thread."""
 
-    def __init__(self, ref: BlobRef, hashes: bytes, file: Path, begun: Sequence[Path]) -> None:
-        """`hashes` are the SHA-256 of all chunks, one after the other; `begun` are files with a part of the blob at its
-        place. Raises BlobDamagedError (hashes of another blob), StorageFullError."""
+    def __init__(self, ref: BlobRef, hashes: bytes, file: Path, sources: Sequence[Path]) -> None:
+        """`hashes` are the SHA-256 digests of all chunks, concatenated; `sources` are other files that may contain
+        chunks at their offsets. Raises BlobDamagedError (hashes of another blob), StorageFullError."""
         self.ref, self.hashes, self.file = ref, hashes, file
         self._chunks = list(chunks(ref.size))
         if len(hashes) != len(self._chunks) * HASH_BYTES:
             raise BlobDamagedError(f"{len(hashes)} bytes of hashes for the {len(self._chunks)} chunks of a blob")
-        self.here: set[int] = set()
+        self.present: set[int] = set()
         with translated_disk_errors():
             with open(file, "ab"):
                 pass
+            # A sparse file: chunks can be written in any order.
             os.truncate(file, ref.size)
-        for source in (file, *begun):
-            self._find_there(source)
+        for source in (file, *sources):
+            self._find_chunks(source)
 
     @property
     def is_whole(self) -> bool:
-        return len(self.here) == len(self._chunks)
+        """True when every chunk is present."""
+        return len(self.present) == len(self._chunks)
 
     def chunk(self, index: int) -> Chunk:
+        """The byte range of a chunk."""
         return self._chunks[index]
 
     def keep(self, index: int, data: bytes) -> None:
-        """Raises BlobDamagedError when these are not the chunk's bytes, StorageFullError."""
-        if not self._is_right(index, data):
-            raise BlobDamagedError(f"chunk {index} of blob {short(self.ref.id)} is something else")
+        """Write a chunk. Raises BlobDamagedError when the bytes do not match its hash, StorageFullError."""
+        if not self._matches(index, data):
+            raise BlobDamagedError(f"chunk {index} of blob {short(self.ref.id)} does not match its hash")
         with translated_disk_errors(), open(self.file, "r+b") as file:
             file.seek(self._chunks[index].offset)
             file.write(data)
-        self.here.add(index)
+        self.present.add(index)
 
     def read(self, index: int) -> bytes:
+        """The bytes of a chunk that is present."""
         with open(self.file, "rb") as file:
             file.seek(self._chunks[index].offset)
             return file.read(self._chunks[index].length)
 
-    def _find_there(self, source: Path) -> None:
+    def _find_chunks(self, source: Path) -> None:
         if not source.exists():
             return
         with open(source, "rb") as file:
             for index, chunk in enumerate(self._chunks):
-                if index in self.here:
+                if index in self.present:
                     continue
                 file.seek(chunk.offset)
                 data = file.read(chunk.length)
-                if not self._is_right(index, data):
+                if not self._matches(index, data):
                     continue
                 if source == self.file:
-                    self.here.add(index)
+                    self.present.add(index)
                 else:
                     self.keep(index, data)
 
-    def _is_right(self, index: int, data: bytes) -> bool:
+    def _matches(self, index: int, data: bytes) -> bool:
         start = index * HASH_BYTES
         return hashlib.sha256(data).digest() == self.hashes[start : start + HASH_BYTES]
 
 
 def chunk_hashes(ref: BlobRef, file: Path) -> bytes:
-    """Of a whole blob, as `Gathering` wants them."""
+    """The SHA-256 digests of a whole blob's chunks, concatenated."""
     with open(file, "rb") as source:
         return b"".join(hashlib.sha256(source.read(chunk.length)).digest() for chunk in chunks(ref.size))

@@ -1,4 +1,4 @@
-"""The one port: only members get in, and no bytes bring it down (I9)."""
+"""The one port: only members get in, and no bytes crash the agent (I9)."""
 
 import asyncio
 import os
@@ -10,9 +10,12 @@ from typing import Any
 import psutil
 import pytest
 
+from cellmind_agent.network.channel import Channel
+from cellmind_agent.network.connection import Connection
+from cellmind_agent.network.curve import new_context
 from cellmind_agent.network.link import Link
+from cellmind_agent.network.listener import Listener
 from cellmind_agent.network.reception import Reception
-from cellmind_agent.network.wire import Channel, Connection, Listener, new_context
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.address import Address
 from cellmind_agent.protocol.codec import Envelope, encode
@@ -29,7 +32,7 @@ from cellmind_agent.trust.permissions import Caller
 
 
 class Server:
-    """A listener with a handful of handlers, and a set of keys that may come in."""
+    """A listener with a few handlers, and a set of keys that are admitted."""
 
     def __init__(self) -> None:
         self.keys, self.member = new_curve_keys(), new_curve_keys()
@@ -116,7 +119,7 @@ def test_an_unknown_key_does_not_get_in() -> None:
     with_server(play)
 
 
-def test_an_agent_with_another_key_is_not_believed() -> None:
+def test_an_agent_with_another_key_is_refused() -> None:
     async def play(server: Server) -> None:
         with pytest.raises(UnreachableError):
             await server.link(server_key=new_curve_keys().public)
@@ -124,7 +127,7 @@ def test_an_agent_with_another_key_is_not_believed() -> None:
     with_server(play)
 
 
-def test_nobody_listening_is_noticed_at_once() -> None:
+def test_a_closed_port_is_noticed_at_once() -> None:
     async def play(server: Server) -> None:
         connection = Connection(
             server.context, server.member, Address(host="127.0.0.1", port=1), server.keys.public, ignore
@@ -151,8 +154,8 @@ def test_when_the_gate_dies_nothing_is_served() -> None:
     async def play() -> None:
         listener = Listener(new_curve_keys(), lambda key: False, ignore)
         await listener.open("127.0.0.1", 0)
-        assert listener._gate_task
-        listener._gate_task.cancel()
+        assert listener._gate._task
+        listener._gate._task.cancel()
         with pytest.raises(CellmindError, match="gate has ended"):
             await listener.serve()
         await listener.close()
@@ -173,7 +176,7 @@ def test_a_removed_key_is_refused_on_its_live_connection() -> None:
     with_server(play)
 
 
-def test_a_removed_key_is_cut_at_once_and_nobody_else() -> None:
+def test_only_a_removed_key_is_cut_at_once() -> None:
     async def play(server: Server) -> None:
         other = new_curve_keys()
         server.admitted.add(other.public)
@@ -191,7 +194,7 @@ def test_a_removed_key_is_cut_at_once_and_nobody_else() -> None:
     with_server(play)
 
 
-def test_a_removed_key_that_has_said_nothing_yet_is_cut_too() -> None:
+def test_a_removed_key_that_has_sent_nothing_yet_is_cut_too() -> None:
     async def play(server: Server) -> None:
         other = new_curve_keys()
         server.admitted.add(other.public)
@@ -206,8 +209,8 @@ def test_a_removed_key_that_has_said_nothing_yet_is_cut_too() -> None:
     with_server(play)
 
 
-def test_the_accepting_side_may_ask_over_the_same_connection() -> None:
-    """So that a device which only dials out can be asked too."""
+def test_the_accepting_side_may_send_requests_over_the_same_connection() -> None:
+    """So a device that can only dial out is reached too."""
 
     async def play(server: Server) -> None:
         async def answer(request: m.ListModels, caller: Caller) -> m.ModelList:
@@ -238,7 +241,7 @@ def test_the_accepting_side_may_ask_over_the_same_connection() -> None:
     with_server(play)
 
 
-def test_leaving_a_stream_ends_it_at_the_other_side() -> None:
+def test_closing_a_stream_ends_it_at_the_other_side() -> None:
     async def play(server: Server) -> None:
         link = await server.link()
         stream = link.stream(m.ReadLog(tail=0))
@@ -250,7 +253,7 @@ def test_leaving_a_stream_ends_it_at_the_other_side() -> None:
     with_server(play)
 
 
-def test_a_lost_connection_fails_what_is_under_way_at_once() -> None:
+def test_a_lost_connection_fails_pending_requests_at_once() -> None:
     async def play(server: Server) -> None:
         link = await server.link()
         stream = link.stream(m.ReadLog(tail=0))
@@ -269,7 +272,7 @@ def test_a_lost_connection_fails_what_is_under_way_at_once() -> None:
     with_server(play)
 
 
-def test_a_bug_in_a_handler_is_an_error_for_the_asker_and_the_agent_goes_on() -> None:
+def test_a_bug_in_a_handler_is_an_error_for_the_caller_and_the_agent_continues() -> None:
     async def play(server: Server) -> None:
         link = await server.link()
         with pytest.raises(CellmindError, match="RuntimeError in the agent"):
@@ -279,7 +282,7 @@ def test_a_bug_in_a_handler_is_an_error_for_the_asker_and_the_agent_goes_on() ->
     with_server(play)
 
 
-def test_what_is_not_for_members_is_refused() -> None:
+def test_a_request_that_members_may_not_send_is_refused() -> None:
     async def play(server: Server) -> None:
         link = await server.link()
         with pytest.raises(NotAllowedError):
@@ -288,7 +291,7 @@ def test_what_is_not_for_members_is_refused() -> None:
     with_server(play)
 
 
-def test_garbage_from_a_member_is_dropped_and_the_agent_goes_on() -> None:
+def test_garbage_from_a_member_is_dropped_and_the_agent_continues() -> None:
     async def play(server: Server) -> None:
         link = await server.link()
         for data in (
@@ -303,7 +306,7 @@ def test_garbage_from_a_member_is_dropped_and_the_agent_goes_on() -> None:
     with_server(play)
 
 
-def test_another_protocol_version_is_answered_by_name() -> None:
+def test_another_protocol_version_is_refused_by_its_number() -> None:
     import msgpack
 
     async def play(server: Server) -> None:
@@ -318,7 +321,7 @@ def test_another_protocol_version_is_answered_by_name() -> None:
     with_server(play)
 
 
-def test_an_oversized_frame_costs_its_sender_the_connection_and_us_no_memory() -> None:
+def test_an_oversized_frame_ends_its_connection_and_fills_no_memory() -> None:
     async def play(server: Server) -> None:
         link = await server.link()
         before = psutil.Process().memory_info().rss
@@ -342,7 +345,7 @@ def test_raw_garbage_on_the_port_changes_nothing(bytes_sent: bytes) -> None:
 
 
 def test_an_unauthenticated_gigabyte_is_not_held() -> None:
-    """A CURVE command that announces a gigabyte, from somebody without any key."""
+    """A CURVE command that announces a gigabyte, from a client without a key."""
 
     async def play(server: Server) -> None:
         before = psutil.Process().memory_info().rss
@@ -380,7 +383,7 @@ def test_a_flood_of_requests_is_cut_and_others_are_served() -> None:
     with_server(play)
 
 
-def test_no_answer_in_time_is_a_time_out() -> None:
+def test_a_late_answer_is_a_time_out() -> None:
     async def play(server: Server) -> None:
         async def never(request: m.ListModels, caller: Caller) -> m.ModelList:
             await asyncio.sleep(60)

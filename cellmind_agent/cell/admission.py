@@ -1,0 +1,58 @@
+"""Who is let in, and as whom: members of the present keyring, this device's own people, and invited strangers.
+
+Holds the present keyring and the open invitation; changes neither by itself.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+from cellmind_agent.network.channel import Channel
+from cellmind_agent.trust.identity import Identity
+from cellmind_agent.trust.invitation import Invitation, nameplate
+from cellmind_agent.trust.keyring import Keyring, Member
+from cellmind_agent.trust.permissions import Caller
+
+
+class Admission:
+    """`keyring` is replaced by the keyring keeper alone, `invitation` by the inviting side alone."""
+
+    def __init__(self, identity: Identity, keyring: Keyring, local_key: bytes) -> None:
+        """`local_key` is the public key of this device's own people."""
+        self._identity, self._local_key = identity, local_key
+        self.keyring = keyring
+        self.invitation: Invitation | None = None
+
+    @property
+    def me(self) -> Member:
+        """This device's own entry in the keyring."""
+        return self.keyring.members[self._identity.device]
+
+    def others(self) -> list[Member]:
+        """All other members of the cell."""
+        return [member for device, member in self.keyring.members.items() if device != self._identity.device]
+
+    def admits(self, key: bytes) -> bool:
+        """True when this CURVE key may open a connection at all."""
+        is_known = key == self._local_key or self.keyring.by_curve_key(key) is not None
+        return is_known or self.admits_strangers()
+
+    def admits_strangers(self) -> bool:
+        """True while an invitation is open: only then may an unknown key connect, and only to join."""
+        return self.invitation is not None and self.invitation.is_open(time.monotonic())
+
+    def open_nameplate(self) -> str | None:
+        """The public number of the open invitation's code, if there is one."""
+        return nameplate(self.invitation.code) if self.invitation and self.admits_strangers() else None
+
+    def recognise(self, channel: Channel) -> Caller:
+        """Who sends on this channel. Called for every message: a device removed a moment ago is a stranger (I5)."""
+        stranger = Caller(kind="stranger", curve_key=channel.curve_key, device=None, host=channel.host, channel=channel)
+        if channel.curve_key == self._local_key:
+            return replace(stranger, kind="local", device=self._identity.device)
+        member = self.keyring.by_curve_key(channel.curve_key)
+        # A connection with this device's own key is a copied home, and a stranger.
+        if member is not None and member.device != self._identity.device:
+            return replace(stranger, kind="member", device=member.device)
+        return stranger

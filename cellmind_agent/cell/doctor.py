@@ -1,0 +1,48 @@
+"""Runs the checks of `cellmindctl doctor`: gathers what they need, then calls them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from cellmind_agent.cell.checks import CheckContext, run_checks
+from cellmind_agent.device.vitals import local_versions
+from cellmind_agent.network.listener import Listener
+from cellmind_agent.network.probes import Probes
+from cellmind_agent.network.reception import Handler
+from cellmind_agent.protocol import messages as m
+from cellmind_agent.trust.permissions import Caller
+
+
+class Doctor:
+    """Checks this device and the cell as seen from here."""
+
+    def __init__(
+        self,
+        home: Path,
+        uses_mdns: bool,
+        interfaces: Sequence[str],
+        listener: Listener,
+        probes: Probes,
+        views: Callable[[], tuple[m.PeerView, ...]],
+    ) -> None:
+        """`views` are the devices that this one sees, itself included."""
+        self._home, self._uses_mdns, self._interfaces = home, uses_mdns, interfaces
+        self._listener, self._probes, self._views = listener, probes, views
+
+    def handlers(self) -> dict[type, Handler]:
+        """Its handlers, by type of request."""
+        return {m.RunChecks: self._run_checks}
+
+    async def _run_checks(self, request: m.RunChecks, caller: Caller) -> m.ChecksRun:
+        context = CheckContext(
+            home=self._home,
+            port=self._listener.port,
+            uses_mdns=self._uses_mdns,
+            interfaces=self._interfaces,
+            versions=local_versions(),
+            peers=self._views(),
+        )
+        reaches = await self._probes.probe_pairs()
+        return m.ChecksRun(checks=await asyncio.to_thread(run_checks, context, reaches))

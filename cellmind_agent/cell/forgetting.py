@@ -1,0 +1,52 @@
+"""Removes a device from the cell, at the request of this device's own people."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+
+from cellmind_agent.cell.admission import Admission
+from cellmind_agent.cell.keyring_keeper import KeyringKeeper
+from cellmind_agent.cell.keyring_sync import KeyringSync
+from cellmind_agent.network.peers import Peers
+from cellmind_agent.network.reception import Handler
+from cellmind_agent.protocol import messages as m
+from cellmind_agent.protocol.errors import NotAllowedError, UnknownNameError
+from cellmind_agent.protocol.limits import GOODBYE_SECONDS
+from cellmind_agent.trust.identity import Identity
+from cellmind_agent.trust.keyring import remove_member
+from cellmind_agent.trust.permissions import Caller
+
+_log = logging.getLogger(__name__)
+
+
+class Forgetting:
+    """The removed device's connections end with its removal; everybody else learns of it at once."""
+
+    def __init__(
+        self, identity: Identity, admission: Admission, keeper: KeyringKeeper, sync: KeyringSync, peers: Peers
+    ) -> None:
+        self._identity, self._admission, self._keeper = identity, admission, keeper
+        self._sync, self._peers = sync, peers
+
+    def handlers(self) -> dict[type, Handler]:
+        """Its handlers, by type of request."""
+        return {m.ForgetDevice: self._forget}
+
+    async def _forget(self, request: m.ForgetDevice, caller: Caller) -> m.DeviceForgotten:
+        member = self._admission.keyring.members.get(request.device)
+        if member is None:
+            raise UnknownNameError("that device is not in the keyring", "cellmindctl peers")
+        if member.device == self._identity.device:
+            raise NotAllowedError("a device cannot forget itself", "run forget on another owner's device")
+        link = self._peers.link(member.device) if member.device in self._peers.online() else None
+        async with self._keeper.lock:
+            keyring = remove_member(self._admission.keyring, self._identity, member.device, time.time())
+            if link:  # let the device know; it is removed whether it answers or not
+                offer = m.OfferKeyring(entries=keyring.entries)
+                await asyncio.gather(link.request(offer, seconds=GOODBYE_SECONDS), return_exceptions=True)
+            await self._keeper.install(keyring)
+        informed = await self._sync.offer_to_all()
+        _log.info("forgot %s", member.name)
+        return m.DeviceForgotten(device=member.device, name=member.name, told=informed)

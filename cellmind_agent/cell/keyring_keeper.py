@@ -1,0 +1,63 @@
+"""Makes a keyring the present one: on disk, for every later message, and for the connections that are open now."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from pathlib import Path
+
+from cellmind_agent.cell.admission import Admission
+from cellmind_agent.cell.introduction import Introduction
+from cellmind_agent.network.discovery import Discovery
+from cellmind_agent.network.listener import Listener
+from cellmind_agent.network.peers import Peers
+from cellmind_agent.network.reception import Reception
+from cellmind_agent.trust.identity import Identity
+from cellmind_agent.trust.keyring import Keyring, found_cell
+from cellmind_agent.trust.ringfile import save_keyring
+
+_log = logging.getLogger(__name__)
+
+
+class KeyringKeeper:
+    """The only one that replaces the keyring."""
+
+    def __init__(
+        self,
+        home: Path,
+        identity: Identity,
+        name: str,
+        admission: Admission,
+        introduction: Introduction,
+        peers: Peers,
+        reception: Reception,
+        listener: Listener,
+        discovery: Discovery,
+    ) -> None:
+        self._home, self._identity, self._name = home, identity, name
+        self._admission, self._introduction = admission, introduction
+        self._peers, self._reception, self._listener, self._discovery = peers, reception, listener, discovery
+        self.lock = asyncio.Lock()  # held from reading the keyring to installing its successor
+
+    async def install(self, keyring: Keyring) -> None:
+        """Replace the keyring; the caller holds `lock`. A device that is no longer in it founds a cell of one."""
+        if self._identity.device not in keyring.members:
+            _log.warning("this device was removed from its cell, and is a cell of one now")
+            keyring = found_cell(self._identity, self._name, time.time())
+        removed = frozenset(self._admission.keyring.members) - frozenset(keyring.members)
+        save_keyring(self._home, keyring)  # first: a removal must survive a crash (I5)
+        self._admission.keyring = keyring
+        await self.enforce(has_removed=bool(removed))
+
+    async def enforce(self, has_removed: bool = False) -> None:
+        """Apply the keyring and the invitation as they are now: sessions with the members alone, nobody else's
+        requests or connections (I5), and a fresh announcement."""
+        self._peers.set_members(self._admission.others())
+        if has_removed or not self._admission.admits_strangers():
+            await self._reception.drop(self._is_unwanted)
+            self._listener.cut(self._is_unwanted)
+        self._discovery.announce(self._introduction.announcement())
+
+    def _is_unwanted(self, key: bytes) -> bool:
+        return not self._admission.admits(key)

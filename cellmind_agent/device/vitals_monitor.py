@@ -1,0 +1,53 @@
+"""This device's vitals over time: read regularly, and passed on to everyone who watches when they really change."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from pathlib import Path
+
+from cellmind_agent.device.speed import MeasuredSpeed
+from cellmind_agent.device.vitals import differ_noticeably, read_vitals
+from cellmind_agent.protocol.ids import RunId
+from cellmind_agent.protocol.limits import RUN_VITALS_SECONDS, VITALS_SECONDS
+from cellmind_agent.protocol.messages import Vitals
+
+
+class VitalsMonitor:
+    """Owns the last reading."""
+
+    def __init__(self, home: Path, name: str, speed: MeasuredSpeed, current_run: Callable[[], RunId | None]) -> None:
+        """`name` is this device's; `current_run` is the run in which it takes part."""
+        self._home, self._name, self._speed, self._current_run = home, name, speed, current_run
+        self._published = self._read()
+        self._changed = asyncio.Condition()
+
+    def current(self) -> Vitals:
+        """The last reading, with the run and the speed of this moment."""
+        return replace(self._published, run=self._current_run(), tokens_per_second=self._speed.tokens_per_second)
+
+    async def serve(self) -> None:
+        """Read and publish until cancelled."""
+        while True:
+            reading = self._read()
+            if differ_noticeably(self._published, reading):
+                async with self._changed:
+                    self._published = reading
+                    self._changed.notify_all()
+            await asyncio.sleep(VITALS_SECONDS if self._current_run() is None else RUN_VITALS_SECONDS)
+
+    async def watch(self) -> AsyncIterator[Vitals]:
+        """The last published vitals at once, then each change."""
+        while True:
+            seen = self._published
+            yield seen
+            async with self._changed:
+                while self._published is seen:
+                    await self._changed.wait()
+
+    def _read(self) -> Vitals:
+        reading = read_vitals(self._home)
+        return replace(
+            reading, name=self._name, run=self._current_run(), tokens_per_second=self._speed.tokens_per_second
+        )

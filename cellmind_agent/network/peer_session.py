@@ -1,0 +1,300 @@
+"""The session with one other member: dialled patiently, linked, checked by heartbeat, and given up when silent.
+
+    dialling --greeted--> linked --link lost, or silent--> pausing (ever longer) --> dialling
+
+The session uses a link that this device dialled. Only where dialling fails it uses one that the member dialled. Any
+message of the member is a sign of life.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from cellmind_agent.network.address_book import AddressBook, AddressSource
+from cellmind_agent.network.channel import Channel
+from cellmind_agent.network.connection import Connection
+from cellmind_agent.network.dialler import Dialler
+from cellmind_agent.network.link import Link
+from cellmind_agent.network.reception import Reception
+from cellmind_agent.planning.liveness import liveness, patience
+from cellmind_agent.protocol import messages as m
+from cellmind_agent.protocol.address import Address
+from cellmind_agent.protocol.errors import CellmindError, UnreachableError
+from cellmind_agent.protocol.ids import DeviceId, short
+from cellmind_agent.protocol.limits import (
+    HEARTBEAT_SECONDS,
+    MAX_DIALS,
+    MAX_EAGER_DIALS,
+    MIN_WAIT_SECONDS,
+    OWN_DIAL_GRACE_SECONDS,
+    PATIENCE_FLOOR_SECONDS,
+    REDIAL_FIRST_SECONDS,
+    REDIAL_LAST_SECONDS,
+    REMEMBERED_ROUND_TRIPS,
+    REQUEST_SECONDS,
+    RUN_HEARTBEAT_SECONDS,
+    SILENCE_CHECK_SECONDS,
+)
+from cellmind_agent.trust.keyring import Member
+
+LinkSource = AddressSource | Literal["called"]  # called: over a connection that the member dialled
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionEvents:
+    """What a session needs to know of this device, and the parts that it notifies."""
+
+    hello: Callable[[], m.Hello]  # this device's greeting
+    linked: Callable[[DeviceId, Link, m.Welcome], None]  # the member has answered our greeting
+    fell_silent: Callable[[DeviceId], None]  # nobody may wait for this member's bytes any more
+    is_in_run: Callable[[], bool]
+
+
+class PeerSession:
+    """Runs in a task from `begin` to `end`."""
+
+    def __init__(
+        self,
+        member: Member,
+        book: AddressBook,
+        dialler: Dialler,
+        reception: Reception,
+        events: SessionEvents,
+        link_changed: Callable[[], None],
+    ) -> None:
+        """`book` must be open for the member; `link_changed` is called after `link` has changed."""
+        self.member = member
+        self.link: Link | None = None
+        self.source: LinkSource | None = None  # of the last link
+        self.vitals: m.Vitals | None = None
+        self.goodbye: Literal["stopping", "sleeping"] | None = None
+        self.is_announced = False  # multicast DNS hears it now
+        self._unreported_sleep_seconds: float | None = None
+        self._is_cancelled = False
+        self._presence_changed = asyncio.Event()
+        self._book, self._dialler, self._reception = book, dialler, reception
+        self._events, self._link_changed = events, link_changed
+        self._inbound: Link | None = None  # over a connection that the member dialled
+        self._has_inbound = asyncio.Event()
+        self._wake = asyncio.Event()
+        self._round_trips: deque[float] = deque(maxlen=REMEMBERED_ROUND_TRIPS)
+        self._task: asyncio.Task[None] | None = None
+
+    def begin(self) -> None:
+        """Start to dial."""
+        self._task = asyncio.create_task(self._keep_linked(), name=f"peer {short(self.member.device)}")
+
+    def cancel(self) -> None:
+        """End the session: the device is no member any more, or this agent stops."""
+        if self._task:
+            self._task.cancel()
+        self._is_cancelled = True
+        self._presence_changed.set()
+        self.cut()
+
+    async def ended(self) -> None:
+        """Return when a cancelled session has ended."""
+        if self._task:
+            await asyncio.wait({self._task})
+
+    def wake(self) -> None:
+        """Dial soon: something may have changed."""
+        self._wake.set()
+
+    def greet_on(self, channel: Channel) -> None:
+        """The member has sent its Hello on this channel."""
+        self.goodbye = None
+        if channel.answers is not None:  # we dialled this connection: it is `link` already
+            return
+        link = self._inbound = Link(channel)
+        link.when_lost(lambda: self._forget_inbound(link))
+        self._has_inbound.set()
+        self._wake.set()
+
+    def note_goodbye(self, why: Literal["stopping", "sleeping"]) -> None:
+        """The member has announced that it leaves."""
+        self.goodbye = why
+        self._presence_changed.set()
+
+    def reset_after_sleep(self, seconds: float) -> None:
+        """This machine slept: the link may be dead without a sign. Dial again, and report the sleep."""
+        self._unreported_sleep_seconds = seconds
+        self.cut()
+        self.wake()
+
+    def cut(self) -> None:
+        """Close the link, and let everyone who waits for the member fail now."""
+        for link in (self.link, self._inbound):
+            if link:
+                link.channel.cut()
+        self._events.fell_silent(self.member.device)
+
+    def learn(self, addresses: Iterable[Address], source: AddressSource) -> None:
+        """Add addresses, and dial soon if that may help."""
+        if self._book.learn(self.member.device, addresses, source) or self.link is None:
+            self._wake.set()
+
+    def state(self) -> m.State:
+        """Whether the member is there, by links, silence and goodbyes."""
+        if self._is_cancelled:
+            return "gone"
+        return liveness(
+            self.link is not None and not self.link.is_lost,
+            self.seconds_since_heard(),
+            self.goodbye is not None,
+            self.goodbye == "sleeping",
+        )
+
+    def seconds_since_heard(self) -> float | None:
+        """Seconds since the member's last message; None before its first."""
+        heard_at = self._heard_at()
+        return None if heard_at is None else _now() - heard_at
+
+    async def until_absent(self) -> None:
+        """Return when the member is not online: it said goodbye, or it is silent since its link was lost."""
+        while self.state() == "online":
+            self._presence_changed.clear()
+            silent_seconds = self.seconds_since_heard() or 0.0
+            patience_left = max(PATIENCE_FLOOR_SECONDS - silent_seconds, MIN_WAIT_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(None if self.link else patience_left):
+                    await self._presence_changed.wait()
+
+    async def _keep_linked(self) -> None:
+        pause_seconds, failures = REDIAL_FIRST_SECONDS, 0
+        while True:
+            self._wake.clear()
+            try:
+                link = await self._first_link()
+                pause_seconds, failures = REDIAL_FIRST_SECONDS, 0
+                await self._use(link)
+            except CellmindError as error:
+                _log.debug("%s: %s", self.member.name, error)
+            finally:
+                self._set_link(None)
+            failures += 1
+            if failures > MAX_EAGER_DIALS:  # forged announcements could wake us many times a second
+                await asyncio.sleep(REDIAL_FIRST_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause_seconds):
+                    await self._wake.wait()
+                    pause_seconds = REDIAL_FIRST_SECONDS
+            pause_seconds = min(pause_seconds * 2, REDIAL_LAST_SECONDS)
+
+    async def _first_link(self) -> Link:
+        """A link that we dial, or else one that the member dialled. Raises UnreachableError."""
+        dialling = asyncio.create_task(self._dial())
+        inbound = asyncio.create_task(self._has_inbound.wait())
+        try:
+            await asyncio.wait({dialling, inbound}, return_when=asyncio.FIRST_COMPLETED)
+            # Only a link that we dialled can open second connections, for tunnels: so ours gets a moment more.
+            if inbound.done():
+                await asyncio.wait({dialling}, timeout=OWN_DIAL_GRACE_SECONDS)
+            if (not dialling.done() or dialling.exception()) and self._inbound is not None:
+                return self._inbound
+            return await dialling
+        finally:
+            inbound.cancel()
+            if not dialling.done():
+                dialling.cancel()
+                await asyncio.wait({dialling})
+
+    async def _dial(self) -> Link:
+        """Dial the best addresses. Raises UnreachableError."""
+        addresses = list(self._book.of(self.member.device))[:MAX_DIALS]
+        link = await self._dialler.dial_first(addresses, self.member.curve_key)
+        if link is None:
+            raise UnreachableError(f"{self.member.name} answers at none of {len(addresses)} addresses")
+        return link
+
+    async def _use(self, link: Link) -> None:
+        """From the greeting to the loss of the link."""
+        try:
+            await self._greet(link)
+            if self._unreported_sleep_seconds is not None:
+                await link.request(m.Woke(seconds=self._unreported_sleep_seconds))
+                self._unreported_sleep_seconds = None
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._send_heartbeats(link))
+                group.create_task(self._watch_vitals(link))
+        except* CellmindError as errors:
+            _log.info("lost %s: %s", self.member.name, errors.exceptions[0])
+        finally:
+            if isinstance(link.channel, Connection):
+                link.channel.close()
+
+    async def _greet(self, link: Link) -> None:
+        """Exchange Hello and Welcome. Raises CellmindError."""
+        device, channel = self.member.device, link.channel
+        sent_at = _now()
+        welcome = await link.request(self._events.hello())
+        if welcome.device != device:
+            raise UnreachableError(f"{channel.name} is another device")
+        self._round_trips.append(_now() - sent_at)
+        self.goodbye = None
+        self._set_link(link)
+        if isinstance(channel, Connection):
+            self.source = self._book.of(device).get(channel.address)
+            self._book.prefer(device, channel.address)
+        else:
+            self.source = "called"
+        _log.info("linked with %s at %s", self.member.name, channel.name)
+        self._events.linked(device, link, welcome)
+
+    async def _send_heartbeats(self, link: Link) -> None:
+        """Ping again and again. Raises UnreachableError when the member falls silent."""
+        while True:
+            await asyncio.sleep(RUN_HEARTBEAT_SECONDS if self._events.is_in_run() else HEARTBEAT_SECONDS)
+            sent_at = _now()
+            ping = asyncio.create_task(link.request(m.Ping(), seconds=10 * REQUEST_SECONDS))
+            try:
+                await self._wait_patiently(ping)
+                await ping
+            finally:
+                ping.cancel()
+            self._round_trips.append(_now() - sent_at)
+
+    async def _wait_patiently(self, ping: asyncio.Task[m.Done]) -> None:
+        """Return when the ping is answered. Raises UnreachableError after a silence longer than our patience."""
+        limit_seconds, silent_since = patience(self._round_trips), _now()
+        while True:
+            checked_at = _now()
+            await asyncio.wait({ping}, timeout=SILENCE_CHECK_SECONDS)
+            if ping.done():
+                return
+            if _now() - checked_at > 2 * SILENCE_CHECK_SECONDS:  # it was this process that stood still
+                silent_since = _now()
+            silent_since = max(silent_since, self._heard_at() or 0.0)
+            if _now() - silent_since > limit_seconds:
+                self.cut()
+                raise UnreachableError(f"silent for {limit_seconds:.1f} s")
+
+    async def _watch_vitals(self, link: Link) -> None:
+        async for event in link.stream(m.WatchVitals()):
+            if isinstance(event, m.VitalsChanged):
+                self.vitals = event.vitals
+        raise UnreachableError(f"{self.member.name} stopped reporting")
+
+    def _set_link(self, link: Link | None) -> None:
+        self.link = link
+        self._presence_changed.set()
+        self._link_changed()
+
+    def _forget_inbound(self, link: Link) -> None:
+        if self._inbound is link:
+            self._inbound = None
+            self._has_inbound.clear()
+
+    def _heard_at(self) -> float | None:
+        return self._reception.heard_at.get(self.member.curve_key)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,48 @@
+"""This device's vitals: shown at once, passed on when they change, with the run and the speed of the moment."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from cellmind_agent.device import vitals_monitor
+from cellmind_agent.device.speed import MeasuredSpeed
+from cellmind_agent.device.vitals_monitor import VitalsMonitor
+from cellmind_agent.protocol.ids import RunId
+from cellmind_agent.protocol.messages import Figure
+
+
+def test_a_watcher_gets_the_vitals_at_once_and_then_each_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vitals_monitor, "VITALS_SECONDS", 0.02)
+    monkeypatch.setattr(vitals_monitor, "RUN_VITALS_SECONDS", 0.02)
+    run: RunId | None = None
+
+    async def play() -> None:
+        nonlocal run
+        monitor = VitalsMonitor(tmp_path, "laptop", MeasuredSpeed(tmp_path), lambda: run)
+        serving = asyncio.create_task(monitor.serve())
+        watching = monitor.watch()
+        async with asyncio.timeout(5):
+            first = await anext(watching)
+            assert (first.name, first.run) == ("laptop", None)
+            assert first.ram_total_bytes
+            run = RunId("run-1")
+            assert monitor.current().run == run
+            while (await anext(watching)).run != run:
+                pass
+        serving.cancel()
+        await asyncio.wait({serving})
+        await watching.aclose()
+
+    asyncio.run(play())
+
+
+def test_the_measured_speed_survives_a_restart(tmp_path: Path) -> None:
+    assert MeasuredSpeed(tmp_path).tokens_per_second is None
+    speed = MeasuredSpeed(tmp_path)
+    speed.record(1234.5)
+    assert speed.tokens_per_second == MeasuredSpeed(tmp_path).tokens_per_second == Figure(value=1234.5, source="run")
+    (tmp_path / "speed.json").write_text('{"value": "torn')
+    assert MeasuredSpeed(tmp_path).tokens_per_second is None
