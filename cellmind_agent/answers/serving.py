@@ -160,4 +160,5 @@ def newest(models: list[m.ModelView], wanted: RunId | None) -> m.ModelView:
 
 
 def missing_everywhere(name: str) -> DegradedError:
+    """The error of an ask for which no holder of the model is left."""
     return DegradedError(f"every device that holds {name} went away", "cellmindctl peers")

@@ -83,7 +83,7 @@ class Conductor:
             raise ProtocolError(str(error)) from error
         if spec.resume_from and spec.resume_from.step >= ledger.total_steps:
             raise CellmindError(
-                f"{spec.run} has done all its {ledger.total_steps} steps", "raise `epochs` and train anew"
+                f"{spec.run} has done all its {ledger.total_steps} steps", "raise `epochs` and train again"
             )
         self._runs.pop(spec.run, None)
         audience = Audience(spec.run, self._journal)

@@ -97,6 +97,7 @@ class RunFigures:
         )
 
     def finished(self, is_stopped: bool, now: float) -> m.RunFinished:
+        """The last event of a run that has not failed. `is_stopped`: a person ended it early."""
         return m.RunFinished(
             run=self._spec.run,
             step=self.step,

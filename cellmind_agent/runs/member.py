@@ -111,6 +111,7 @@ class RunMember:
             await self._leave(part, problem)
 
     async def train_round(self, request: m.TrainRound, caller: Caller) -> m.RoundTrained:
+        """Train this member's share of a round. Raises CellmindError: the trainer failed, or another device asks."""
         part, child = self._own_part(request.run, caller)
         spans = own_spans(part.spec, part.rank, request)
         call = TrainSteps(first_step=request.first_step, spans=spans, evaluate=request.evaluate)
@@ -124,6 +125,7 @@ class RunMember:
         )
 
     async def commit_round(self, request: m.CommitRound, caller: Caller) -> m.MemberCommitted:
+        """Record a round that all members have trained, with a checkpoint if it is due. Raises as `train_round`."""
         part, child = self._own_part(request.run, caller)
         self._update(part, step=request.step, tokens=request.tokens, val_loss=request.val_loss)
         if not request.checkpoint:
