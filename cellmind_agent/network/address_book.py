@@ -50,7 +50,8 @@ class AddressBook:
         for address in addresses:
             known[address] = max(known.get(address, source), source, key=_TRUST.index)
         while len(known) > MAX_ADDRESSES_PER_MEMBER:
-            del known[min(known, key=lambda address: _TRUST.index(known[address]))]
+            # Never the first: there the member has answered, whatever source gave the address.
+            del known[min(list(known)[1:], key=lambda address: _TRUST.index(known[address]))]
         return not before.issuperset(known)
 
     def prefer(self, device: DeviceId, address: Address) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import struct
 from collections.abc import Callable, Sequence
 from typing import TypeAlias, cast
 
@@ -40,7 +41,10 @@ def key_to_text(key: bytes) -> str:
 
 def key_from_text(text: str) -> bytes:
     """The 32 bytes of a key in Z85. Raises ValueError."""
-    key = z85.decode(text.encode())
+    try:
+        key = z85.decode(text.encode())
+    except (KeyError, struct.error) as error:  # characters outside the alphabet, or five that encode too large a number
+        raise ValueError("not a key") from error
     if len(key) != 32:
         raise ValueError("not a key")
     return key
@@ -52,7 +56,7 @@ def new_context() -> Context:
 
 
 def configure_server(socket: Socket, keys: CurveKeys) -> None:
-    """Options of a ROUTER that only lets keys in which the gate admits.
+    """Options of a ROUTER that lets in only the keys that the gate admits.
 
     CurveZMQ fails open: without a ZAP handler, a CURVE server lets anybody in. ZAP_ENFORCE_DOMAIN forbids that.
     """

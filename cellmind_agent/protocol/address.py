@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from dataclasses import dataclass
 
 from cellmind_agent.protocol.errors import UsageError
@@ -53,7 +52,7 @@ def parse_address(text: str) -> Address:
 def _parse_key(text: str, shown: str) -> bytes:
     try:
         key = base64.b32decode(text.upper() + "=" * (-len(text) % 8))
-    except binascii.Error:
+    except ValueError:  # not base32, or not ASCII
         key = b""
     if len(key) != 32:
         raise UsageError(f"{shown!r} has a damaged key", "copy the whole line that `cellmindctl invite` printed")

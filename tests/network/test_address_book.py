@@ -25,7 +25,7 @@ def test_an_address_keeps_the_most_trusted_source_that_gave_it(tmp_path: Path) -
 def test_forged_announcements_do_not_push_out_a_proved_address(tmp_path: Path) -> None:
     book = AddressBook(tmp_path)
     book.open(DEVICE)
-    book.learn(DEVICE, [address(1)], "asked")
+    book.learn(DEVICE, [address(1)], "mdns")
     book.prefer(DEVICE, address(1))
     for number in range(2, 60):
         book.learn(DEVICE, [address(number)], "mdns")

@@ -61,7 +61,7 @@ def test_addresses_are_read(text: str, expected: Address) -> None:
     assert parse_address(text) == expected
 
 
-@pytest.mark.parametrize("text", ["", ":99", "a:b", "a:70000", "a b:99", "a:99/short", "a@b:99", "*:99"])
+@pytest.mark.parametrize("text", ["", ":99", "a:b", "a:70000", "a b:99", "a:99/short", "a:99/é", "a@b:99", "*:99"])
 def test_bad_addresses_are_usage_errors(text: str) -> None:
     with pytest.raises(UsageError):
         parse_address(text)
