@@ -41,7 +41,7 @@ class Client:
         self._conversation = Conversation()
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.DEALER)
-        address = parse_address(control.address)
+        self._socket.setsockopt(zmq.IPV6, 1)
         self._socket.setsockopt(zmq.LINGER, int(LINGER_SECONDS * 1000))
         self._socket.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME_BYTES)
         self._socket.setsockopt(zmq.SNDHWM, 0)
@@ -54,7 +54,7 @@ class Client:
         self._poller = zmq.Poller()
         self._poller.register(self._socket, zmq.POLLIN)
         self._poller.register(self._monitor, zmq.POLLIN)
-        self._socket.connect(f"tcp://{address.host}:{address.port}")
+        self._socket.connect(f"tcp://{parse_address(control.address)}")
         try:
             self.request(Ping(), seconds=min(CLIENT_OPEN_SECONDS, timeout))
         except (TimedOutError, LinkLostError) as error:

@@ -45,9 +45,8 @@ class Connection(Channel):
 
         Raises UnreachableError (nobody answers, or another key does), NotPairedError (the agent does not admit us).
         """
-        host = f"[{self.address.host}]" if ":" in self.address.host else self.address.host
         try:
-            self._pump.socket.connect(f"tcp://{host}:{self.address.port}")
+            self._pump.socket.connect(f"tcp://{self.address}")
             async with asyncio.timeout(seconds):
                 event = await asyncio.shield(self._first_event)  # a time-out must not cancel the future itself
         except (TimeoutError, zmq.ZMQError) as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Sequence
 
 from cellmind_agent.network.connection import Connection
@@ -62,9 +61,12 @@ class Dialler:
     async def try_dial(self, address: Address, server_key: bytes) -> Outcome:
         """How dialling ends, tried on a connection that is closed afterwards."""
         connection = Connection(self._context, self._keys, address, server_key, self._reception.hear)
-        with contextlib.suppress(CellmindError):
+        try:
             await connection.open(DIAL_SECONDS)
-        connection.cut()
+        except CellmindError:
+            pass  # `outcome` says how it ended
+        finally:
+            connection.cut()
         return connection.outcome
 
     def close(self) -> None:

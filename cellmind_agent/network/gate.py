@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import logging
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -25,6 +25,7 @@ from cellmind_agent.protocol.limits import GATE_PROOF_SECONDS, LINGER_SECONDS
 from cellmind_agent.trust.identity import CurveKeys, new_curve_keys
 
 Admits: TypeAlias = Callable[[bytes], bool]
+_log = logging.getLogger(__name__)
 
 
 class _KeyAuthenticator(Authenticator):
@@ -78,8 +79,9 @@ class Gate:
         """End the gate and its context."""
         if self._task:
             self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.wait({self._task})
+            if not self._task.cancelled():
+                _log.error("the gate ended by itself", exc_info=self._task.exception())
             self._authenticator.stop()
         self._asyncio_context.destroy(linger=int(LINGER_SECONDS * 1000))
 

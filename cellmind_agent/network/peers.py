@@ -152,12 +152,12 @@ class Peers:
 
     def online(self) -> list[DeviceId]:
         """The other members that have a link now."""
-        return [device for device, session in self._sessions.items() if session.link and session.state() == "online"]
-
-    def state(self, device: DeviceId) -> m.State:
-        """Whether a device is there; one that is no member is gone."""
-        session = self._sessions.get(device)
-        return session.state() if session else "gone"
+        # A session notices the loss of its link a moment later, so the link itself is asked too.
+        return [
+            device
+            for device, session in self._sessions.items()
+            if session.link and not session.link.is_lost and session.state() == "online"
+        ]
 
     async def until_absent(self, device: DeviceId) -> None:
         """Return when a device is not online: at once for one that is no member."""
@@ -223,19 +223,18 @@ class Peers:
         if not self._sessions:
             raise UnreachableError("this cell has no other device", "join or invite one first: cellmindctl invite")
         # The address does not show whose it is, so every member's key is tried there.
-        tries = {
-            device: asyncio.create_task(self.dial(address, session.member.curve_key))
-            for device, session in self._sessions.items()
-        }
-        await asyncio.wait(tries.values())
-        errors = [task.exception() for task in tries.values()]
-        for device, task in tries.items():
-            if task.exception() is None:
-                task.result().channel.close()
-                self._sessions[device].learn([address], "asked")
+        sessions = list(self._sessions.values())
+        dialling = (self.dial(address, session.member.curve_key) for session in sessions)
+        results = await asyncio.gather(*dialling, return_exceptions=True)
+        for session, result in zip(sessions, results, strict=True):
+            if isinstance(result, Link):
+                result.channel.close()
+                session.learn([address], "asked")
                 self._book.save()
-                return device, self._sessions[device].member.name
-        raise UnreachableError(f"no device of this cell answers at {address} ({errors[0]})", "cellmindctl peers --wide")
+                return session.member.device, session.member.name
+        raise UnreachableError(
+            f"no device of this cell answers at {address} ({results[0]})", "cellmindctl peers --wide"
+        )
 
     def _update_missing(self) -> None:
         if any(session.link is None for session in self._sessions.values()):

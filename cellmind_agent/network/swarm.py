@@ -65,14 +65,18 @@ class Swarm:
         self._problem: CellmindError | None = None
 
     async def run(self) -> None:
-        """Raises UnknownNameError when no holder is left, StorageFullError."""
+        """Raises UnknownNameError when no holder is left, StorageFullError, OSError."""
         try:
             while not self._partial.is_whole:
                 await self._refresh_holders()
                 busy = [task for tasks in self._fetching.values() for task in tasks if not task.done()]
                 if not busy:
                     raise self._problem or UnknownNameError("every device with the blob went away", "cellmindctl peers")
-                await asyncio.wait(busy, timeout=HOLDERS_REFRESH_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+                done, _ = await asyncio.wait(
+                    busy, timeout=HOLDERS_REFRESH_SECONDS, return_when=asyncio.FIRST_COMPLETED
+                )
+                for task in done:
+                    task.result()  # raises what no other holder can help with, such as a failing disk
                 if isinstance(self._problem, StorageFullError):
                     raise self._problem
         finally:
