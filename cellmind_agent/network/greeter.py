@@ -11,7 +11,6 @@ from cellmind_agent.network.peers import Peers
 from cellmind_agent.network.reception import Handler
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.address import Address
-from cellmind_agent.protocol.ids import DeviceId
 from cellmind_agent.trust.permissions import Caller
 
 
@@ -38,7 +37,7 @@ class Greeter:
             m.Woke: self._serve_woke,
         }
 
-    def linked(self, device: DeviceId, link: Link, welcome: m.Welcome) -> None:
+    def linked(self, link: Link, welcome: m.Welcome) -> None:
         """A new link: learn addresses from the welcome, compare keyrings, and send our addresses to everybody."""
         self._peers.learn_addresses(welcome.addresses)
         task = asyncio.create_task(self._follow_up(link, welcome), name="greeting")

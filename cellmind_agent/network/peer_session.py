@@ -49,10 +49,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionEvents:
-    """What a session needs to know of this device, and the parts that it notifies."""
+    """What a session asks of this device (`hello`, `is_in_run`), and the parts that it notifies."""
 
     hello: Callable[[], m.Hello]  # this device's greeting
-    linked: Callable[[DeviceId, Link, m.Welcome], None]  # the member has answered our greeting
+    linked: Callable[[Link, m.Welcome], None]  # the member has answered our greeting
     fell_silent: Callable[[DeviceId], None]  # nobody may wait for this member's bytes any more
     is_in_run: Callable[[], bool]
 
@@ -82,8 +82,7 @@ class PeerSession:
         self._book, self._dialler, self._reception = book, dialler, reception
         self._events, self._link_changed = events, link_changed
         self._inbound: Link | None = None  # over a connection that the member dialled
-        self._has_inbound = asyncio.Event()
-        self._wake = asyncio.Event()
+        self._has_inbound, self._wake = asyncio.Event(), asyncio.Event()
         self._round_trips: deque[float] = deque(maxlen=REMEMBERED_ROUND_TRIPS)
         self._task: asyncio.Task[None] | None = None
 
@@ -145,12 +144,8 @@ class PeerSession:
         """Whether the member is there, by links, silence and goodbyes."""
         if self._is_cancelled:
             return "gone"
-        return liveness(
-            self.link is not None and not self.link.is_lost,
-            self.seconds_since_heard(),
-            self.goodbye is not None,
-            self.goodbye == "sleeping",
-        )
+        is_linked = self.link is not None and not self.link.is_lost
+        return liveness(is_linked, self.seconds_since_heard(), self.goodbye is not None, self.goodbye == "sleeping")
 
     def seconds_since_heard(self) -> float | None:
         """Seconds since the member's last message; None before its first."""
@@ -161,8 +156,7 @@ class PeerSession:
         """Return when the member is not online: it said goodbye, or it is silent since its link was lost."""
         while self.state() == "online":
             self._presence_changed.clear()
-            silent_seconds = self.seconds_since_heard() or 0.0
-            patience_left = max(PATIENCE_FLOOR_SECONDS - silent_seconds, MIN_WAIT_SECONDS)
+            patience_left = max(PATIENCE_FLOOR_SECONDS - (self.seconds_since_heard() or 0.0), MIN_WAIT_SECONDS)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(None if self.link else patience_left):
                     await self._presence_changed.wait()
@@ -177,6 +171,8 @@ class PeerSession:
                 await self._use(link)
             except CellmindError as error:
                 _log.debug("%s: %s", self.member.name, error)
+            except Exception:  # a bug must not end the session, which nobody would begin again
+                _log.exception("the session with %s failed, and dials again", self.member.name)
             finally:
                 self._set_link(None)
             failures += 1
@@ -192,19 +188,24 @@ class PeerSession:
         """A link that we dial, or else one that the member dialled. Raises UnreachableError."""
         dialling = asyncio.create_task(self._dial())
         inbound = asyncio.create_task(self._has_inbound.wait())
+        link: Link | None = None
         try:
             await asyncio.wait({dialling, inbound}, return_when=asyncio.FIRST_COMPLETED)
             # Only a link that we dialled can open second connections, for tunnels: so ours gets a moment more.
             if inbound.done():
                 await asyncio.wait({dialling}, timeout=OWN_DIAL_GRACE_SECONDS)
             if (not dialling.done() or dialling.exception()) and self._inbound is not None:
-                return self._inbound
-            return await dialling
+                link = self._inbound
+            else:
+                link = await dialling
+            return link
         finally:
             inbound.cancel()
             if not dialling.done():
                 dialling.cancel()
                 await asyncio.wait({dialling})
+            if not dialling.cancelled() and not dialling.exception() and dialling.result() is not link:
+                dialling.result().channel.close()
 
     async def _dial(self) -> Link:
         """Dial the best addresses. Raises UnreachableError."""
@@ -246,7 +247,7 @@ class PeerSession:
         else:
             self.source = "called"
         _log.info("linked with %s at %s", self.member.name, channel.name)
-        self._events.linked(device, link, welcome)
+        self._events.linked(link, welcome)
 
     async def _send_heartbeats(self, link: Link) -> None:
         """Ping again and again. Raises UnreachableError when the member falls silent."""
@@ -278,8 +279,7 @@ class PeerSession:
 
     async def _watch_vitals(self, link: Link) -> None:
         async for event in link.stream(m.WatchVitals()):
-            if isinstance(event, m.VitalsChanged):
-                self.vitals = event.vitals
+            self.vitals = event.vitals
         raise UnreachableError(f"{self.member.name} stopped reporting")
 
     def _set_link(self, link: Link | None) -> None:

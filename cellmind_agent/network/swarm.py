@@ -72,9 +72,7 @@ class Swarm:
                 busy = [task for tasks in self._fetching.values() for task in tasks if not task.done()]
                 if not busy:
                     raise self._problem or UnknownNameError("every device with the blob went away", "cellmindctl peers")
-                done, _ = await asyncio.wait(
-                    busy, timeout=HOLDERS_REFRESH_SECONDS, return_when=asyncio.FIRST_COMPLETED
-                )
+                done, _ = await asyncio.wait(busy, timeout=HOLDERS_REFRESH_SECONDS, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
                     task.result()  # raises what no other holder can help with, such as a failing disk
                 if isinstance(self._problem, StorageFullError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from cellmind_agent.protocol.errors import BadIdError
 from cellmind_agent.protocol.ids import BlobId, parse_blob_id
 from cellmind_agent.protocol.limits import CHUNK_BYTES
 
@@ -19,7 +20,7 @@ class BlobRef:
     def __post_init__(self) -> None:
         try:
             parse_blob_id(self.id)
-        except Exception as error:
+        except BadIdError as error:  # values must raise ValueError
             raise ValueError(str(error)) from error
         if self.size < 0:
             raise ValueError(f"a blob of {self.size} bytes")

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -128,7 +128,7 @@ class BlobStore:
 
     def used_bytes(self) -> int:
         """The size of all blobs, whole and partial."""
-        return sum(path.stat().st_size for path in self.root.glob("*/*") if path.is_file())
+        return sum(status.st_size for _, status in self._files())
 
     def collect_garbage(self, referenced: Iterable[BlobId], changed_before: float) -> int:
         """Remove the blobs, whole and partial, that are not referenced; returns the bytes freed.
@@ -137,17 +137,25 @@ class BlobStore:
         yet.
         """
         keep, freed = set(referenced), 0
-        for path in self.root.glob("*/*"):
-            status = path.stat()
+        for path, status in self._files():
             if path.name.partition(".")[0] not in keep and status.st_ctime < changed_before:
                 freed += status.st_size
-                path.unlink()
+                path.unlink(missing_ok=True)
         return freed
 
     def remove(self, blobs: Iterable[BlobId]) -> None:
         """Remove these whole blobs, if they are here."""
         for blob in blobs:
             self._whole(blob).unlink(missing_ok=True)
+
+    def _files(self) -> Iterator[tuple[Path, os.stat_result]]:
+        """Every file of the store. One that another thread publishes or removes meanwhile is left out."""
+        for path in self.root.glob("*/*"):
+            try:
+                status = path.stat()
+            except FileNotFoundError:
+                continue
+            yield path, status
 
     def _partial_size(self, ref: BlobRef) -> int:
         try:

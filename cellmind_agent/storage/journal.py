@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from cellmind_agent.protocol.errors import ProtocolError, UnknownNameError
+from cellmind_agent.protocol.errors import BadIdError, ProtocolError, UnknownNameError
 from cellmind_agent.protocol.ids import BlobId, RunId, parse_run_id
 from cellmind_agent.protocol.limits import CHECKPOINTS_KEPT
 from cellmind_agent.protocol.messages import ModelView, RunSpec, RunView
@@ -50,7 +50,7 @@ class Journal:
         for path in self._runs.glob("*/run.json"):
             try:
                 found.append(self.load_run(RunId(path.parent.name)))
-            except UnknownNameError:
+            except (UnknownNameError, BadIdError):  # damaged, or a folder that is not ours
                 continue
         return sorted(found, key=lambda run: run[1].created)
 
