@@ -66,8 +66,11 @@ async def _serve(config: AgentConfig) -> None:
     if not serving.done():
         _notify_service_manager("STOPPING=1")
         await asyncio.wait({serving}, timeout=AGENT_STOP_SECONDS)
-        serving.cancel()
-    await asyncio.gather(serving)  # raises the error that ended the agent, if one did
+        if not serving.done():
+            serving.cancel()
+            await asyncio.wait({serving})
+            raise CellmindError(f"the agent did not stop within {AGENT_STOP_SECONDS:g} s, so it was cut off")
+    await serving  # raises the error that ended the agent, if one did
 
 
 def _parser() -> argparse.ArgumentParser:

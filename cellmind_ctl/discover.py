@@ -22,6 +22,8 @@ from cellmind_agent.protocol.messages import ModelView, PeerView, RunView
 from cellmind_agent.protocol.plain import from_plain
 from cellmind_ctl.client import Client
 
+_Freshness = tuple[bool, int, bool]
+
 
 def find_agent(home: Path, at: str | None, timeout: float) -> Client:
     """The client of the agent of `home`; with `at`, requests go through it to the member at that address.
@@ -72,17 +74,17 @@ def held_models(client: Client) -> list[tuple[PeerView, tuple[ModelView, ...]]]:
 
 def list_runs(client: Client) -> list[RunView]:
     """Every run that a device online knows, newest first. Where devices differ about a run, the latest state counts."""
-    found: dict[RunId, RunView] = {}
+    found: dict[RunId, tuple[_Freshness, RunView]] = {}
     for peer in online_devices(client):
         try:
             views = client.request(m.ListRuns(), device=peer.id).runs
         except CellmindError:
             continue
         for view in views:
-            known = found.get(view.run)
-            if known is None or _freshness(view, peer.id) > _freshness(known, known.leader):
-                found[view.run] = view
-    return sorted(found.values(), key=lambda view: view.created, reverse=True)
+            freshness = _freshness(view, peer.id)
+            if view.run not in found or freshness > found[view.run][0]:
+                found[view.run] = freshness, view
+    return sorted((view for _, view in found.values()), key=lambda view: view.created, reverse=True)
 
 
 def run_named(runs: Sequence[RunView], name: str | None) -> RunView:
@@ -102,6 +104,10 @@ def run_named(runs: Sequence[RunView], name: str | None) -> RunView:
     return fitting[0]
 
 
-def _freshness(view: RunView, source: DeviceId) -> tuple[bool, int, bool]:
-    """Sorts two views of one run by age: a run goes from training to its end, and its leader knows first."""
+def _freshness(view: RunView, source: DeviceId) -> _Freshness:
+    """The larger of two is the later view of one run.
+
+    A running view is never out of date: an agent that takes no part any more reports the run as ended. Then more steps
+    are later, and the leader knows first.
+    """
     return view.state in ("preparing", "training"), view.step, source == view.leader

@@ -35,7 +35,7 @@ def run_and_exit(work: Callable[[], object], is_json: bool, is_debug: bool) -> i
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
     except BrokenPipeError:  # `cellmindctl logs | head`
-        sys.stderr.close()
+        sys.stderr.close()  # or Python complains there, at its exit, that stdout cannot be flushed
         return 0
     except Exception as error:
         failure = _translated(error)

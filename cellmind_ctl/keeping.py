@@ -11,6 +11,7 @@ from cellmind_agent.protocol.errors import UnknownNameError
 from cellmind_agent.protocol.ids import DeviceId, RunId
 from cellmind_ctl.session import Session
 from cellmind_ctl.words import t
+from model.line.checkpoint import STATE_FILE, WEIGHTS_FILE
 
 
 def keep_checkpoint(session: Session, run: RunId, holder: DeviceId, weights: Path, state: Path) -> None:
@@ -23,9 +24,9 @@ def keep_checkpoint(session: Session, run: RunId, holder: DeviceId, weights: Pat
     if not found:
         raise UnknownNameError(f"{run} has no checkpoint", "cellmindctl models")
     weights.parent.mkdir(parents=True, exist_ok=True)
-    files = found[-1].files
-    _fetch(session, holder, files["model.safetensors"], weights)
-    _fetch(session, holder, files["state.json"], state)
+    files = found[-1].files  # a device lists its checkpoints from the oldest to the newest
+    _fetch(session, holder, files[WEIGHTS_FILE], weights)
+    _fetch(session, holder, files[STATE_FILE], state)
     session.notice(t("written: {path}", path=weights))
 
 

@@ -43,11 +43,11 @@ def plan_run(
     peers = list_peers(client)
     is_lan_trusted = trusts_lan and any(peer.is_self and peer.role == "owner" for peer in peers)
     seating = seat(peers, batch_samples, devices)
-    faults = gloo_faults(client, seating.seated) if needs_probe(seating.seated, backend, is_lan_trusted) else {}
+    faults = _gloo_faults(client, seating.seated) if needs_probe(seating.seated, backend, is_lan_trusted) else {}
     return plan(seating, batch_samples, choose_backend(seating.seated, backend, faults, is_lan_trusted), mode)
 
 
-def gloo_faults(client: Client, members: Sequence[PeerView]) -> dict[DeviceId, str]:
+def _gloo_faults(client: Client, members: Sequence[PeerView]) -> dict[DeviceId, str]:
     """Have all members try gloo at once. Returns the devices on which it does not work, and why.
 
     A member that does not answer counts as one on which gloo does not work.
@@ -66,11 +66,11 @@ def plan_json(made: RunPlan, config: Config, bundle: Bundle | None) -> dict[str,
         **to_plain(made),
         "batch_size": config.training.batch_size,
         "epochs": config.training.epochs,
-        "data": data_json(bundle) if bundle else None,
+        "data": _data_json(bundle) if bundle else None,
     }
 
 
-def data_json(bundle: Bundle) -> dict[str, object]:
+def _data_json(bundle: Bundle) -> dict[str, object]:
     """Counts of documents, rows (of `seq_len` tokens) and tokens."""
     manifest = bundle.manifest
     return {

@@ -13,9 +13,10 @@ from cellmind_ctl.client import Client
 from cellmind_ctl.project import Bundle
 from cellmind_ctl.session import Session
 from cellmind_ctl.words import t
+from model.line.checkpoint import STATE_FILE, WEIGHTS_FILE
 
 _PUSH_SECONDS = 60.0  # for one chunk
-_MIN_REPORTED_BYTES = 1_000_000
+_MIN_REPORTED_BYTES = 1_000_000  # less is sent before a person would wonder
 
 
 def refs(bundle: Bundle) -> dict[str, BlobRef]:
@@ -39,7 +40,7 @@ def start_view(bundle: Bundle, run: str) -> m.ModelView | None:
         step=0,
         tokens=0,
         state_hash="",
-        files={"model.safetensors": _ref_of_file(bundle.start.weights), "state.json": _ref_of_file(bundle.start.state)},
+        files={WEIGHTS_FILE: _ref_of_file(bundle.start.weights), STATE_FILE: _ref_of_file(bundle.start.state)},
         tokenizer=_ref_of_bytes(bundle.tokenizer),
         created=0.0,
     )

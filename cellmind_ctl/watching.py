@@ -13,10 +13,7 @@ from cellmind_ctl.render import LiveView
 from cellmind_ctl.session import Session
 from cellmind_ctl.words import t
 
-RunEvent = (
-    m.RoundStarted | m.Progressed | m.RoundCommitted | m.CheckpointSaved | m.MemberLost | m.RunFinished | m.RunFailed
-)
-_JSON_NAMES: dict[type[RunEvent], str] = {
+_JSON_NAMES: dict[type[m.RunEvent], str] = {
     m.RoundStarted: "round_started",
     m.Progressed: "progress",
     m.RoundCommitted: "round_committed",
@@ -63,7 +60,7 @@ def _follow(session: Session, run: RunId, leader: DeviceId) -> m.RunFinished | N
     return None
 
 
-def _show(session: Session, view: LiveView, event: RunEvent) -> None:
+def _show(session: Session, view: LiveView, event: m.RunEvent) -> None:
     if session.is_json:
         session.emit_event(_JSON_NAMES[type(event)], to_plain(event))
     elif isinstance(event, m.Progressed | m.RoundCommitted):

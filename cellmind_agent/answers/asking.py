@@ -10,12 +10,13 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 
-from cellmind_agent.answers.serving import Serving, missing_everywhere, newest
+from cellmind_agent.answers.serving import Serving
 from cellmind_agent.network.peers import Peers
 from cellmind_agent.network.reception import Handler
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.errors import (
     CellmindError,
+    DegradedError,
     JobFailedError,
     LinkLostError,
     NotAllowedError,
@@ -23,7 +24,7 @@ from cellmind_agent.protocol.errors import (
     UnknownNameError,
     UnreachableError,
 )
-from cellmind_agent.protocol.ids import DeviceId
+from cellmind_agent.protocol.ids import DeviceId, RunId
 from cellmind_agent.protocol.limits import LIST_MODELS_SECONDS
 from cellmind_agent.trust.permissions import Caller
 
@@ -69,9 +70,9 @@ class Asking:
                         so_far, num_tokens = so_far + event.text, before + event.num_tokens
                     yield event
                 return
-            except (LinkLostError, UnreachableError, JobFailedError, TimedOutError, NotAllowedError) as error:
+            except (UnreachableError, JobFailedError, TimedOutError, NotAllowedError) as error:
                 _log.warning("%s did not answer to the end: %s", self._peers.name(device), error)
-        raise missing_everywhere(model.model)
+        raise DegradedError(f"every device that holds {model.model} went away", "cellmindctl peers")
 
     async def _stream(self, device: DeviceId, answer: m.Answer) -> AsyncIterator[m.AnswerEvent]:
         if device == self._device:
@@ -125,4 +126,17 @@ class Asking:
         if vitals is None:
             return True, True, 0.0, True
         speed = vitals.tokens_per_second.value if vitals.tokens_per_second else 0.0
+        # Speeds are rounded to hundreds, so that a small difference sends no prompt away from here.
         return vitals.run is not None, vitals.accelerator is None, -round(speed, -2), device != self._device
+
+
+def newest(models: list[m.ModelView], wanted: RunId | None) -> m.ModelView:
+    """The newest checkpoint, of the model whose name is or begins with `wanted` if given. Raises UnknownNameError."""
+    fitting = [model for model in models if model.model == wanted]
+    fitting = fitting or [model for model in models if wanted is None or model.model.startswith(wanted)]
+    if not fitting:
+        what = f"no model is called {wanted!r:.60}" if wanted else "there is no model yet"
+        raise UnknownNameError(what, "cellmindctl models" if wanted else "train one first: cellmindctl train")
+    if wanted and len({model.model for model in fitting}) > 1:
+        raise UnknownNameError(f"several models begin with {wanted!r:.60}", "cellmindctl models")
+    return max(fitting, key=lambda model: (model.created, model.step))

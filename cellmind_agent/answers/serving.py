@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator
 from cellmind_agent.network.reception import Handler
 from cellmind_agent.network.transfer import Transfer
 from cellmind_agent.protocol import messages as m
-from cellmind_agent.protocol.errors import DegradedError, JobFailedError, ProtocolError, UnknownNameError
-from cellmind_agent.protocol.ids import DeviceId, RunId
+from cellmind_agent.protocol.errors import CellmindError, ProtocolError
+from cellmind_agent.protocol.ids import DeviceId
 from cellmind_agent.protocol.limits import MAX_PROMPT_CHARACTERS, PREPARE_SECONDS, SERVE_IDLE_SECONDS
 from cellmind_agent.runs.process import ChildProcess, serve_nothing, start_child
 from cellmind_agent.storage.blobs import BlobStore
@@ -51,7 +51,7 @@ class Serving:
             self._child = self._loaded = None
 
     async def release_when_idle(self) -> None:
-        """Runs as long as the agent: ends a process that nobody has asked for SERVE_IDLE_SECONDS."""
+        """End a process that nobody has asked for SERVE_IDLE_SECONDS; runs until cancelled."""
         while True:
             idle_seconds = time.monotonic() - self._used_at
             if idle_seconds >= SERVE_IDLE_SECONDS and not self._turn.locked():
@@ -61,7 +61,7 @@ class Serving:
             await asyncio.sleep(max(1.0, SERVE_IDLE_SECONDS - idle_seconds))
 
     async def answer(self, request: m.Answer, caller: Caller) -> AsyncIterator[m.AnswerEvent]:
-        """Answers with the model that the request names, after any answer that is under way."""
+        """Answer with the model that the request names, after any answer that is under way."""
         if len(request.prompt) + len(request.so_far) > MAX_PROMPT_CHARACTERS:
             raise ProtocolError(f"a prompt of over {MAX_PROMPT_CHARACTERS} characters", "ask something shorter")
         async with self._turn:
@@ -85,7 +85,7 @@ class Serving:
                 yield m.AnswerEnded(num_tokens=ended.num_tokens, seconds=ended.seconds, reason=ended.reason)
             finally:
                 self._used_at = time.monotonic()
-                if not call.done():  # the asker left: the process must not go on in vain
+                if not call.done():  # the asker left, and a process can only be stopped as a whole
                     call.cancel()
                     await self.close()
 
@@ -112,7 +112,7 @@ class Serving:
         try:
             load = LoadModel(checkpoint=checkpoint, tokenizer=str(self._store.path(model.tokenizer)))
             await self._child.call(load, PREPARE_SECONDS)
-        except JobFailedError:
+        except CellmindError:
             await self.close()
             raise
         self._loaded = model.state_hash
@@ -146,19 +146,3 @@ class Serving:
         self._journal.remove_model(request.model)
         self._store.remove(before - self._journal.wanted_blobs())
         return m.Done()
-
-
-def newest(models: list[m.ModelView], wanted: RunId | None) -> m.ModelView:
-    """The newest checkpoint, of the model whose name begins with `wanted` if given. Raises UnknownNameError."""
-    fitting = [model for model in models if wanted is None or model.model.startswith(wanted)]
-    if not fitting:
-        what = f"no model is called {wanted!r:.60}" if wanted else "there is no model yet"
-        raise UnknownNameError(what, "cellmindctl models" if wanted else "train one first: cellmindctl train")
-    if wanted and len({model.model for model in fitting}) > 1 and wanted not in {model.model for model in fitting}:
-        raise UnknownNameError(f"several models begin with {wanted!r:.60}", "cellmindctl models")
-    return max(fitting, key=lambda model: (model.created, model.step))
-
-
-def missing_everywhere(name: str) -> DegradedError:
-    """The error of an ask for which no holder of the model is left."""
-    return DegradedError(f"every device that holds {name} went away", "cellmindctl peers")

@@ -1,4 +1,4 @@
-"""Removes a device from the cell, at the request of this device's own people."""
+"""Removes a device from the cell, at the request of this device's user."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 
 
 class Forgetting:
-    """The removed device's connections end with its removal; everybody else learns of it at once."""
+    """A removal ends the connections of the removed device; the members that are online learn of it at once."""
 
     def __init__(
         self, identity: Identity, admission: Admission, keeper: KeyringKeeper, sync: KeyringSync, peers: Peers
@@ -35,14 +35,15 @@ class Forgetting:
         return {m.ForgetDevice: self._forget}
 
     async def _forget(self, request: m.ForgetDevice, caller: Caller) -> m.DeviceForgotten:
-        member = self._admission.keyring.members.get(request.device)
-        if member is None:
-            raise UnknownNameError("that device is not in the keyring", "cellmindctl peers")
-        if member.device == self._identity.device:
+        if request.device == self._identity.device:
             raise NotAllowedError("a device cannot forget itself", "run forget on another owner's device")
-        link = self._peers.link(member.device) if member.device in self._peers.online() else None
         async with self._keeper.lock:
-            keyring = remove_member(self._admission.keyring, self._identity, member.device, time.time())
+            keyring = self._admission.keyring
+            member = keyring.members.get(request.device)
+            if member is None:
+                raise UnknownNameError("that device is not in the keyring", "cellmindctl peers")
+            link = self._peers.link(member.device) if member.device in self._peers.online() else None
+            keyring = remove_member(keyring, self._identity, member.device, time.time())
             if link:  # let the device know; it is removed whether it answers or not
                 offer = m.OfferKeyring(entries=keyring.entries)
                 await asyncio.gather(link.request(offer, seconds=GOODBYE_SECONDS), return_exceptions=True)

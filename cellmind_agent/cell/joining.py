@@ -112,11 +112,11 @@ class Joining:
             link.channel.close()
         # Trust no keyring, not even the inviter's, before its signatures are verified.
         keyring = verify(tuple(entry.encode() for entry in answer["entries"]))
-        if self._identity.device not in keyring.members:
-            raise ProtocolError("the inviter's keyring does not name this device")
+        inviter = keyring.by_curve_key(key)
+        if inviter is None or self._identity.device not in keyring.members:
+            raise ProtocolError("the inviter's keyring does not name this device and the inviter")
         async with self._keeper.lock:
             await self._keeper.install(keyring)
-        inviter = next(member for member in keyring.members.values() if member.curve_key == key)
         self._peers.learn_addresses({inviter.device: str(address)})
         _log.info("joined the cell of %s", inviter.name)
         return m.CellJoined(inviter=inviter.name, members=tuple(member.name for member in self._admission.others()))

@@ -1,4 +1,4 @@
-"""Reads the agent's log file for people: its last lines, and the new ones as they are written."""
+"""Sends lines of the agent's log file: the last ones, and new ones as they are written."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from cellmind_agent.trust.permissions import Caller
 
 
 class LogReader:
-    """Serves the log to this device's people and to the cell's members."""
+    """Serves the log to this device's user and to the members of the cell."""
 
     def __init__(self, home: Path) -> None:
         self._path = log_path(home)
@@ -48,11 +48,13 @@ class LogReader:
                     yield message
 
     def _tail(self, tail: int, since_seconds: float | None) -> tuple[list[str], int]:
-        """The last lines, not older than `since_seconds`, and the offset where they end."""
+        """The last lines, of records not older than `since_seconds`, and the offset where they end."""
         lines, offset = self._lines_from(0)
         if since_seconds is not None:
             start = time.strftime(TIME_FORMAT, time.localtime(time.time() - since_seconds))
-            lines = [line for line in lines if line[: len(start)] >= start]
+            # Lines of a traceback have no time: they belong to the record above them.
+            new = (number for number, line in enumerate(lines) if line[:1].isdigit() and line[: len(start)] >= start)
+            lines = lines[next(new, len(lines)) :]
         return lines[-tail:] if tail else [], offset
 
     def _lines_from(self, offset: int) -> tuple[list[str], int]:

@@ -105,8 +105,10 @@ class Transfer:
         if self._store.has(ref):
             return m.ChunksFound(chunks=bitmap(range(num_chunks(ref)), num_chunks(ref)))
         partial = self._partial.get(ref.id)
-        present = partial.present if partial else ()
-        return m.ChunksFound(chunks=bitmap(present, num_chunks(ref)), is_fetching=ref.id in self._locks)
+        # Without a chunk no bits are sent: the stated size of an absent blob may be anything, and takes no memory here.
+        has_chunks = partial is not None and partial.ref == ref and partial.present
+        chunks = bitmap(partial.present, num_chunks(ref)) if partial and has_chunks else b""
+        return m.ChunksFound(chunks=chunks, is_fetching=ref.id in self._locks)
 
     async def _hash_chunks(self, request: m.HashChunks, caller: Caller) -> m.ChunkHashes:
         path = self._store.path(request.ref)

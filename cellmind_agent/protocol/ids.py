@@ -22,7 +22,7 @@ _BLOB = re.compile(r"[0-9a-f]{64}")
 _BACKEND = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 
-SHORT_LENGTH = 7
+_SHORT_LENGTH = 7
 
 
 def device_id(signing_key: bytes, curve_key: bytes) -> DeviceId:
@@ -47,7 +47,7 @@ def parse_device_id(text: str) -> DeviceId:
 
 def short(identifier: str) -> str:
     """The first characters of an id, enough for people to tell devices apart."""
-    return identifier[:SHORT_LENGTH]
+    return identifier[:_SHORT_LENGTH]
 
 
 def parse_run_id(text: str) -> RunId:

@@ -10,7 +10,6 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
-from pathlib import Path
 
 from cellmind_agent.network.channel import Channel
 from cellmind_agent.network.peers import Peers
@@ -112,7 +111,7 @@ class RunMember:
 
     async def train_round(self, request: m.TrainRound, caller: Caller) -> m.RoundTrained:
         """Train this member's share of a round. Raises CellmindError: the trainer failed, or another device asks."""
-        part, child = self._own_part(request.run, caller)
+        part, child = self._own_trainer(request.run, caller)
         spans = own_spans(part.spec, part.rank, request)
         call = TrainSteps(first_step=request.first_step, spans=spans, evaluate=request.evaluate)
         trained = await child.call(call, ROUND_PATIENCE_SECONDS)
@@ -126,7 +125,7 @@ class RunMember:
 
     async def commit_round(self, request: m.CommitRound, caller: Caller) -> m.MemberCommitted:
         """Record a round that all members have trained, with a checkpoint if it is due. Raises as `train_round`."""
-        part, child = self._own_part(request.run, caller)
+        part, child = self._own_trainer(request.run, caller)
         self._update(part, step=request.step, tokens=request.tokens, val_loss=request.val_loss)
         if not request.checkpoint:
             return m.MemberCommitted()
@@ -136,19 +135,28 @@ class RunMember:
         return m.MemberCommitted(checkpoint=model)
 
     async def dismiss(self, request: m.DismissMember, caller: Caller) -> m.Done:
-        part, child = self._own_part(request.run, caller)
+        """Stop the trainer, if it has started, and record how the run ended. Raises as `_own_part`."""
+        part = self._own_part(request.run, caller)
         part.is_dismissed = True
         self._update(part, state=request.state, error=request.error)
-        await child.stop()
+        if part.child:
+            await part.child.stop()
         return m.Done()
 
-    def _own_part(self, run: RunId, caller: Caller) -> tuple[Participation, ChildProcess]:
+    def _own_part(self, run: RunId, caller: Caller) -> Participation:
         """Raises UnknownNameError, NotAllowedError."""
         part = self._part
-        if part is None or part.spec.run != run or part.child is None:
+        if part is None or part.spec.run != run:
             raise UnknownNameError(f"this device takes no part in {run!r:.60}", "cellmindctl runs")
         if caller.device != part.leader:
             raise NotAllowedError("only the leader of a run may direct it")
+        return part
+
+    def _own_trainer(self, run: RunId, caller: Caller) -> tuple[Participation, ChildProcess]:
+        """Raises UnknownNameError (also before the trainer has started), NotAllowedError."""
+        part = self._own_part(run, caller)
+        if part.child is None:
+            raise UnknownNameError(f"the trainer of {run} has not started here yet", "cellmindctl runs")
         return part, part.child
 
     # -- the trainer ---------------------------------------------------------------------------------------------------
@@ -168,7 +176,8 @@ class RunMember:
         resume_from = checkpoint_on_disk(self._store, spec.resume_from) if spec.resume_from else None
         parameters = trainer_parameters(part, self._store.path, folder, resume_from)
         ready = await part.child.call(parameters, PREPARE_SECONDS)
-        self._update(part, state="training")
+        if not part.is_dismissed:  # a stop may have come meanwhile
+            self._update(part, state="training")
         return ready.device_kind
 
     async def _follow(self, part: Participation, channel: object) -> AsyncIterator[m.MemberProgressed]:
@@ -240,7 +249,7 @@ class RunMember:
 
     def _keep_checkpoint(self, part: Participation, written: CheckpointWritten, request: m.CommitRound) -> m.ModelView:
         """The trainer's checkpoint files become blobs, the same on every member."""
-        folder = Path(self._journal.run_folder(part.spec.run)) / "checkpoints" / written.name
+        folder = self._journal.run_folder(part.spec.run) / "checkpoints" / written.name
         model = m.ModelView(
             model=part.spec.run,
             step=request.step,

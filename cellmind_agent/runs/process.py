@@ -121,7 +121,8 @@ class ChildProcess:
             return
         try:
             with contextlib.suppress(OSError, RuntimeError, JobFailedError):
-                await self._write(StopFrame())
+                async with asyncio.timeout(STOP_ASK_SECONDS):  # a frozen child whose pipe is full takes nothing
+                    await self._write(StopFrame())
                 assert self._process.stdin
                 self._process.stdin.close()
             if not await self._ends_within(STOP_ASK_SECONDS):

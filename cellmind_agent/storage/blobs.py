@@ -39,21 +39,23 @@ class BlobStore:
 
     def path(self, ref: BlobRef) -> Path:
         """The file of a whole blob. Raises UnknownNameError when the blob is not here."""
-        path = self._whole(ref.id)
-        if not path.exists():
+        if not self.has(ref):
             raise UnknownNameError(f"blob {short(ref.id)} is not here", "cellmindctl sync")
-        return path
+        return self._whole(ref.id)
 
     def present(self, ref: BlobRef) -> int:
         """How many bytes of the blob are here, from its beginning; its size only when it is whole and verified."""
-        if self._whole(ref.id).exists():
+        if self.has(ref):
             return ref.size
         # A complete file that is not published yet is not verified: it must not look whole.
         return max(0, min(self._partial_size(ref), ref.size - 1))
 
     def has(self, ref: BlobRef) -> bool:
-        """True when the whole blob is here."""
-        return self._whole(ref.id).exists()
+        """True when the whole blob is here. A peer's reference may state another size: then it is another blob."""
+        try:
+            return self._whole(ref.id).stat().st_size == ref.size
+        except FileNotFoundError:
+            return False
 
     def read(self, ref: BlobRef, offset: int, length: int) -> bytes:
         """Bytes of a whole blob. Raises UnknownNameError, ProtocolError (outside the blob, or longer than a chunk)."""

@@ -89,6 +89,7 @@ class HomeLock:
     def __init__(self, home: Path) -> None:
         """Raises HomeLockedError when another agent holds it."""
         self._file = open(home / "lock", "a+b")  # noqa: SIM115 - held for the life of the agent
+        # Windows has no flock: there, a second agent on one home is only noticed by its port.
         if os.name == "posix":
             try:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)

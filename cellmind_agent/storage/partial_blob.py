@@ -17,7 +17,7 @@ from cellmind_agent.protocol.errors import BlobDamagedError
 from cellmind_agent.protocol.ids import short
 from cellmind_agent.storage.files import translated_disk_errors
 
-DIGEST_SIZE = hashlib.sha256().digest_size
+_DIGEST_SIZE = hashlib.sha256().digest_size
 
 
 class PartialBlob:
@@ -28,7 +28,7 @@ class PartialBlob:
         chunks at their offsets. Raises BlobDamagedError (hashes of another blob), StorageFullError."""
         self.ref, self.hashes, self.file = ref, hashes, file
         self._chunks = list(chunks(ref.size))
-        if len(hashes) != len(self._chunks) * DIGEST_SIZE:
+        if len(hashes) != len(self._chunks) * _DIGEST_SIZE:
             raise BlobDamagedError(f"{len(hashes)} bytes of hashes for the {len(self._chunks)} chunks of a blob")
         self.present: set[int] = set()
         with translated_disk_errors():
@@ -80,8 +80,8 @@ class PartialBlob:
                     self.keep(index, data)
 
     def _matches(self, index: int, data: bytes) -> bool:
-        start = index * DIGEST_SIZE
-        return hashlib.sha256(data).digest() == self.hashes[start : start + DIGEST_SIZE]
+        start = index * _DIGEST_SIZE
+        return hashlib.sha256(data).digest() == self.hashes[start : start + _DIGEST_SIZE]
 
 
 def chunk_hashes(ref: BlobRef, file: Path) -> bytes:

@@ -16,8 +16,6 @@ from cellmind_ctl.session import Session, command
 from cellmind_ctl.words import t
 from model.line.sampling import Sampling
 
-_AnswerEvent = m.AnswerStarted | m.AnswerPiece | m.AnswerEnded
-
 
 @command("ask")
 @click.argument("prompt", required=False)
@@ -84,7 +82,7 @@ def command_(
         print("".join(pieces) if no_stream else "", flush=True)
 
 
-def _show(session: Session, event: _AnswerEvent, no_stream: bool, verbose: bool) -> None:
+def _show(session: Session, event: m.AnswerEvent, no_stream: bool, verbose: bool) -> None:
     match event:
         case m.AnswerStarted():
             if session.is_json:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from cellmind_agent.protocol import messages as m
+from cellmind_agent.protocol.limits import MAX_LOG_TAIL_LINES
 from cellmind_ctl.discover import device_named
 from cellmind_ctl.figures import parse_duration
 from cellmind_ctl.session import Session, command
@@ -15,7 +16,11 @@ from cellmind_ctl.session import Session, command
 @click.option("-f", "--follow", is_flag=True, help="Keep printing until Ctrl-C.")
 @click.option("--since", metavar="10m", help="Only lines that are newer than this.")
 @click.option(
-    "--tail", type=click.IntRange(0, 10000), default=100, show_default=True, help="How many of the last lines."
+    "--tail",
+    type=click.IntRange(0, MAX_LOG_TAIL_LINES),
+    default=100,
+    show_default=True,
+    help="How many of the last lines.",
 )
 def command_(session: Session, device: str | None, follow: bool, since: str | None, tail: int) -> None:
     """Print the log of DEVICE (default: this device)."""

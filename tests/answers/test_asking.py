@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from cellmind_agent.answers.asking import Asking
-from cellmind_agent.answers.serving import newest
+from cellmind_agent.answers.asking import Asking, newest
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.errors import DegradedError, LinkLostError, UnknownNameError
 from cellmind_agent.protocol.ids import DeviceId, RunId
