@@ -46,3 +46,22 @@ def test_a_follower_gets_the_tail_and_then_each_new_line(home: Path) -> None:
         assert len(logging.getLogger().handlers) == num_handlers - 1
 
     asyncio.run(play())
+
+
+def test_since_keeps_the_lines_of_a_traceback_with_its_record(home: Path) -> None:
+    (home / "logs" / "agent.log").write_text(
+        "2020-01-01T00:00:00+0000 ERROR a: old\nTraceback (most recent call last):\nOldError\n"
+        "2999-01-01T00:00:00+0000 ERROR a: new\nTraceback (most recent call last):\n  File x\nNewError\n"
+    )
+
+    async def play() -> m.LogLines:
+        request = m.ReadLog(tail=9, since_seconds=60.0)
+        return await anext(LogReader(home).handlers()[m.ReadLog](request, CALLER))
+
+    lines = asyncio.run(play()).lines
+    assert [line.partition("a: ")[2] or line for line in lines] == [
+        "new",
+        "Traceback (most recent call last):",
+        "  File x",
+        "NewError",
+    ]

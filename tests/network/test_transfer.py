@@ -159,3 +159,11 @@ def test_a_blob_without_holders_is_an_error(tmp_path: Path) -> None:
     cell.device("1")
     with pytest.raises(UnknownNameError, match="no device that is online"):
         fetch(cell, cell.device("2"))
+
+
+def test_the_stated_size_of_a_blob_takes_no_memory(tmp_path: Path) -> None:
+    cell = Cell(tmp_path)
+    holder = cell.device("a", is_holder=True)
+    huge = BlobRef(id=REF.id, size=2**62)
+    answer = asyncio.run(cell.transfers[holder].handlers()[m.FindChunks](m.FindChunks(ref=huge), CALLER))
+    assert answer == m.ChunksFound(chunks=b"")
