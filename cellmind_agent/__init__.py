@@ -1,3 +1,3 @@
-"""The CellMind agent: a courier that runs named programs on named blobs, and has never heard of a learning rate."""
+"""The CellMind agent: moves blobs between devices and starts programs on them. It knows nothing of machine learning."""
 
 __version__ = "0.1.0"

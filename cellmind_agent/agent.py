@@ -103,7 +103,7 @@ class Agent:
             self._reception.add_handlers(handlers)
 
     async def run(self, stop: asyncio.Event, ready: asyncio.Event) -> None:
-        """1. Prove the gate and open the port. 2. Let our own people in. 3. Find the others. 4. Serve until `stop`."""
+        """1. Prove the gate, open the port. 2. Let our user in. 3. Find the members. 4. Serve until `stop`."""
         config = self._config
         try:
             await self._listener.open(config.listen.host, config.listen.port)
@@ -156,7 +156,7 @@ class Agent:
 
 
 class _Work:
-    """What the devices of a cell do together: move blobs, train, answer. And how this device fares."""
+    """What the devices of a cell do together (move blobs, train, answer), and this device's vitals."""
 
     def __init__(self, config: AgentConfig, home: Path, device: DeviceId, peers: Peers) -> None:
         self._home = home
@@ -166,7 +166,7 @@ class _Work:
         speed = MeasuredSpeed(home)
         self._transfer = Transfer(device, self._store, peers)
         self.tunnels = Tunnels(peers)
-        stores = Stores()  # of rendezvous: the conductor opens one for each run, trainers meet in it
+        stores = Stores()  # the conductor opens one for each run, in which the trainers find each other
         calls = TrainerCalls(device, peers, self.tunnels, stores)
         self._member = RunMember(
             device, peers, self._transfer, self.tunnels, self._store, self._journal, calls, speed.record

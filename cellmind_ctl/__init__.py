@@ -1,1 +1,1 @@
-"""The command line: people, words, exit codes. Speaks to this device's own agent, and through it to the others."""
+"""The command line: options, output, exit codes. Asks this device's own agent, and through it the others."""

@@ -70,7 +70,7 @@ class Serving:
             yield m.AnswerStarted(
                 device=self._device, name=self._name, model=request.model.model, step=request.model.step
             )
-            self._pieces = asyncio.Queue()
+            self._pieces = asyncio.Queue()  # the last answer may have been cut off and have left some
             generate = GenerateText(
                 prompt=request.prompt,
                 so_far=request.so_far,

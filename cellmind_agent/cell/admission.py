@@ -1,4 +1,4 @@
-"""Who is let in, and as whom: members of the present keyring, this device's own people, and invited strangers.
+"""Who is let in, and as whom: members of the present keyring, this device's user, and invited strangers.
 
 Holds the present keyring and the open invitation; changes neither by itself.
 """
@@ -19,7 +19,7 @@ class Admission:
     """`keyring` is replaced by the keyring keeper alone, `invitation` by the inviting side alone."""
 
     def __init__(self, identity: Identity, keyring: Keyring, local_key: bytes) -> None:
-        """`local_key` is the public key of this device's own people."""
+        """`local_key` is the public key of this device's user."""
         self._identity, self._local_key = identity, local_key
         self.keyring = keyring
         self.invitation: Invitation | None = None
@@ -52,7 +52,7 @@ class Admission:
         if channel.curve_key == self._local_key:
             return replace(stranger, kind="local", device=self._identity.device)
         member = self.keyring.by_curve_key(channel.curve_key)
-        # A connection with this device's own key is a copied home, and a stranger.
+        # This device's own key comes from a copy of this home, which is a stranger.
         if member is not None and member.device != self._identity.device:
             return replace(stranger, kind="member", device=member.device)
         return stranger

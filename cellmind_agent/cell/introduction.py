@@ -12,7 +12,7 @@ from cellmind_agent.trust.identity import Identity
 
 
 class Introduction:
-    """Built for each use from the present keyring, invitation and port."""
+    """Makes each greeting and announcement from the present keyring, invitation and port."""
 
     def __init__(self, identity: Identity, name: str, admission: Admission, listener: Listener) -> None:
         self._identity, self._name, self._admission, self._listener = identity, name, admission, listener

@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 
 class KeyringKeeper:
-    """The only one that replaces the keyring."""
+    """The only part that replaces the keyring."""
 
     def __init__(
         self,
@@ -51,9 +51,10 @@ class KeyringKeeper:
         await self.enforce(has_removed=bool(removed))
 
     async def enforce(self, has_removed: bool = False) -> None:
-        """Apply the keyring and the invitation as they are now: sessions with the members alone, nobody else's
-        requests or connections (I5), and a fresh announcement."""
+        """Apply the keyring and the invitation as they are now (I5): keep sessions with the members alone, end the
+        requests and connections of everybody else, and announce this device again."""
         self._peers.set_members(self._admission.others())
+        # While an invitation is open every key is admitted, so only a removed one is unwanted.
         if has_removed or not self._admission.admits_strangers():
             await self._reception.drop(self._is_unwanted)
             self._listener.cut(self._is_unwanted)

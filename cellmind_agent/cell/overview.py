@@ -1,4 +1,4 @@
-"""What this device shows of itself and of everybody that it sees: the list of peers, and its vitals as they change."""
+"""What this device shows of itself and of the devices that it sees: the list of peers, and its own vitals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""mDNS: announces this device and hears others. The only zeroconf import. Whatever it hears is only a hint.
+"""mDNS: announces this device and hears others. The only zeroconf import. All that it hears is only a hint.
 
 The service instance is named by the beginning of the device id, never by the host name. zeroconf calls its handlers in
 the event loop, so they must not block.

@@ -1,7 +1,7 @@
 """Keeps floods of strangers out, in the kernel.
 
-Every connection costs work before its key is known. A guest who opens thousands must not slow a run, and closing the
-port would not help: libzmq ends all connections of a port with it. So the listening socket gets a packet filter for a
+Every connection costs work before its key is known. A guest who opens thousands must not slow a run. Closing the port
+would not help, because libzmq then ends all its connections. So the listening socket gets a packet filter for a
 while (classic BPF, SO_ATTACH_FILTER; needs no privilege; Linux and Android). It drops the packets of the addresses that
 opened too many connections, or everybody's where the addresses are not known. Connections that are already open have
 other sockets, so the filter does not affect them.

@@ -1,4 +1,4 @@
-"""Greetings between members: who this device is, where others were reached (gossip), goodbyes and wakes."""
+"""Greetings between members: who this device is, where others were reached (gossip), when one leaves or wakes."""
 
 from __future__ import annotations
 

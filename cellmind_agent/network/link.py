@@ -60,11 +60,11 @@ class Link:
         return self._answers(partial(self._conversation.forward, message))
 
     async def lost(self) -> None:
-        """Returns when the link is lost or closed."""
+        """Return when the link is lost or closed."""
         await self.channel.lost()
 
     def when_lost(self, do: Callable[[], None]) -> None:
-        """`do` is called once, in the loop, when the link is lost; soon, if it is lost already."""
+        """Call `do` once in the event loop when the link is lost, or soon if it is lost already."""
         self.channel.when_lost(do)
 
     async def _answers(self, begin: Callable[[], Exchange[A]]) -> AsyncGenerator[A, None]:

@@ -41,7 +41,7 @@ class _AcceptedChannel(Channel):
         if self.is_lost:
             return
         self.mark_lost()
-        # By now the descriptor may belong to another connection.
+        # libzmq may have closed the connection, and the system may have given its descriptor to another one.
         if self._remote is not None and remote_address(self._file_descriptor) == self._remote:
             shut_down(self._file_descriptor)
 
@@ -84,7 +84,7 @@ class Listener:
         raise CellmindError("the gate has ended: this agent would let anybody in, so it stops", "start it again")
 
     def cut(self, is_unwanted: Callable[[bytes], bool]) -> None:
-        """Close the connections of unwanted keys now, and soon those that have not yet shown whose they are."""
+        """Close the connections of unwanted keys now, and soon those whose key is not known yet."""
         for channel in list(self._channels.values()):
             if is_unwanted(channel.curve_key):
                 channel.cut()
@@ -93,7 +93,7 @@ class Listener:
         asyncio.get_running_loop().call_later(FIRST_MESSAGE_SECONDS, self._cut_silent, silent)
 
     async def close(self) -> None:
-        """Lose every channel, close the port, end the gate."""
+        """Mark every channel as lost, close the port, end the gate."""
         for channel in list(self._channels.values()):
             channel.mark_lost()
         if self._router and self._monitor:

@@ -1,4 +1,4 @@
-"""How this device's own people reach their agent: a key pair made at each start, in a file that only they can read."""
+"""How this device's user reaches the agent: a key pair made at each start, in a file that only that user can read."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class LocalAccess:
 
     @property
     def key(self) -> bytes:
-        """The public key by which the agent knows its own people."""
+        """The public key by which the agent knows this device's user."""
         return self._keys.public
 
     def publish(self, address: Address) -> None:

@@ -1,4 +1,4 @@
-"""What this device's own people ask of its links: pass a request on to another device, or find a member somewhere."""
+"""What this device's user asks of its links: to pass a request on to another device, to find a member at an address."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class LocalRequests:
         """Pass on the request in `body`, and its answers back. The other device sees it as this member's."""
         message = decode(request.body).message
         as_member = Caller(kind="member", curve_key=b"", device=self._device, host="")
-        # What only a device's own people may ask is never relayed.
+        # What only a device's own user may ask is never relayed.
         if not may_ask(as_member, type(message)):
             raise NotAllowedError(f"{type(message).__name__} is not for another device")
         async for answer in self._peers.link(request.device).forward(message):

@@ -99,13 +99,13 @@ class Peers:
         session.learn(sighting.addresses, sighting.how)
 
     def remove_sighting(self, id_prefix: str) -> None:
-        """mDNS reports that the device whose id begins so is gone. For members, only silence counts."""
+        """mDNS reports that the device whose id begins so is gone. A member counts as gone only when it is silent."""
         for device, session in self._sessions.items():
             session.is_announced &= not device.startswith(id_prefix)
         self.strangers.remove(id_prefix)
 
     def greet(self, device: DeviceId, channel: Channel, address: Address | None) -> None:
-        """A member has sent its Hello on `channel`; it listens on `address`, as it says."""
+        """A member has sent its Hello on `channel`, and says that it listens on `address`."""
         session = self._sessions.get(device)
         if session is None:
             return

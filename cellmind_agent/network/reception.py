@@ -1,8 +1,9 @@
-"""The answering side: every frame that comes in is checked for sense, right and size, and handed to its one handler.
+"""The answering side: checks every frame that comes in (its form, its size, the caller's permission), and calls the
+one handler of its request.
 
-Knows who asks, by the key that CURVE proved; knows no subject. A handler is a coroutine that returns the one answer of
-a `Request`, or an async generator of the answers of a `StreamRequest`. What it raises becomes a Refused, and the agent
-goes on (I9). Answers are handed to the link that asked; pieces of a tunnel to the tunnel.
+Knows who asks, by the key that CURVE proved; knows nothing of what is asked. A handler is a coroutine that returns the
+one answer of a `Request`, or an async generator of the answers of a `StreamRequest`. What it raises becomes a Refused,
+and the agent goes on (I9). Answers are handed to the link that asked; pieces of a tunnel to the tunnel.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from cellmind_agent.protocol.limits import (
 from cellmind_agent.protocol.messages import REQUESTS, Cancel, Declaration, Done, Refused
 from cellmind_agent.trust.permissions import Caller, may_ask
 
-# Each handler takes its own type of request, which no type of a dictionary can say; test_declarations.py checks it.
+# Each handler takes its own type of request, which the type of a dictionary cannot express; tests check it.
 Handler = Callable[[Any, Caller], Any]
 IdentifyCaller = Callable[[Channel], Caller]
 _log = logging.getLogger(__name__)
@@ -95,7 +96,7 @@ class Reception:
 
     def _spawn(self, channel: Channel, number: int, work: Coroutine[Any, Any, None]) -> None:
         key = (channel, number)
-        # Refusals have room of their own beside the requests; a flood beyond that is not even refused.
+        # Twice: besides the requests that are served, as many refusals. A flood beyond that is not even refused.
         if key in self._tasks or self._num_tasks[channel.curve_key] >= 2 * MAX_REQUESTS_PER_CALLER:
             work.close()
             return

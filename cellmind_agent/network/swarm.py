@@ -1,4 +1,4 @@
-"""One blob, fetched from all its holders at once. Decides nothing about order: that is `planning/swarm`."""
+"""Fetches one blob from all its holders at once. `planning/swarm` decides which chunk comes from whom."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Blobs between devices: served from the store, fetched from every holder at once, resumed after a cut, verified.
+"""Moves blobs between devices: serves them from the store, and fetches them from every holder at once.
 
-A device that fetches a blob already serves the chunks that it has. The hashes of the chunks come from one holder, and
-are only trusted after the whole blob has matched its name.
+A device that fetches a blob already serves the chunks that it has. A fetch that was cut off continues where it was. The
+hashes of the chunks come from one holder, and are only trusted after the whole blob has matched its name.
 """
 
 from __future__ import annotations

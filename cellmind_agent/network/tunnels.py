@@ -219,7 +219,7 @@ class Tunnels:
 
 
 def _listen(ports: Sequence[int]) -> socket.socket:
-    """Listens on the first free one of these loopback ports, or on any when there are none. Raises CellmindError."""
+    """Listen on the first free one of these loopback ports, or on any when there are none. Raises CellmindError."""
     for port in ports or [0]:
         listener = socket.socket()
         listener.setblocking(False)

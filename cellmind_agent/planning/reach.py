@@ -38,7 +38,7 @@ def _explain_one(reach: Reach, back: Reach | None, view: dict[DeviceId, PeerView
     one, other = _name(reach.dialler, view), _name(reach.target, view)
     probed, check = reach.probed, f"reach {one} -> {other}"
     if probed is None:
-        return Check(id=check, verdict="skipped", detail=f"{one} could not say", fix=None)
+        return Check(id=check, verdict="skipped", detail=f"{one} could not say")
     place, port = probed.address, (probed.address or f":{DEFAULT_PORT}").rpartition(":")[2]
     connect = f"on {one}: cellmindctl connect HOST:PORT, as {other} shows it under `cellmindctl peers`"
     match probed.outcome:

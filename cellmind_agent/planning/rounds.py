@@ -5,7 +5,7 @@
         +-----------+------------+------------------------------+   (a member lost, weights that differ, a stop)
 
 Round 0 has no steps: it commits the state that everybody starts from, fresh or resumed, and so proves it equal.
-`transition` touches no socket, clock or process: it says what should happen, and the conductor makes it happen.
+`transition` touches no socket, clock or process: it returns what should happen, and the leader makes it happen.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ Action: TypeAlias = OpenRound | Commit | End
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
-    """What the conductor's clock says, handed in: the machine has none."""
+    """Times that the leader measures, passed in because the state machine has no clock."""
 
     seconds_per_step: float | None = None
     seconds_since_checkpoint: float | None = None  # None: there is none yet

@@ -1,4 +1,4 @@
-"""Who does how much: whole samples in proportion to speed (largest remainders), everything given out, nothing twice."""
+"""Divides a batch among the members, in proportion to their speeds: whole samples, by the largest remainders."""
 
 from __future__ import annotations
 

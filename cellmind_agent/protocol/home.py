@@ -1,10 +1,12 @@
-"""The files of a home, and the control file through which people reach their agent. Paths and values only; no I/O.
+"""The files of a home, and the control file through which a user reaches the agent. Paths and values only; no I/O.
 
 home/
   identity.json   secret keys (0600)          agent.json   how the running agent is reached (0600)
   keyring.json    members of the cell         lock         held by the running agent
   addresses.json  last addresses of peers     speed.json   measured training speed
-  blobs/ runs/ models/ logs/ work/
+  gloo.json       whether gloo works here     logs/        the agent's log
+  blobs/ runs/ models/                        what the cell shares
+  work/           the answering process       prepared/    what `cellmindctl` made of text
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Every limit, port and time-out, each with its reason. No other file holds such a number."""
+"""Every limit, port and time-out of the agent, each with its reason. No other file of the agent holds such a number."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Final
 
 PROTOCOL_VERSION: Final = 1  # of the envelope; a device refuses every other
 DEFAULT_PORT: Final = 7420  # below the ephemeral ports of every system (Linux: from 32768)
-SERVICE_TYPE: Final = "_cellmind._tcp.local."
+SERVICE_TYPE: Final = "_cellmind._tcp.local."  # what mDNS announces and browses for
 
 # -- what one peer may make us hold -----------------------------------------------------------------------------
 CHUNK_BYTES: Final = 256 * 1024  # a blob's chunk: small enough that control messages slip between two on slow Wi-Fi
@@ -15,7 +15,7 @@ MAX_SMALL_REQUEST_BYTES: Final = 64 * 1024  # no `small` request comes near; 256
 MAX_LIST_ITEMS: Final = 4096  # in one list or map of a message: the shards of a run, the keys of a store
 MAX_WAITING_ANSWERS: Final = 4096  # of one exchange that nobody reads; then the exchange fails
 MAX_REFUSAL_MESSAGE_CHARACTERS: Final = 2000  # a screen
-MAX_REFUSAL_HINT_CHARACTERS: Final = 500
+MAX_REFUSAL_HINT_CHARACTERS: Final = 500  # a few lines
 MAX_FRAMES: Final = 2  # a message is one frame, a piece of a tunnel two; MAXMSGSIZE is per frame, so others are dropped
 TUNNEL_PIECE_BYTES: Final = 256 * 1024  # larger ones gain nothing (measured: tests/bench) and wait longer on Wi-Fi
 TUNNEL_WINDOW_BYTES: Final = 4 * 1024 * 1024  # a gigabit over 30 ms; what a stream may make either side hold
@@ -28,15 +28,14 @@ MAX_PROMPT_CHARACTERS: Final = 100_000  # 300 KB in Korean, far below a frame
 MAX_NAME_CHARACTERS: Final = 40  # a column of a table on a screen of 80
 MAX_LABEL_CHARACTERS: Final = 200  # of text from outside in a line that people read
 MAX_TXT_VALUE_BYTES: Final = 64  # of an announcement; a key in Z85 has 40
-MAX_LOG_LINE_CHARACTERS: Final = 2000
-MAX_CHILD_LINE_BYTES: Final = (
-    8 * 1024 * 1024
-)  # a trainer's line holds one store value at most; our own child, so lenient
+MAX_LOG_LINE_CHARACTERS: Final = 2000  # a screen
+# A trainer's line holds at most one value of a store; eight times that, since the trainer is our own child.
+MAX_CHILD_LINE_BYTES: Final = 8 * 1024 * 1024
 STRANGERS_AT_ONCE: Final = 100  # connections that have not said whose they are; a class that starts up stays below
-STRANGERS_PER_SECOND: Final = 20  # what a flood may still cost us, if a handshake costs about a millisecond: 2 %
-SHUT_SECONDS: Final = 1.0  # how long nobody new gets in, where it is not known whose flood it is
+STRANGERS_PER_SECOND: Final = 20  # a handshake costs about a millisecond, so a flood costs 2 % of the time
+SHUT_SECONDS: Final = 1.0  # how long nobody new gets in, where the addresses of a flood are not known
 BAN_SECONDS: Final = 10.0  # how long one address gets no packet through to the port
-HIGH_WATER_MARK: Final = 1000
+HIGH_WATER_MARK: Final = 1000  # messages in one queue of libzmq: its default, stated because floods are bounded by it
 MAX_MESSAGES_PER_TURN: Final = 16  # read from one socket before the event loop's other work has its turn
 MAX_BANNED_ADDRESSES: Final = 100  # the jumps of a packet filter reach 255 instructions
 MAX_STRANGERS_SEEN: Final = 64  # unpaired devices kept in memory; anybody on the network can announce thousands
@@ -50,7 +49,7 @@ MAX_CHUNK_FAILURES: Final = 8  # in a row, two for each request under way: then 
 HANDSHAKE_SECONDS: Final = 2.5  # libzmq's HANDSHAKE_IVL: a silent stranger is dropped after it
 DIAL_SECONDS: Final = 2.5  # one address, one try
 REQUEST_SECONDS: Final = 10.0  # one answer that needs no long work, from a busy phone over Wi-Fi
-CLIENT_OPEN_SECONDS: Final = 3.0  # our own agent on loopback answers within milliseconds, or does not run
+CLIENT_OPEN_SECONDS: Final = 3.0  # an agent on loopback that does not answer by then does not run
 CLIENT_PULSE_SECONDS: Final = 5.0  # while a stream is silent, the command line asks its agent whether it still lives
 LINGER_SECONDS: Final = 0.2  # how long a closing socket may still send its last messages
 SEND_SECONDS: Final = 10.0  # a receiver that takes nothing for so long is cut off
@@ -62,29 +61,29 @@ CLOCKS_SECONDS: Final = 1.0  # how often the clocks are compared, to notice that
 AWAY_SECONDS: Final = 5.0  # a shorter pause may be a busy machine; after it the others have given up on us
 GONE_SECONDS: Final = 15 * 60.0  # asleep for longer: gone
 REMEMBERED_ROUND_TRIPS: Final = 30  # a minute of heartbeats: patience follows the link as it is now
-MIN_WAIT_SECONDS: Final = 0.01  # for the rest of a patience that is nearly over: no busy loop
+MIN_WAIT_SECONDS: Final = 0.01  # when patience is nearly over: a shorter wait would be a busy loop
 SILENCE_CHECK_SECONDS: Final = 0.25  # how often a silence is measured, far below PATIENCE_FLOOR_SECONDS
 OWN_DIAL_GRACE_SECONDS: Final = 0.3  # a peer has dialled us: how much longer our own dialling may take
 GOODBYE_SECONDS: Final = 1.0  # the last message to a peer; a peer that does not take it must not delay us
-KEYRING_OFFER_SECONDS: Final = 3.0  # a member that does not take a new keyring now gets it with its next link
+KEYRING_OFFER_SECONDS: Final = 3.0  # a member that does not take a new keyring in time gets it with its next link
 FIRST_MESSAGE_SECONDS: Final = 0.5  # a client speaks at once; after this, a silent connection of an unknown key is cut
 GATE_PROOF_SECONDS: Final = 10.0  # the gate's proof is one handshake on loopback, on a machine that may be busy
 ZMQ_HEARTBEAT_SECONDS: Final = 5.0  # libzmq's own, under ours: finds dead TCP connections that nobody uses
-ZMQ_HEARTBEAT_TIMEOUT_SECONDS: Final = 15.0
+ZMQ_HEARTBEAT_TIMEOUT_SECONDS: Final = 15.0  # three of its heartbeats
 SEND_RETRY_FIRST_SECONDS: Final = 0.001  # a full queue of a fast link drains within a millisecond
-SEND_RETRY_LAST_SECONDS: Final = 0.05
+SEND_RETRY_LAST_SECONDS: Final = 0.05  # a slow link takes a message or two in that time
 STREAM_RETRY_SECONDS: Final = 0.005  # a tunnel's channel is full: a gigabit link drains 600 KB in that time
-REDIAL_FIRST_SECONDS: Final = 0.5
-REDIAL_LAST_SECONDS: Final = 30.0
+REDIAL_FIRST_SECONDS: Final = 0.5  # a link is usually back at once
+REDIAL_LAST_SECONDS: Final = 30.0  # for a device that is off; when it announces itself, it is dialled at once
 VITALS_SECONDS: Final = 5.0  # how often figures are read; a change is pushed, the same figure is not
 RUN_VITALS_SECONDS: Final = 1.0  # during a run: the figures that people watch
 ACCELERATOR_QUERY_SECONDS: Final = 10.0  # nvidia-smi takes seconds when no program holds the driver
 WIDEN_FIRST_SECONDS: Final = 1.0  # a member is missing: how soon it is searched for beyond multicast
-WIDEN_LAST_SECONDS: Final = 60.0
+WIDEN_LAST_SECONDS: Final = 60.0  # a few packets a minute, for a device that may be off for days
 RESOLVE_SECONDS: Final = 3.0  # for one mDNS record; a second answer is expected within a second
 UNICAST_SECONDS: Final = 2.0  # how long answers to one unicast question are waited for
 CLOCK_SLACK_SECONDS: Final = 60.0  # clocks further apart make logs and invitations hard to understand
-INVITATION_SECONDS: Final = 600.0  # walking to the other device and typing; a code that lies about is worthless soon
+INVITATION_SECONDS: Final = 600.0  # to walk to the other device and type; a code that somebody finds later is void
 MIN_INVITATION_SECONDS: Final = 1.0  # a shorter invitation is over before anybody can type
 INVITER_SEARCH_SECONDS: Final = 6.0  # news of an open invitation takes mDNS a second or two
 INVITATION_TRIES: Final = 3  # for typing errors; a guess at 24 bits then has a chance of 1 in 5.6 million
@@ -96,22 +95,22 @@ HOLDERS_REFRESH_SECONDS: Final = 0.25  # how often holders of a blob are asked w
 RENDEZVOUS_SECONDS: Final = 60.0  # a phone loads torch in half a minute
 PROBE_SECONDS: Final = 90.0  # the same, and two ranks on loopback that may hang
 PREPARE_SECONDS: Final = 900.0  # fetching all blobs over slow Wi-Fi, then importing torch
-ROUND_SECONDS: Final = 10.0  # a round is about so long: what a lost member costs, and how often weights are compared
+ROUND_SECONDS: Final = 10.0  # about one round: the work that a lost member costs, and the time between comparisons
 ROUND_PATIENCE_SECONDS: Final = 600.0  # a round that takes longer than this is stuck
-CHECKPOINT_SECONDS: Final = 30.0  # what a power cut on every device at once may cost
+CHECKPOINT_SECONDS: Final = 30.0  # the work that a power cut on every device at once may cost
 PROGRESS_SECONDS: Final = 0.5  # watchers see a run move; more often would only fill their links
 # A trainer that lost a peer reports before the peer's silence is noticed: how long to wait for the true cause.
 BLAME_GRACE_SECONDS: Final = PATIENCE_CEILING_SECONDS / 2 + RUN_HEARTBEAT_SECONDS
 DISMISS_SECONDS: Final = 10.0  # a lost member must not keep the end of a run waiting
 LEADER_CLOSE_SECONDS: Final = 5.0  # an agent that shuts down gives its runs so long to end in good order
-STOP_ASK_SECONDS: Final = 3.0  # ask, then terminate, then kill
-STOP_TERMINATE_SECONDS: Final = 2.0
+STOP_ASK_SECONDS: Final = 3.0  # a child that is asked to stop ends its step; then it is terminated
+STOP_TERMINATE_SECONDS: Final = 2.0  # a terminated child has nothing to save; then it is killed
 EXIT_OUTPUT_SECONDS: Final = 2.0  # a child has ended: how long its pipes may still hold output
 LIST_MODELS_SECONDS: Final = 3.0  # a device that does not list its models in time is not asked to answer
-SERVE_IDLE_SECONDS: Final = 600.0  # a warm answering process is let go after it
+SERVE_IDLE_SECONDS: Final = 600.0  # then an idle answering process ends, and frees its memory
 LOG_FOLLOW_SECONDS: Final = 0.3  # log lines are collected for so long and sent together
 AGENT_STOP_SECONDS: Final = 10.0  # for an orderly end after SIGTERM; systemd kills after 15
-INTERFACE_POLL_SECONDS: Final = 10.0
+INTERFACE_POLL_SECONDS: Final = 10.0  # how soon mDNS follows the machine to another network
 
 # -- disk ----------------------------------------------------------------------------------------------------------
 FREE_SPACE_FLOOR_BYTES: Final = 256 * 1024 * 1024  # we stop before the person's own programs fail
@@ -120,7 +119,7 @@ LOW_SPACE_BYTES: Final = 1024 * 1024 * 1024  # `doctor` warns below it, long bef
 READ_BYTES: Final = 1024 * 1024  # one read of a file that is hashed
 GARBAGE_SECONDS: Final = 3600.0  # how often blobs without references are removed, and how old such a blob must be
 GARBAGE_RETRY_SECONDS: Final = 60.0  # a run is under way: how soon to try again
-LOG_FILE_BYTES: Final = 2 * 1024 * 1024  # with LOG_FILES_KEPT older ones, 8 MB of a phone at most
-LOG_FILES_KEPT: Final = 3
+LOG_FILE_BYTES: Final = 2 * 1024 * 1024  # with LOG_FILES_KEPT older files: 8 MB of a phone at most
+LOG_FILES_KEPT: Final = 3  # older files, beside the present one
 MAX_LOG_TAIL_LINES: Final = 10_000  # of one request
 LOG_LINES_PER_MESSAGE: Final = 200  # lines of usual length stay far below MAX_FRAME_BYTES

@@ -1,4 +1,4 @@
-"""Runs as people ask for them: starts, stops and shows those that this agent leads, and lists the others it knows."""
+"""Runs as users ask for them: starts, stops and shows those that this agent leads, and lists the others it knows."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Conductor:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    # -- what people ask -----------------------------------------------------------------------------------------------
+    # -- what users ask ------------------------------------------------------------------------------------------------
 
     async def _start(self, request: m.StartRun, caller: Caller) -> m.Done:
         spec = request.spec
@@ -113,7 +113,7 @@ class Conductor:
         return m.RunFound(spec=spec, view=self._present(view))
 
     def _present(self, view: m.RunView) -> m.RunView:
-        """The journal of an agent that was killed may still say `training`."""
+        """The view, corrected: the journal of an agent that was killed may still say `training`."""
         if view.state in ("preparing", "training") and self._member.run != view.run:
             return replace(view, state="failed", error="the device went down during the run")
         return view

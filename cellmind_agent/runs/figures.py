@@ -36,7 +36,7 @@ class RunFigures:
         return Pace(seconds_per_step=self._seconds_per_step, seconds_since_checkpoint=since)
 
     def open_round(self, action: OpenRound, now: float) -> m.RoundStarted:
-        """Decides the shares of the round by the speeds known so far."""
+        """Decide the shares of the round by the speeds known so far."""
         speeds = [self._speed(rank) for rank in range(len(self._spec.roster))]
         self.shares = shares(speeds, self._spec.batch_samples)
         self._round_opened_at, self._round_first_token, self.step = now, self._tokens, action.step
@@ -49,7 +49,7 @@ class RunFigures:
         )
 
     def commit_round(self, action: Commit, now: float) -> m.RoundCommitted:
-        """The figures of the round that all members have trained."""
+        """The figures of the round that all members have trained and now commit."""
         result, seconds = action.result, now - self._round_opened_at
         if action.step > self.step:
             self._seconds_per_step = seconds / (action.step - self.step)

@@ -69,6 +69,7 @@ def own_spans(spec: m.RunSpec, rank: int, request: m.TrainRound) -> tuple[Span, 
     found = []
     for step in range(request.first_step, request.first_step + request.num_steps):
         epoch, start, stop = ledger.batch(step)
+        # The last batch of an epoch is smaller than the shares add up to: it is divided in the same proportion.
         amounts = request.shares if stop - start == sum(request.shares) else shares(request.shares, stop - start)
         first, last = spans(start, amounts)[rank]
         found.append(Span(epoch=epoch, start=first, stop=last))

@@ -43,7 +43,7 @@ PROGRAMS: Mapping[str, str] = {
     "train": "model.train",
     "serve": "model.serve",
     "probe": "model.probe",
-}  # the allow-list: nothing else is run
+}  # the allow-list: nothing else is started
 
 A = TypeVar("A")
 Serve = Callable[[Call[Any]], Awaitable[object]]
@@ -105,7 +105,7 @@ class ChildProcess:
         return answer
 
     async def ended(self) -> Failure:
-        """Waits for the end. Returns the exit summary, with the code of the refusal that came just before the end."""
+        """Wait for the end; the exit summary, with the code of the refusal that came just before the end."""
         await asyncio.wait({self._ended})
         return self._end_failure()
 

@@ -70,6 +70,7 @@ class Rendezvous:
             number = int(self._values.get(key, b"0")) + amount
         except ValueError as error:
             raise ProtocolError(f"{key!r:.60} is not a number") from error
+        # No other request comes between: nobody holds the lock while suspended, so `_put` does not wait for it.
         await self._put(key, str(number).encode())
         return number
 

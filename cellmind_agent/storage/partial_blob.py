@@ -1,6 +1,6 @@
 """A blob that arrives in chunks, in any order and from several devices. Each chunk is checked before it is kept.
 
-    blobs/partial/<sha256>.chunks      of the blob's full size; chunks that have not arrived are holes
+    blobs/partial/<sha256>.chunks      a file of the blob's full size; chunks that have not arrived are holes
 
 After a restart, the present chunks are found by hashing: no list on disk can disagree with the file.
 """

@@ -21,7 +21,7 @@ class Caller:
 
 
 def may_ask(caller: Caller, message_type: type) -> bool:
-    """Whether the declaration of the request allows it. Local people may also ask everything that members may."""
+    """Whether the declaration of the request allows it. A local caller may also ask everything that members may."""
     declared = REQUESTS.get(message_type)
     if declared is None:
         return False

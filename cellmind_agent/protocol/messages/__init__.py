@@ -1,4 +1,4 @@
-"""Everything that agents and people say to each other: frozen values, one file a conversation. Knows no bytes.
+"""Everything that agents and users say to each other: frozen values, one file a conversation. Knows no bytes.
 
 `from cellmind_agent.protocol import messages as m` gives every message under its name on the wire. Requests are
 imperative, answers and events nouns or past tense. `declarations` explains how a request is declared.

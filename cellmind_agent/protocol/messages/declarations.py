@@ -24,7 +24,7 @@ __all__ = ["MESSAGE_TYPES", "REQUESTS", "CallerKind", "Declaration", "Request", 
 C = TypeVar("C")
 A = TypeVar("A", covariant=True)
 
-# A stranger proved a key that is not in the keyring; local people proved the key of this home's `agent.json`.
+# A stranger proved a key that is not in the keyring; a local caller proved the key of this home's `agent.json`.
 CallerKind = Literal["stranger", "member", "local"]
 SizeClass = Literal["small", "large"]
 MAX_BYTES_BY_SIZE: dict[SizeClass, int] = {"small": MAX_SMALL_REQUEST_BYTES, "large": MAX_FRAME_BYTES}
@@ -80,7 +80,7 @@ def message(cls: type[C]) -> type[C]:
 def request(*, asked_by: CallerKind, size: SizeClass) -> Callable[[type[C]], type[C]]:
     """Declare a request, a subclass of `Request[Answer]` or `StreamRequest[Answer | ...]`.
 
-    `asked_by` is the one kind of caller that may ask it; local people may also ask what members may.
+    `asked_by` is the one kind of caller that may ask it; a local caller may also ask what members may.
     """
 
     def declare(cls: type[C]) -> type[C]:

@@ -1,4 +1,4 @@
-"""Links between agents: greeting, addresses, heartbeat, vitals, reach; and what people ask about peers."""
+"""Links between agents: greeting, addresses, heartbeat, vitals, reach; and what users ask about peers."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ class ProbeReach(Request[ReachProbed]):
     device: DeviceId
 
 
-# -- what people ask about peers ---------------------------------------------------------------------------------------
+# -- what users ask about peers ----------------------------------------------------------------------------------------
 
 
 @value

@@ -63,7 +63,7 @@ class ProveJoin(Request[JoinAccepted]):
     box: bytes
 
 
-# -- what people ask their own agent -----------------------------------------------------------------------------------
+# -- what users ask their own agent ------------------------------------------------------------------------------------
 
 
 @message

@@ -1,4 +1,4 @@
-"""Runs, as people see them: starting, stopping, listing and watching one."""
+"""Runs, as users see them: starting, stopping, listing and watching one."""
 
 from __future__ import annotations
 
@@ -199,6 +199,6 @@ RunEvent: TypeAlias = (
 
 @request(asked_by="member", size="small")
 class WatchRun(StreamRequest[RunEvent]):
-    """Send the events of a run that you lead, from its last round on, until it ends."""
+    """Send the events of a run that you lead: those so far, then each new one until it ends."""
 
     run: RunId
