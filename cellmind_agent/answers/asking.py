@@ -115,7 +115,7 @@ class Asking:
             if isinstance(answer, m.ModelList):
                 found.append((device, list(answer.models)))
             elif not isinstance(answer, CellmindError):
-                _log.error("listing the models of %s: %r", self._peers.name(device), answer)
+                _log.error("cannot list the models of %s: %r", self._peers.name(device), answer)
         return found
 
     def _preference(self, device: DeviceId) -> tuple[bool, bool, float, bool]:

@@ -63,7 +63,7 @@ class Serving:
     async def answer(self, request: m.Answer, caller: Caller) -> AsyncIterator[m.AnswerEvent]:
         """Answer with the model that the request names, after any answer that is under way."""
         if len(request.prompt) + len(request.so_far) > MAX_PROMPT_CHARACTERS:
-            raise ProtocolError(f"a prompt of over {MAX_PROMPT_CHARACTERS} characters", "ask something shorter")
+            raise ProtocolError(f"the prompt has more than {MAX_PROMPT_CHARACTERS} characters", "shorten the prompt")
         async with self._turn:
             self._used_at = time.monotonic()
             child = await self._load(request.model)

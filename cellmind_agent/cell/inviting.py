@@ -101,7 +101,7 @@ class Inviting:
 
     def _open_invitation(self) -> Invitation:
         if self._admission.invitation is None:
-            raise JoinRefusedError("nobody is being invited here now")
+            raise JoinRefusedError("this device has no open invitation")
         return self._admission.invitation
 
     def _note_void(self, invitation: Invitation) -> None:

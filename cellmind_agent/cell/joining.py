@@ -101,7 +101,7 @@ class Joining:
             link = await self._peers.dial(address, key)
         except NotPairedError as error:
             raise JoinRefusedError(
-                f"the device at {address} invites nobody now: the code is used or out of date"
+                f"the device at {address} has no open invitation: the code is used or out of date"
             ) from error
         try:
             joiner = Joiner(self._identity, self._name, code, key)

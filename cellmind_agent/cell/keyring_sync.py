@@ -43,7 +43,7 @@ class KeyringSync:
             if own_entries != received.entries:
                 await link.request(m.OfferKeyring(entries=own_entries))
         except CellmindError as error:
-            _log.warning("comparing keyrings: %s", error)
+            _log.warning("cannot compare keyrings: %s", error)
 
     def offer_soon(self) -> None:
         """Offer the keyring to everybody, in a task.
@@ -100,5 +100,5 @@ class KeyringSync:
                 elif action == "add" and member.device not in merged.members:
                     merged = add_member(merged, self._identity, member, time.time())
             except NotAllowedError as error:
-                _log.warning("a keyring entry of this device is lost: %s", error)
+                _log.warning("cannot write a lost keyring entry again: %s", error)
         return merged

@@ -237,7 +237,7 @@ class PeerSession:
         sent_at = _now()
         welcome = await link.request(self._events.hello())
         if welcome.device != device:
-            raise UnreachableError(f"{channel.name} is another device")
+            raise UnreachableError(f"another device answers at {channel.name}")
         self._round_trips.append(_now() - sent_at)
         self.goodbye = None
         self._set_link(link)
@@ -275,7 +275,7 @@ class PeerSession:
             silent_since = max(silent_since, self._heard_at() or 0.0)
             if _now() - silent_since > limit_seconds:
                 self.cut()
-                raise UnreachableError(f"silent for {limit_seconds:.1f} s")
+                raise UnreachableError(f"it was silent for {limit_seconds:.1f} s")
 
     async def _watch_vitals(self, link: Link) -> None:
         async for event in link.stream(m.WatchVitals()):

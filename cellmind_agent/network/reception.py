@@ -119,7 +119,7 @@ class Reception:
         except LinkLostError as error:
             await self._refuse(channel, number, error)
         except CellmindError as error:
-            _log.info("%s refused to %s: %s", name, caller.device or "a stranger", error)
+            _log.info("refused %s of %s: %s", name, caller.device or "a stranger", error)
             await self._refuse(channel, number, error)
         except Exception as error:
             _log.exception("%s failed", name)

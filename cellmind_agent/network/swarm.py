@@ -118,7 +118,7 @@ class Swarm:
                 self._failures[device] += 1
                 if isinstance(error, BlobDamagedError) or self._failures[device] > MAX_CHUNK_FAILURES:
                     self._given_up.add(device)
-                _log.warning("a chunk from %s: %s", self._peers.name(device), error)
+                _log.warning("cannot fetch a chunk from %s: %s", self._peers.name(device), error)
                 return
             finally:
                 self._under_way.discard(index)

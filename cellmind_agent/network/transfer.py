@@ -74,7 +74,9 @@ class Transfer:
             except StorageFullError:
                 raise
             except CellmindError as error:
-                _log.warning("blob %s, hashed by %s: %s", short(ref.id), self._peers.name(holder), error)
+                _log.warning(
+                    "cannot fetch blob %s by the hashes of %s: %s", short(ref.id), self._peers.name(holder), error
+                )
                 problem = error
         raise problem or UnknownNameError(f"no device that is online has blob {short(ref.id)}", "cellmindctl peers")
 

@@ -172,7 +172,7 @@ class Tunnels:
             return m.Done()
         tunnels = self._run_tunnels(request.run, request.term)
         if caller.device not in tunnels.members:
-            raise NotAllowedError("only members of the run have tunnels in it")
+            raise NotAllowedError("only members of the run may open tunnels in it")
         if tunnels.exposed_port is None or channel.carries is not None:
             raise UnknownNameError("no trainer listens here yet", "cellmindctl runs")
         local = socket.socket()
@@ -189,7 +189,7 @@ class Tunnels:
         """Dial the caller, which cannot dial us."""
         assert caller.device is not None
         if caller.device not in self._run_tunnels(request.run, request.term).members:
-            raise NotAllowedError("only members of the run have tunnels in it")
+            raise NotAllowedError("only members of the run may open tunnels in it")
         link = await self._peers.dial_again(caller.device)
         if link is None:
             raise UnknownNameError("neither of the two devices can dial the other", "cellmindctl doctor")

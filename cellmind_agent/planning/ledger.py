@@ -23,7 +23,7 @@ class Ledger:
     def __post_init__(self) -> None:
         if self.num_samples < 1 or self.batch_samples < 1 or self.epochs < 1:
             raise ValueError(
-                f"a ledger of {self.num_samples} samples, {self.batch_samples} a step, {self.epochs} epochs"
+                f"{self.num_samples} samples, {self.batch_samples} a step, for {self.epochs} epochs are no steps"
             )
 
     @property

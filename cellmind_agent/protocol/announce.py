@@ -51,12 +51,12 @@ def from_txt(properties: Mapping[bytes, bytes | None]) -> Announcement:
         version = int(text["v"])
         curve_key = text["k"]
     except (KeyError, ValueError, BadIdError) as error:
-        raise ProtocolError("not an announcement of ours") from error
+        raise ProtocolError("the announcement is not one of CellMind") from error
     if len(curve_key) != 40:
-        raise ProtocolError("an announcement without a key")
+        raise ProtocolError("the announcement has no key")
     nameplate = text.get("n") or None
     if nameplate is not None and not nameplate.isdigit():
-        raise ProtocolError("an announcement with a bad nameplate")
+        raise ProtocolError("the announcement has a bad nameplate")
     return Announcement(
         device=device, curve_key=curve_key, cell_tag=text.get("c", ""), nameplate=nameplate, version=version
     )

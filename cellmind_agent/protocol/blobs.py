@@ -23,7 +23,7 @@ class BlobRef:
         except BadIdError as error:  # values must raise ValueError
             raise ValueError(str(error)) from error
         if self.size < 0:
-            raise ValueError(f"a blob of {self.size} bytes")
+            raise ValueError(f"a blob cannot have {self.size} bytes")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

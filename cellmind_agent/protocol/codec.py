@@ -47,7 +47,7 @@ def encode(envelope: Envelope) -> bytes:
 def decode(data: bytes) -> Envelope:
     """The envelope of a frame. Raises VersionMismatchError, ProtocolError; `data` may be any bytes at all."""
     if len(data) > MAX_FRAME_BYTES:
-        raise ProtocolError(f"a frame of {len(data)} bytes")
+        raise ProtocolError(f"a frame of {len(data)} bytes is too large")
     try:
         plain = msgpack.unpackb(
             data,

@@ -145,7 +145,7 @@ class JobFailedError(CellmindError):
 class MemberLostError(CellmindError):
     """A device that took part in the run was lost."""
 
-    code, default_hint = "member_lost", "cellmindctl resume RUN goes on from the last checkpoint"
+    code, default_hint = "member_lost", "cellmindctl resume RUN continues from the last checkpoint"
 
 
 class BusyError(CellmindError):

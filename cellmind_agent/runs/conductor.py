@@ -128,5 +128,5 @@ class Conductor:
     async def _serve_store(self, request: m.StoreRequest, caller: Caller) -> m.StoreAnswer:
         led = self._led(request.run)
         if caller.device not in {member.device for member in led.leader.spec.roster}:
-            raise NotAllowedError("only the members of a run meet in its store")
+            raise NotAllowedError("only the members of a run may use its store")
         return await self._stores.answer(request)

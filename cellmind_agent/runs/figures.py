@@ -27,7 +27,7 @@ class RunFigures:
 
     @property
     def has_checkpoint(self) -> bool:
-        """Whether `resume` has something to go on from."""
+        """Whether there is a checkpoint from which `resume` can continue."""
         return self._checkpoint_at is not None or self._spec.resume_from is not None
 
     def pace(self, now: float) -> Pace:

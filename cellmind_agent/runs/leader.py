@@ -140,7 +140,7 @@ class Leader:
         """Inform the watchers first: a lost member must not keep them waiting."""
         run = self.spec.run
         if action.cause == "failed":
-            hint = f"cellmindctl resume {run} goes on from the last checkpoint"
+            hint = f"cellmindctl resume {run} continues from the last checkpoint"
             if not self._figures.has_checkpoint:
                 hint = "there was no checkpoint yet: start again with cellmindctl train"
             self.audience.publish(m.RunFailed(run=run, why=action.why or "unknown", hint=hint))

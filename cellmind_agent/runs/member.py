@@ -81,7 +81,7 @@ class RunMember:
     ) -> AsyncIterator[m.MemberReady | m.MemberProgressed | m.MemberFailed]:
         """The stream lasts as long as this device takes part."""
         if self._part is not None:
-            raise BusyError(f"takes part in {self._part.spec.run} already")
+            raise BusyError(f"this device takes part in {self._part.spec.run} already")
         if caller.device is None or caller.device != request.spec.roster[0].device:
             raise NotAllowedError("only the first of a roster leads its run")
         part = self._part = Participation(
@@ -233,7 +233,7 @@ class RunMember:
 
     def _hear_trainer(self, part: Participation, event: Event) -> None:
         if not isinstance(event, StepsProgressed):
-            _log.warning("the trainer of %s reported %s", part.spec.run, type(event).__name__)
+            _log.warning("the trainer of %s sent an unexpected %s", part.spec.run, type(event).__name__)
             return
         part.tokens_per_second = event.compute_tokens_per_second
         part.progress.put_nowait(

@@ -60,7 +60,7 @@ class BlobStore:
     def read(self, ref: BlobRef, offset: int, length: int) -> bytes:
         """Bytes of a whole blob. Raises UnknownNameError, ProtocolError (outside the blob, or longer than a chunk)."""
         if not 0 <= length <= CHUNK_BYTES or not 0 <= offset <= ref.size:
-            raise ProtocolError(f"{length} bytes from {offset} of a blob of {ref.size}")
+            raise ProtocolError(f"cannot read {length} bytes at {offset} of a blob of {ref.size}")
         with open(self.path(ref), "rb") as file:
             file.seek(offset)
             return file.read(length)
@@ -75,7 +75,7 @@ class BlobStore:
             return ref.size
         here = self._partial_size(ref)
         if offset > here or offset + len(data) > ref.size:
-            raise ProtocolError(f"{len(data)} bytes at {offset} of a blob of {ref.size}, {here} of which are here")
+            raise ProtocolError(f"cannot add {len(data)} bytes at {offset}: {here} of {ref.size} bytes are here")
         fresh = data[here - offset :]
         self.check_space(len(fresh) if here else ref.size)
         with translated_disk_errors(), open(self._partial(ref.id), "ab") as file:

@@ -29,7 +29,7 @@ class PartialBlob:
         self.ref, self.hashes, self.file = ref, hashes, file
         self._chunks = list(chunks(ref.size))
         if len(hashes) != len(self._chunks) * _DIGEST_SIZE:
-            raise BlobDamagedError(f"{len(hashes)} bytes of hashes for the {len(self._chunks)} chunks of a blob")
+            raise BlobDamagedError(f"a blob of {len(self._chunks)} chunks came with {len(hashes)} bytes of hashes")
         self.present: set[int] = set()
         with translated_disk_errors():
             with open(file, "ab"):

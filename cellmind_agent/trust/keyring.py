@@ -93,7 +93,7 @@ def remove_member(keyring: Keyring, identity: Identity, device: DeviceId, time: 
 def verify(entries: Sequence[bytes], tombstones: frozenset[bytes] = frozenset()) -> Keyring:
     """The keyring of these entries. Raises ProtocolError if an entry is not valid after those before it."""
     if not 1 <= len(entries) <= MAX_KEYRING_ENTRIES:
-        raise ProtocolError(f"a keyring of {len(entries)} entries, not 1 to {MAX_KEYRING_ENTRIES}")
+        raise ProtocolError(f"a keyring has 1 to {MAX_KEYRING_ENTRIES} entries, and this one has {len(entries)}")
     members: dict[DeviceId, Member] = {}
     revoked = set(tombstones)
     previous = b""
@@ -125,7 +125,7 @@ def merge(own: Keyring, offered: Sequence[bytes]) -> Keyring:
     if tuple(offered) == own.entries:
         return own
     if not offered or offered[0] != own.entries[0]:
-        raise ProtocolError("a keyring of another cell")
+        raise ProtocolError("the keyring belongs to another cell")
     other = verify(offered)
     tombstones = own.tombstones | other.tombstones
     winner = own if _wins(own, other) else other
@@ -219,7 +219,7 @@ def _read_entry(entry: bytes, number: int, previous: bytes) -> tuple[Action, Dev
         bytes.fromhex(plain["signature"])
         is_in_place = body["number"] == number and body["previous"] == previous.hex()
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ProtocolError(f"keyring entry {number} is not valid JSON of an entry") from error
+        raise ProtocolError(f"keyring entry {number} is damaged") from error
     if _canonical(plain) != entry or not is_in_place:
         raise ProtocolError(f"keyring entry {number} is in the wrong place, or not canonical")
     if action not in ("found", "add", "remove") or (action == "found") != (number == 0):
@@ -231,9 +231,9 @@ def _subject(plain: Any) -> Member:
     signing_key, curve_key = bytes.fromhex(plain["signing_key"]), bytes.fromhex(plain["curve_key"])
     device, name, role = plain["device"], plain["name"], plain["role"]
     if role not in ("owner", "member") or not isinstance(name, str) or clean_name(name) != name:
-        raise ValueError("a member with a bad role or name")
+        raise ValueError("the member has a bad role or name")
     if device != device_id(signing_key, curve_key):
-        raise ValueError("a member whose id does not follow from its keys")
+        raise ValueError("the member's id does not follow from its keys")
     return Member(device=device, name=name, role=role, signing_key=signing_key, curve_key=curve_key)
 
 
