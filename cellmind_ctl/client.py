@@ -71,10 +71,13 @@ class Client:
     ) -> dict[DeviceId, A | CellmindError]:
         """Ask all these devices at once; the answer of each, or why there is none."""
         exchanges = {device: self._ask(message, device) for device, message in message_by_device.items()}
+        deadline = time.monotonic() + seconds
         found: dict[DeviceId, A | CellmindError] = {}
         for device, exchange in exchanges.items():
             try:
-                found[device] = self._only_answer(exchange, seconds)
+                found[device] = self._only_answer(exchange, max(0.0, deadline - time.monotonic()))
+            except TimedOutError:
+                found[device] = TimedOutError(f"no answer within {seconds:g} s")
             except CellmindError as error:
                 found[device] = error
         return found

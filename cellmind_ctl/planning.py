@@ -19,8 +19,10 @@ from cellmind_ctl.session import Session
 from model.config import Config
 
 
-def make_plan(client: Client, config: Config, devices: Sequence[str], mode: ModeChoice, backend: str) -> RunPlan:
+def make_plan(client: Client, config: Config, devices: str | None, mode: ModeChoice, backend: str) -> RunPlan:
     """The plan for this configuration; a `backend` other than `auto` overrides the configuration's.
+
+    `devices` is the value of --devices: names with commas between them, or None for all.
 
     Raises UnknownNameError when a device is unknown or none can train, UsageError when the choice is impossible.
     """
@@ -31,7 +33,7 @@ def make_plan(client: Client, config: Config, devices: Sequence[str], mode: Mode
 def plan_run(
     client: Client,
     batch_samples: int,
-    devices: Sequence[str],
+    devices: str | None,
     mode: ModeChoice = "auto",
     backend: str = AUTO,
     trusts_lan: bool = False,
@@ -42,7 +44,7 @@ def plan_run(
     """
     peers = list_peers(client)
     is_lan_trusted = trusts_lan and any(peer.is_self and peer.role == "owner" for peer in peers)
-    seating = seat(peers, batch_samples, devices)
+    seating = seat(peers, batch_samples, devices.split(",") if devices else ())
     faults = _gloo_faults(client, seating.seated) if needs_probe(seating.seated, backend, is_lan_trusted) else {}
     return plan(seating, batch_samples, choose_backend(seating.seated, backend, faults, is_lan_trusted), mode)
 

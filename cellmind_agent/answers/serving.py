@@ -94,7 +94,7 @@ class Serving:
             piece = asyncio.create_task(self._pieces.get())
             try:
                 await asyncio.wait({piece, call}, return_when=asyncio.FIRST_COMPLETED)
-                if piece.done():
+                if piece.done():  # first, because pieces may still wait when the call has ended
                     yield m.AnswerPiece(text=piece.result().text, num_tokens=piece.result().num_tokens)
                 elif call.done():
                     return

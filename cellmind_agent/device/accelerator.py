@@ -16,6 +16,7 @@ _QUERY = ("--query-gpu=uuid,name,memory.total", "--format=csv,noheader,nounits")
 def find_accelerator() -> Accelerator | None:
     """The first GPU that torch could use, or None."""
     if sys.platform == "darwin" and platform.machine() == "arm64":
+        # The GPU uses the machine's memory, and has none of its own.
         return Accelerator(kind="mps", name="Apple GPU", uuid="mps", memory_bytes=0)
     tool = shutil.which("nvidia-smi")
     if tool is None:

@@ -15,7 +15,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from zeroconf import IPVersion, NonUniqueNameException, ServiceInfo, ServiceStateChange, Zeroconf
+from zeroconf import (
+    IPVersion,
+    NonUniqueNameException,
+    NotRunningException,
+    ServiceInfo,
+    ServiceStateChange,
+    Zeroconf,
+)
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 
 from cellmind_agent.network.interfaces import choose_interfaces, read_interfaces
@@ -180,7 +187,11 @@ class Discovery:
     async def _resolve(self, zeroconf: Zeroconf, name: str, host: str | None) -> None:
         """Read one announcement, from `host` alone if it is given."""
         info = AsyncServiceInfo(SERVICE_TYPE, name)
-        if not await info.async_request(zeroconf, RESOLVE_SECONDS * 1000, addr=host) or not info.port:
+        try:
+            is_found = await info.async_request(zeroconf, RESOLVE_SECONDS * 1000, addr=host)
+        except NotRunningException:  # the query that heard of it has ended
+            return
+        if not is_found or not info.port:
             return
         try:
             announcement = from_txt(info.properties)

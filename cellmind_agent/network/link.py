@@ -59,10 +59,6 @@ class Link:
         """As `stream`, for a request of somebody else, who checks the answers."""
         return self._answers(partial(self._conversation.forward, message))
 
-    async def lost(self) -> None:
-        """Return when the link is lost or closed."""
-        await self.channel.lost()
-
     def when_lost(self, do: Callable[[], None]) -> None:
         """Call `do` once in the event loop when the link is lost, or soon if it is lost already."""
         self.channel.when_lost(do)

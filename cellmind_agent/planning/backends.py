@@ -114,6 +114,7 @@ def _why_not_gloo(conditions: Conditions) -> str | None:
         named = ", ".join(f"{name} runs {system}" for name, system in systems.items())
         return f"gloo does not work between these systems: {named}"
     versions = {peer.name: (peer.vitals.versions.torch or "none") for peer in members if peer.vitals}
+    # Major and minor version count: 2.10.1+cu128 is as good as 2.10.0.
     if len({version.split("+")[0].rpartition(".")[0] for version in versions.values()}) > 1:
         named = ", ".join(f"{name} has {version}" for name, version in versions.items())
         return f"gloo needs the same torch everywhere: {named}"

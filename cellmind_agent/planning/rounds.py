@@ -145,7 +145,7 @@ def transition(
             steps = steps_for_round(pace.seconds_per_step, committing.round + 1)
             steps = min(steps, ledger.total_steps - committing.step)
             return _open(committing.round + 1, committing.step, steps, ledger, pace)
-        case Committing(), StopAsked():
+        case Committing(), StopAsked():  # this round still commits, and no other one opens
             return replace(life, is_stop_asked=True, is_last=True), ()
     return _end("failed", f"a member said {type(event).__name__} while the run was {type(life).__name__.lower()}")
 

@@ -16,6 +16,7 @@ def shares(speeds: Sequence[float | None], samples: int) -> tuple[int, ...]:
     known = sorted(speed for speed in speeds if speed is not None and speed > 0)
     middle = known[len(known) // 2] if known else 1.0
     weights = [speed if speed is not None and speed > 0 else middle for speed in speeds]
+    # First one sample for everybody, then the rest by weight.
     floor = 1 if samples >= len(speeds) else 0
     rest = samples - floor * len(speeds)
     exact = [rest * weight / sum(weights) for weight in weights]

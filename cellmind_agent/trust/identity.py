@@ -80,7 +80,7 @@ def load_identity(home: Path) -> Identity:
     except (TypeError, KeyError, ValueError) as error:
         hint = f"restore it from a backup, or remove {home} to begin as a new device"
         raise CellmindError(f"{path} is damaged", hint) from error
-    path.chmod(0o600)
+    path.chmod(0o600)  # a restored backup may be readable by others
     return Identity(
         signing_secret=signing.private_bytes_raw(),
         signing_public=signing.public_key().public_bytes_raw(),

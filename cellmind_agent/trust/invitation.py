@@ -85,7 +85,7 @@ class Invitation:
         """Begin a try of a joiner whose key CURVE proved. Raises JoinRefusedError."""
         if self.is_used or now >= self.expires or self.tries_left <= 0:
             raise JoinRefusedError(REFUSAL)
-        self.tries_left -= 1
+        self.tries_left -= 1  # before any check: whatever the joiner sends costs a try
         if len(request.nonce) != 16 or len(request.pake) != 33:
             raise JoinRefusedError(REFUSAL)
         exchange = spake2.SPAKE2_B(self.code.encode(), idA=joiner_curve_key, idB=self._identity.curve.public)
@@ -119,7 +119,7 @@ class Invitation:
         except (KeyError, TypeError, ValueError) as error:
             raise JoinRefusedError(REFUSAL) from error
         self.is_used = True
-        self._sessions.clear()
+        self._sessions.clear()  # others who have begun come too late
 
         def accept(answer: Any) -> m.JoinAccepted:
             mac, box = _seal("inviter", session.key, session.transcript, answer)

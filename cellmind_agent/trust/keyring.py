@@ -99,6 +99,7 @@ def verify(entries: Sequence[bytes], tombstones: frozenset[bytes] = frozenset())
     previous = b""
     for number, entry in enumerate(entries):
         action, author, subject = _read_entry(entry, number, previous)
+        # The founder signs for itself, since nobody is a member yet.
         signer = subject if action == "found" else members.get(author)
         body, signature = _split(entry)
         if signer is None or not is_signed_by(signer.signing_key, signature, body):
@@ -116,6 +117,7 @@ def verify(entries: Sequence[bytes], tombstones: frozenset[bytes] = frozenset())
                 curve_key=subject.curve_key,
                 entry=previous,
             )
+    # An addition that was revoked in another branch stays revoked here (I5).
     alive = {device: member for device, member in members.items() if member.entry not in revoked}
     return Keyring(entries=tuple(entries), members=alive, tombstones=frozenset(revoked))
 
@@ -157,6 +159,7 @@ def _wins(own: Keyring, other: Keyring) -> bool:
     )
     own_removes_author = bool(_removed(own, fork) & _authors(other, fork))
     other_removes_author = bool(_removed(other, fork) & _authors(own, fork))
+    # A removed owner must not undo its removal by writing a longer branch.
     if own_removes_author != other_removes_author:
         return own_removes_author
     if len(own.entries) != len(other.entries):
@@ -220,6 +223,7 @@ def _read_entry(entry: bytes, number: int, previous: bytes) -> tuple[Action, Dev
         is_in_place = body["number"] == number and body["previous"] == previous.hex()
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ProtocolError(f"keyring entry {number} is damaged") from error
+    # Only the canonical form is valid: with two spellings, one entry would have two hashes.
     if _canonical(plain) != entry or not is_in_place:
         raise ProtocolError(f"keyring entry {number} is in the wrong place, or not canonical")
     if action not in ("found", "add", "remove") or (action == "found") != (number == 0):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import click
 
@@ -17,7 +18,7 @@ from cellmind_ctl.session import Session, command
 @click.argument("config", required=False, type=click.Path(path_type=Path))
 @click.option("--data", multiple=True, type=click.Path(path_type=Path), help="Text to train on (repeatable).")
 @click.option("--devices", metavar="NAME,...", help="Plan for these devices only.")
-@click.option("--mode", type=click.Choice(["auto", "ddp", "local"]), default="auto")
+@click.option("--mode", type=click.Choice(get_args(ModeChoice)), default="auto", help="How the members train together.")
 @click.option("--backend", type=click.Choice(BACKEND_CHOICES), default=AUTO, help=BACKEND_HELP)
 def command_(
     session: Session,
@@ -30,7 +31,7 @@ def command_(
     """Show the roster, shares, mode, backend and data of a run, and start nothing."""
     project = open_project(config, data, session)
     bundle = make_bundle(project, session)
-    made = make_plan(session.client, project.config, devices.split(",") if devices else (), mode, backend)
+    made = make_plan(session.client, project.config, devices, mode, backend)
     if session.is_json:
         session.emit("plan", plan_json(made, project.config, bundle))
     else:

@@ -29,7 +29,7 @@ def command_(session: Session, run: str, devices: str | None, detach: bool) -> N
     holder, checkpoint = _newest_checkpoint(session, view.run)
     spec = session.client.request(m.GetRun(run=view.run), device=holder).spec
     # 2. Plan a roster of the devices that are online now.
-    made = plan_run(session.client, spec.batch_samples, devices.split(",") if devices else ())
+    made = plan_run(session.client, spec.batch_samples, devices)
     spec = replace(
         spec, roster=made.roster, backend=made.backend, backend_reason=made.backend_reason, resume_from=checkpoint
     )

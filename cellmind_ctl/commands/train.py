@@ -6,6 +6,7 @@ import secrets
 import sys
 import time
 from pathlib import Path
+from typing import get_args
 
 import click
 
@@ -27,7 +28,7 @@ from cellmind_ctl.words import t
 @click.option("--data", multiple=True, type=click.Path(path_type=Path), help="Text to train on (repeatable).")
 @click.option("--only-new", is_flag=True, help="Train only on the text that the last `data prepare --append` added.")
 @click.option("--devices", metavar="NAME,...", help="Train on these devices only.")
-@click.option("--mode", type=click.Choice(["auto", "ddp", "local"]), default="auto")
+@click.option("--mode", type=click.Choice(get_args(ModeChoice)), default="auto", help="How the members train together.")
 @click.option("--backend", type=click.Choice(BACKEND_CHOICES), default=AUTO, help=BACKEND_HELP)
 @click.option("--detach", is_flag=True, help="Start the run, and do not watch it.")
 @click.option("--yes", is_flag=True, help="Start without a question.")
@@ -49,7 +50,7 @@ def command_(
     if only_new and bundle.start is None:
         session.notice("warning: " + t("no earlier model was found, so this model learns the new text alone"))
     # 2. Plan: who takes part, who leads, and each member's share of the batch.
-    made = make_plan(session.client, project.config, devices.split(",") if devices else (), mode, backend)
+    made = make_plan(session.client, project.config, devices, mode, backend)
     if session.is_json:
         session.emit_event("plan", plan_json(made, project.config, bundle))
     else:

@@ -327,7 +327,7 @@ def test_an_oversized_frame_ends_its_connection_and_fills_no_memory() -> None:
         before = psutil.Process().memory_info().rss
         await link.channel.send(bytes(64 << 20))
         async with asyncio.timeout(10):
-            await link.lost()
+            await link.channel.lost()
         assert psutil.Process().memory_info().rss - before < 100 << 20
         await (await server.link()).request(m.Ping())
 
