@@ -56,7 +56,7 @@ def seat(peers: Sequence[PeerView], batch_samples: int, names: Sequence[str] = (
             able.append(peer)
         else:
             left_out.append(LeftOut(name=peer.name, why=why))
-    order = elect(able)  # before the batch is compared with it: the slowest devices stay out
+    order = elect(able)  # the strongest first: where the batch is too small for all, the weakest stay out
     if not order:
         reasons = "; ".join(f"{out.name}: {out.why}" for out in left_out) or "no device is paired and online"
         raise UnknownNameError(f"no device can train ({reasons})", "cellmindctl peers --wide")
