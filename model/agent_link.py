@@ -1,7 +1,7 @@
 """A child's end of the line to its agent: frames on standard input and output, calls and events both ways. No torch.
 
-Standard output belongs to the line alone: everything else that prints goes to standard error, and so to the agent's
-log. When standard input ends, the agent is gone and this process ends at once: no orphan trains on.
+Only frames go to standard output. Everything else that prints goes to standard error, which the agent writes to its
+log. When standard input ends, the agent is gone, and this process ends at once: no orphan continues to train.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from model.line.codec import (
     CallFrame,
     EventFrame,
     Frame,
+    LineError,
     RefusalFrame,
     StopFrame,
     decode_frame,
@@ -31,13 +32,13 @@ A = TypeVar("A")
 
 
 class Agent(Protocol):
-    """What a trainer may ask of its agent. `AgentLink` is one; a test may be another."""
+    """Answers the calls of a trainer: an `AgentLink`, or a fake in a test."""
 
     def ask(self, call: Call[A], seconds: float) -> A: ...
 
 
 class AgentLink:
-    """Made once, before anything heavy is imported."""
+    """This process's connection to its agent. Make it once, before any slow import: from then on it ends with the agent."""
 
     def __init__(self) -> None:
         self._out: TextIO = os.fdopen(os.dup(1), "w", encoding="utf-8")
@@ -91,14 +92,18 @@ class AgentLink:
                 os._exit(0)
 
     def _read(self) -> None:
-        for line in sys.stdin:
-            match decode_frame(line):
-                case CallFrame() as frame:
-                    self._calls.put(frame)
-                case AnswerFrame(number=number) | RefusalFrame(number=number) as frame:
-                    waiting = self._waiting.get(number)
-                    if waiting:
-                        waiting.put(frame)
-                case StopFrame():
-                    break
+        try:
+            for line in sys.stdin:
+                match decode_frame(line):
+                    case CallFrame() as frame:
+                        self._calls.put(frame)
+                    case AnswerFrame(number=number) | RefusalFrame(number=number) as frame:
+                        waiting = self._waiting.get(number)
+                        if waiting:
+                            waiting.put(frame)
+                    case StopFrame():
+                        break
+        except LineError as error:  # without this thread, nothing would notice that the agent is gone
+            print(error, file=sys.stderr, flush=True)
+            os._exit(1)
         os._exit(0)

@@ -69,7 +69,10 @@ class _Program:
         num_tokens, has_begun = 0, bool(call.so_far)
         reason: Literal["end", "length"] = "length"
         forbidden = [_UNKNOWN_ID, encoder.start_id, encoder.pad_id]
-        for token in generate(loaded.model, prompt, loaded.context, encoder.end_id, forbidden, call.sampling):
+        tokens = generate(
+            loaded.model, prompt, loaded.context, encoder.end_id, forbidden, call.sampling, is_continued=has_begun
+        )
+        for token in tokens:
             if token == encoder.end_id:
                 reason = "end"
                 break
@@ -81,7 +84,7 @@ class _Program:
         return TextGenerated(num_tokens=num_tokens, seconds=time.perf_counter() - started, reason=reason)
 
     def _report(self, text: str, num_tokens: int, has_begun: bool) -> bool:
-        """Whether the answer has begun: it does not begin with white space."""
+        """Report `text`, without white space before the answer begins. Returns whether it has begun."""
         text = text if has_begun else text.lstrip()
         if text:
             self._link.report(TextPiece(text=text, num_tokens=num_tokens))

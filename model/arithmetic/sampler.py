@@ -16,12 +16,19 @@ from model.line.sampling import Sampling
 
 @torch.inference_mode()
 def generate(
-    model: GPT, prompt: Sequence[int], context: int, end_id: int, forbidden: Sequence[int], sampling: Sampling
+    model: GPT,
+    prompt: Sequence[int],
+    context: int,
+    end_id: int,
+    forbidden: Sequence[int],
+    sampling: Sampling,
+    is_continued: bool = False,
 ) -> Iterator[int]:
-    """Yield token ids after `prompt` up to and including `end_id`. Without an `end_id` it never stops.
+    """Yield token ids after `prompt` up to and including `end_id`, which may never come.
 
-    `forbidden` ids are never chosen, and the first id is never `end_id`. When the window of `context` positions is
-    full, the model forgets the older half and reads the newer half again.
+    `forbidden` ids are never chosen. The first id is not `end_id`, unless the prompt already has the beginning of the
+    answer (`is_continued`). When the window of `context` positions is full, the model forgets the older half and reads
+    the newer half again.
     """
     model.eval()
     tokens = list(prompt)
@@ -33,7 +40,7 @@ def generate(
             cache, unread = model.new_cache(), tokens[-(context // 2) :]
         logits = model(torch.tensor([unread], device=device), cache=cache)[0, -1].float()  # (V,)
         logits[list(forbidden)] = -torch.inf
-        if len(tokens) == len(prompt):
+        if len(tokens) == len(prompt) and not is_continued:
             logits[end_id] = -torch.inf  # an answer has at least one token
         token = choose(logits.cpu(), sampling, len(tokens))
         yield token

@@ -37,11 +37,12 @@ class Group:
         self.rank, self.size, self.device = rank, size, device
 
     def wrap(self, model: nn.Module) -> nn.Module:
-        """`model` with gradients averaged over the members. Every member's weights become those of rank 0."""
+        """`model`, whose backward pass averages gradients over the members. Their weights become those of rank 0."""
         if self.size == 1:
             return model
         ids = [self.device.index] if self.device.type == "cuda" and dist.get_backend() == "nccl" else None
-        return DistributedDataParallel(model, device_ids=ids, gradient_as_bucket_view=True)
+        with self.communicating():  # the constructor sends the weights of rank 0
+            return DistributedDataParallel(model, device_ids=ids, gradient_as_bucket_view=True)
 
     def sum(self, values: Sequence[float]) -> list[float]:
         """Each value summed over all members, in float64."""

@@ -111,6 +111,13 @@ def test_forbidden_ids_are_never_chosen_and_an_answer_is_never_empty() -> None:
         assert first not in (0, 2, 3, 4)
 
 
+def test_a_continued_answer_may_end_at_once() -> None:
+    model, likeliest = make(), Sampling(temperature=0)
+    end = next(generate(model, [1, 7, 9], 16, 2, [0], likeliest))
+    assert next(generate(model, [1, 7, 9], 16, end, [0], likeliest)) != end
+    assert list(generate(model, [1, 7, 9], 16, end, [0], likeliest, is_continued=True)) == [end]
+
+
 def test_temperature_zero_takes_the_likeliest() -> None:
     assert choose(torch.tensor([0.0, 3.0, 1.0]), Sampling(temperature=0), 0) == 1
 

@@ -26,17 +26,20 @@ def _rank(rank: int, folder: str, where: str) -> None:
         os._exit(1)
     try:
         while True:
-            if where == "sum":
-                group.sum([1.0])
-            else:
-                with group.communicating():
-                    model(torch.ones(2, 64)).sum().backward()
+            match where:
+                case "sum":
+                    group.sum([1.0])
+                case "wrap":
+                    group.wrap(torch.nn.Linear(64, 64))
+                case "backward":
+                    with group.communicating():
+                        model(torch.ones(2, 64)).sum().backward()
     except PeerLostError as error:
         Path(folder, "failure").write_text(failure_of(error).code)
     os._exit(0)
 
 
-@pytest.mark.parametrize("where", ["sum", "backward"])
+@pytest.mark.parametrize("where", ["sum", "wrap", "backward"])
 def test_a_rank_that_ends_is_a_lost_peer_to_the_other(where: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         context = multiprocessing.get_context("spawn")

@@ -156,6 +156,22 @@ def test_a_killed_parent_leaves_no_orphan(tmp_path: Path) -> None:
     child.wait(timeout=5)
 
 
+def test_nonsense_from_the_agent_ends_the_child() -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-m", "tests.runs.child_for_test"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=ROOT,
+    )
+    assert child.stdin
+    child.stdin.write(b"this is not JSON\n")
+    child.stdin.flush()  # it stays open: the child must not wait for its end
+    assert child.wait(timeout=20) == 1
+    _, errors = child.communicate()
+    assert b"not a frame" in errors
+
+
 def test_only_programs_of_the_allow_list_are_started(tmp_path: Path) -> None:
     async def play() -> None:
         with pytest.raises(KeyError):

@@ -199,6 +199,18 @@ def test_an_export_that_breaks_off_is_read_to_its_end(tmp_path: Path) -> None:
     assert stats.skipped["files that break off, or go on as no JSON"] == 1
 
 
+def test_an_export_in_a_damaged_zip_is_read_to_the_damage(tmp_path: Path) -> None:
+    path = tmp_path / "export.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("result.json", EXPORTS["telegram"][2](chat(seed=1, count=2000)))
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 64] = b"\xff" * 64
+    path.write_bytes(data)
+    stats = prepare([path], tmp_path / "out")
+    assert 100 < stats.messages < 1900
+    assert sum(count for reason, count in stats.skipped.items() if "break off" in reason) == 1
+
+
 def test_an_earlier_result_stays_if_a_later_run_fails(tmp_path: Path) -> None:
     good, bad, out = tmp_path / "good.txt", tmp_path / "bad.jsonl", tmp_path / "out"
     good.write_text("좋은 글\n")

@@ -39,7 +39,6 @@ class TableLayout:
     columns: Columns
     header: tuple[str, ...]
     delimiter: str = ","
-    is_day_first: bool = False
 
 
 def find_columns(header: Sequence[str], named: Mapping[str, str]) -> Columns | None:
@@ -69,7 +68,7 @@ def parse_table(block: str, layout: TableLayout) -> Messages:
     messages.texts = [row[place["text"]] for row in rows]
     messages.users = [row[place["user"]].strip() for row in rows] if "user" in place else [""] * len(rows)
     times = [row[place["time"]] for row in rows] if "time" in place else [""] * len(rows)
-    messages.times = read_stamps(times, layout.is_day_first)
+    messages.times = read_stamps(times)
     return messages
 
 
@@ -99,7 +98,7 @@ def parse_json_lines(block: str, layout: TableLayout) -> Messages:
             continue
         time, user = row.get(columns.time), row.get(columns.user)
         messages.add(
-            read_stamp(str(time), layout.is_day_first) if time else NO_TIME,
+            read_stamp(str(time)) if time else NO_TIME,
             user if isinstance(user, str) else "",
             replace_lone_surrogates(text),
         )

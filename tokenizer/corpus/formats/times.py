@@ -79,7 +79,7 @@ _STAMP: Final = re.compile(
 )
 
 
-def read_stamp(text: str, is_day_first: bool = False) -> int:
+def read_stamp(text: str) -> int:
     """Date and time of one cell, in seconds since 1970, or NO_TIME if the cell has neither.
 
     Reads ISO 8601 (of a time with a zone, the clock that is shown), the usual forms in tables, and seconds or
@@ -90,7 +90,7 @@ def read_stamp(text: str, is_day_first: bool = False) -> int:
         return day + clock if day >= 0 and clock >= 0 else NO_TIME
     found = _STAMP.fullmatch(text)
     if found:
-        day = read_day(found[1], is_day_first)
+        day = read_day(found[1])
         clock = read_clock(found[2]) if found[2] else 0
         return NO_TIME if NO_TIME in (day, clock) else day + clock
     text = text.strip()
@@ -102,10 +102,10 @@ def read_stamp(text: str, is_day_first: bool = False) -> int:
         return NO_TIME
 
 
-def read_stamps(texts: Sequence[str], is_day_first: bool = False) -> list[int]:
+def read_stamps(texts: Sequence[str]) -> list[int]:
     """`read_stamp` for a whole column."""
     times = read_usual_stamps(texts)
-    return times or [read_stamp(text, is_day_first) if text else NO_TIME for text in texts]
+    return times or [read_stamp(text) if text else NO_TIME for text in texts]
 
 
 def read_usual_stamps(texts: Sequence[str]) -> list[int] | None:

@@ -122,12 +122,15 @@ class InputFile:
         def count_skipped(reason: str, count: int = 1) -> None:
             self.skipped[reason] += count
 
-        for record in read_records(form, self.source.open, count_skipped):
-            messages.add(record.time, record.user, record.text)
-            self.names |= record.names
-            if len(messages) == _RECORDS_PER_BLOCK:
-                yield Block(format=self.detected.name, source=self.number, messages=messages)
-                messages = Messages()
+        try:
+            for record in read_records(form, self.source.open, count_skipped):
+                messages.add(record.time, record.user, record.text)
+                self.names |= record.names
+                if len(messages) == _RECORDS_PER_BLOCK:
+                    yield Block(format=self.detected.name, source=self.number, messages=messages)
+                    messages = Messages()
+        except _READ_ERRORS:
+            self.skipped[BROKEN_OFF] += 1
         if len(messages):
             yield Block(format=self.detected.name, source=self.number, messages=messages)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from tokenizer.byte_ranges import ByteRange, file_size
+from tokenizer.byte_ranges import ByteRange, file_size, unreadable
 from tokenizer.corpus.prepared.selection import HELD_OUT_SHARE
 from tokenizer.corpus.prepared.stats import read_stats
 from tokenizer.corpus.prepared_files import HELD_OUT, STATS, TRAIN
@@ -99,11 +99,14 @@ def _without_empty(ranges: Mapping[str, ByteRange]) -> dict[str, ByteRange]:
 
 
 def _document_starts(path: Path) -> npt.NDArray[np.int64]:
-    """The offsets of a file at which its documents begin."""
+    """The offsets of a file at which its documents begin. Raises TextError."""
     starts, offset = [], 0
-    with open(path, "rb") as file:
-        for line in file:
-            if not line.isspace():
-                starts.append(offset)
-            offset += len(line)
+    try:
+        with open(path, "rb") as file:
+            for line in file:
+                if not line.isspace():
+                    starts.append(offset)
+                offset += len(line)
+    except OSError as error:
+        raise unreadable(path, error) from error
     return np.array(starts, dtype=np.int64)
