@@ -1,5 +1,5 @@
-"""The model, from its configuration to its answers. It knows its agent only by a line of messages.
+"""The model, from its configuration to its answers. Its programs talk to their agent, over `line`, and to nobody else.
 
 Read in this order: `config`, `arithmetic/` (the network), `data`, `rounds/` (how a round is trained), `meeting/` (how
-ranks meet), `trainer` (a member's state), `checkpoint`; then the programs `train` and `serve`.
+ranks meet), `trainer` (a member's state), `checkpoint`; then the programs `train`, `serve` and `probe`.
 """

@@ -38,7 +38,7 @@ class Agent(Protocol):
 
 
 class AgentLink:
-    """This process's connection to its agent. Make it once, before any slow import: from then on it ends with the agent."""
+    """The connection to the agent. Make it once, before slow imports: from then on the process ends with its agent."""
 
     def __init__(self) -> None:
         self._out: TextIO = os.fdopen(os.dup(1), "w", encoding="utf-8")

@@ -68,7 +68,7 @@ def save_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optim
         _write(temporary / WEIGHTS_FILE, save(_plain(model.state_dict()), {"format": "pt"}))
         _write(temporary / OPTIMIZER_FILE, save(_moments(model, optimizer), {"format": "pt"}))
         _write(temporary / STATE_FILE, json.dumps(asdict(state), indent=1, sort_keys=True).encode())
-        shutil.rmtree(folder / name, ignore_errors=True)
+        shutil.rmtree(folder / name, ignore_errors=True)  # a run that was resumed may reach the same step again
         os.replace(temporary, folder / name)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -29,7 +29,7 @@ _TOKEN = re.compile(r'"(?:\\.|[^"\\])*"|//[^\n]*|/\*.*?\*/|,(?=\s*(?:(?://[^\n]*
 class DistributedConfig:
     """How members exchange gradients.
 
-    `backend` is "auto" or the name of a process group; `load_config` checks it against the known names.
+    `backend` is "auto" or the name of a process group; only the agent's planning knows these names.
     `trusted_lan`: the owner says that nobody listens on the network. Only then may NCCL, which is not encrypted,
     connect two machines.
     """
@@ -54,6 +54,7 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         _positive(self, "model", "d_model", "nhead", "num_layers")
+        # The heads divide the width equally, and rotary positions turn pairs of a head's numbers.
         if self.d_model % self.nhead:
             near = max(self.nhead, round(self.d_model / self.nhead) * self.nhead)
             hint = f"for example d_model {near}, or nhead {_divisor(self.d_model, self.nhead)}"

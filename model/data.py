@@ -66,7 +66,7 @@ class PackedData:
         targets = tokens[:, 1:].clone()  # (B, T)
         # Padding is no text, and the start of the next document does not follow from the end of this one.
         targets[(targets == self._manifest.pad_id) | (targets == self._manifest.start_id)] = IGNORED
-        return tokens[:, :-1], targets
+        return tokens[:, :-1], targets  # (B, T), (B, T)
 
 
 class TextDataset(Dataset[Tensor]):

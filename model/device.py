@@ -23,7 +23,7 @@ def choose_device(name: str | None = None, rank: int = 0) -> torch.device:
 def choose_threads(members_on_this_host: int) -> int:
     """This process's part of the usable cores: more threads than cores makes training many times slower.
 
-    OMP_NUM_THREADS in the agent's environment, where people limit such things, limits the number of cores too.
+    OMP_NUM_THREADS in the agent's environment is an upper limit of the usable cores.
     """
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     limit = os.environ.get("OMP_NUM_THREADS", "")

@@ -121,7 +121,7 @@ def _load(call: LoadModel) -> _Loaded:
 
 
 def _as_trained(prompt: str) -> str:
-    """The prompt, cleaned as the training text was: composed, lower-case, without zero-width characters."""
+    """The prompt in the form that the cleaning gives to training text: NFC, lower case, no zero-width characters."""
     return unicodedata.normalize("NFC", prompt).lower().translate(_ZERO_WIDTH).strip()
 
 

@@ -91,7 +91,7 @@ class _Program:
         torch.set_float32_matmul_precision("high")
         device = choose_device(rank=call.rank)
         group = join(call.backend, call.rank, call.size, self._link, device, call.rendezvous_seconds, call.near)
-        if call.rank == 0:
+        if call.rank == 0:  # the figures cover all members, so one of them writes them
             self._metrics = Metrics(Path(call.folder))
         self._parameters = call
         self._trainer = Trainer(config, manifest, data, group, call.total_steps, self._metrics, self._link.report)

@@ -1,4 +1,4 @@
-"""One member's state in a run: model, optimiser, trained tokens. Evaluates and saves; knows no peers, blobs, addresses.
+"""One member's state in a run: model, optimiser, trained tokens. Evaluates and saves. Knows no peer, blob or address.
 
 A `RoundMethod` takes the steps of a round and exchanges gradients or weights with the other members.
 """
@@ -26,8 +26,8 @@ from model.rounds.ddp import SynchronousRounds
 from model.rounds.round import MakeRoundMethod, StepReport
 from tokenizer.sharding.manifest import Manifest
 
-_PROGRESS_SECONDS = 0.5  # at least, between two progress events
-_MAX_HELD_OUT_ROWS = 64  # of an evaluation; always the same rows
+_PROGRESS_SECONDS = 0.5  # the least time between two progress events
+_MAX_HELD_OUT_ROWS = 64  # an evaluation takes the first rows, so its losses are comparable
 
 
 class Trainer:
@@ -54,8 +54,8 @@ class Trainer:
         self._method = make_method(config.training, total_steps, data, group, self.model, self.optimizer)
         self._progress_sent_at = 0.0  # monotonic, in seconds
 
-    def resume(self, weights: Path, state: Path, moments: Path | None) -> State:
-        """Load a checkpoint and return its state. Without the optimiser's `moments`, only the weights count.
+    def resume(self, weights: Path, state: Path, moments: Path | None) -> None:
+        """Load a checkpoint. Without the optimiser's `moments`, it is only the weights that a new run starts from.
 
         Raises CheckpointError.
         """
@@ -64,7 +64,6 @@ class Trainer:
         if moments is not None:
             load_optimizer(moments, self.model, self.optimizer)
             self.tokens = found.tokens
-        return found
 
     def train_round(self, first_step: int, spans: Sequence[Span], evaluate: bool) -> StepsTrained:
         """Take one step for each span; afterwards all members have the same weights.
@@ -121,6 +120,7 @@ class Trainer:
         if not num_targets_of_all:
             return None, None
         val_loss = loss_of_all / num_targets_of_all
+        # Bits a byte do not depend on the vocabulary, so models with different tokenizers can be compared.
         held_out = self._manifest.held_out
         return val_loss, val_loss / math.log(2) * held_out.tokens / max(1, held_out.utf8_bytes)
 

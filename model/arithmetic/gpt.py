@@ -60,7 +60,7 @@ class Attention(nn.Module):
         q = self.q_norm(self.q_proj(x).view(B, T, self.num_heads, self.head_width)).transpose(1, 2)  # (B, H, T, D)
         k = self.k_norm(self.k_proj(x).view(B, T, self.num_heads, self.head_width)).transpose(1, 2)  # (B, H, T, D)
         v = self.v_proj(x).view(B, T, self.num_heads, self.head_width).transpose(1, 2)  # (B, H, T, D)
-        q, k = rotate(q, cos, sin), rotate(k, cos, sin)
+        q, k = rotate(q, cos, sin), rotate(k, cos, sin)  # (B, H, T, D) each
         mask = None
         if cache is not None:
             earlier = cache.layers[layer]
@@ -138,7 +138,7 @@ class GPT(nn.Module):
         cos, sin = self._angles(start, tokens.shape[1], tokens.device)
         x = self.dropout(self.embed_tokens(tokens))  # (B, T, C)
         for number, layer in enumerate(self.layers):
-            x = layer(x, cos, sin, cache, number)
+            x = layer(x, cos, sin, cache, number)  # (B, T, C)
         head = self.embed_tokens.weight if self.lm_head is None else self.lm_head.weight  # (V, C)
         logits = F.linear(self.norm(x), head)  # (B, T, V)
         if targets is None:
@@ -153,6 +153,7 @@ class GPT(nn.Module):
         """Cosines and sines (T, D) of the rotary angles at positions start ... start + length - 1."""
         D = self.config.head_width
         dtype = self.norm.weight.dtype
+        # In float64, because a far position times a frequency loses too many digits in float32.
         frequencies = ROPE_THETA ** -(torch.arange(0, D, 2, device=device, dtype=torch.float64) / D)  # (D/2,)
         positions = torch.arange(start, start + length, device=device, dtype=torch.float64)  # (T,)
         angles = torch.outer(positions, frequencies).repeat(1, 2)  # (T, D)
@@ -177,4 +178,4 @@ class GPT(nn.Module):
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """x (B, H, T, D) with each pair (x[i], x[i + D/2]) turned by the angle of its position; cos and sin (T, D)."""
     half = x.shape[-1] // 2
-    return x * cos + torch.cat([-x[..., half:], x[..., :half]], dim=-1) * sin
+    return x * cos + torch.cat([-x[..., half:], x[..., :half]], dim=-1) * sin  # (B, H, T, D)

@@ -63,7 +63,7 @@ class GlooStore(LinkStore):
             address = GlooAddress.parse(value)
             self._port = address.port
             self.expose(self._port)
-            value = address.with_port(address.port)
+            value = address.with_port(address.port)  # without the leftover bytes behind it
         super().set(key, value)
 
     def get(self, key: str) -> bytes:

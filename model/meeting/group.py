@@ -1,4 +1,4 @@
-"""The members of a run as a trainer sees them: a `Group`, and `join`, which makes one. The trainer knows no more.
+"""The members of a run as a trainer sees them: a `Group`, and `join`, which makes one.
 
 Ranks see only loopback: the store is the agent's, and agents carry each connection to the port of another rank.
 """
@@ -49,7 +49,7 @@ class Group:
         if self.size == 1:
             return list(values)
         with self.communicating():
-            total = torch.tensor(values, dtype=torch.float64, device=self.device)
+            total = torch.tensor(values, dtype=torch.float64, device=self.device)  # (N,)
             dist.all_reduce(total)
             summed: list[float] = total.tolist()
         return summed
@@ -58,7 +58,7 @@ class Group:
         """Whether all members have the same digest."""
         if self.size == 1:
             return True
-        ours = torch.frombuffer(bytearray(digest), dtype=torch.uint8).to(self.device)
+        ours = torch.frombuffer(bytearray(digest), dtype=torch.uint8).to(self.device)  # (bytes of the digest,)
         digests = [torch.empty_like(ours) for _ in range(self.size)]
         with self.communicating():
             dist.all_gather(digests, ours)

@@ -1,4 +1,4 @@
-"""What every way to train a round takes, reports and promises."""
+"""The interface that every way to train a round has, and the report of a step."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ class RoundMethod(Protocol):
         """
 
     def synchronize_weights(self) -> str:
-        """Give all members the same weights, and return their hash (invariant I3).
+        """Give all members the same weights, and return their hash (invariant I3 of ARCHITECTURE.md).
 
         Raises PeerLostError.
         """
 
 
-# From the configuration, the steps of the whole run, and what the trainer trains.
+# Makes a `RoundMethod` for the configuration, the steps of the whole run, and the parts of a trainer.
 MakeRoundMethod: TypeAlias = Callable[[TrainingConfig, int, PackedData, Group, GPT, Optimizer], RoundMethod]

@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 
 from tokenizer.corpus.cleaning import media
 from tokenizer.corpus.cleaning.names import name_hider, names_from_users
-from tokenizer.corpus.cleaning.rules import clean
+from tokenizer.corpus.cleaning.rules import clean_all
 from tokenizer.corpus.conversations.documents import json_line, pack_documents
 from tokenizer.corpus.conversations.grouping import Document
 from tokenizer.corpus.messages import NO_TIME, iso_time
 
 
 def cleaned(text: str, *names: str) -> str:
-    return clean(text, name_hider(names), Counter())
+    return clean_all([text], name_hider(names), Counter(), Counter())[0]
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_cleaned_text_is_composed_and_trimmed_and_stays_the_same(text: str) -> N
 
 def test_replacements_are_counted() -> None:
     counts: Counter[str] = Counter()
-    clean("길동 https://a.b 👍", name_hider({"길동"}), counts)
+    clean_all(["길동 https://a.b 👍"], name_hider({"길동"}), counts, Counter())
     assert counts == {"<NAME>": 1, "<URL>": 1, "<EMOJI>": 1}
 
 

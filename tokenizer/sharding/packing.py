@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-_MIN_ROOM_FRACTION: Final = 8  # a row with less than an eighth free takes no beginning of a long document
+_MIN_ROOM_SHARE: Final = 1 / 8  # a row with less room takes no beginning of a long document
 _MAX_OPEN_ROWS: Final = 256  # rows that wait for a fitting document: bounds the memory, and costs almost no room
 
 
@@ -28,7 +28,7 @@ def pack(documents: Iterable[bytes], width: int, size: int) -> Iterator[bytes]:
     rows = _OpenRows(width, size)
     for document in documents:
         room, is_whole = rows.most_free(), True
-        if len(document) > width * size and room > 1 and room * _MIN_ROOM_FRACTION >= width:
+        if len(document) > width * size and room > 1 and room >= width * _MIN_ROOM_SHARE:
             # The rest begins with the last token of the beginning, as its context.
             yield rows.take(room) + document[: room * size]
             document, is_whole = document[(room - 1) * size :], False

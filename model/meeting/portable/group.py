@@ -148,7 +148,7 @@ class PortableGroup(_ProcessGroup):  # type: ignore[misc] # see _ProcessGroup
                 work.future.set_result(results)
             except Exception as error:
                 self._error = self._error or error
-                gone = error if isinstance(error, MemberGoneError) else MemberGoneError(f"connection closed: {error}")
+                gone = error if isinstance(error, MemberGoneError) else MemberGoneError(f"an operation failed: {error}")
                 work.future.set_exception(gone)  # type: ignore[arg-type] # its stub is wrong
             del item, operation, results, work  # else this thread keeps the tensors alive until the next operation
 

@@ -12,7 +12,7 @@ import re
 from collections import Counter
 from typing import Final
 
-from tokenizer.corpus.cleaning.patterns import any_of
+from tokenizer.corpus.cleaning.patterns import any_of, replace_counted
 from tokenizer.corpus.cleaning.places import DISTRICTS, PROVINCES
 from tokenizer.placeholders import ACCOUNT, ADDRESS, CARD, EMAIL, PHONE, RRN
 
@@ -79,9 +79,9 @@ def hide_private(text: str, counts: Counter[str]) -> str:
     text = _without_email(text, counts)
     text = _LONG_NUMBER.sub(lambda found: _without_numbers(found, counts), text)
     if "공일" in text:
-        text = _replace(_SPOKEN_PHONE, PHONE, text, counts)
+        text = replace_counted(_SPOKEN_PHONE, PHONE, text, counts)
     text = _without_addresses(text, counts)
-    return _replace(_POSTCODE, ADDRESS, text, counts)
+    return replace_counted(_POSTCODE, ADDRESS, text, counts)
 
 
 def is_private(text: str) -> bool:
@@ -134,7 +134,7 @@ def _without_addresses(text: str, counts: Counter[str]) -> str:
         end = len(text) if end < 0 else end
         message = text[begin:end]
         for pattern in _ADDRESSES:
-            message = _replace(pattern, ADDRESS, message, counts)
+            message = replace_counted(pattern, ADDRESS, message, counts)
         kept += [text[start:begin], message]
         start = end
     return "".join([*kept, text[start:]]) if kept else text
@@ -171,10 +171,3 @@ def _kind(number: re.Match[str], before: str) -> str | None:
         case "account":
             return ACCOUNT if len(digits) >= 10 or (len(digits) > 6 and _BANK.search(before)) else None
     return ACCOUNT if _BANK.search(before) else None
-
-
-def _replace(pattern: re.Pattern[str], placeholder: str, text: str, counts: Counter[str]) -> str:
-    text, replaced = pattern.subn(placeholder, text)
-    if replaced:
-        counts[placeholder] += replaced
-    return text

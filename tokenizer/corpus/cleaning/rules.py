@@ -19,6 +19,7 @@ import numpy as np
 
 from tokenizer.corpus.cleaning.media import file_messages, has_file_messages, media_messages
 from tokenizer.corpus.cleaning.names import NameHider
+from tokenizer.corpus.cleaning.patterns import replace_counted
 from tokenizer.corpus.cleaning.private import hide_private
 from tokenizer.placeholders import EMOJI, MOVIE, NAME, PHOTO, URL
 
@@ -57,11 +58,6 @@ _MEDIA_MESSAGES: Final = media_messages(SEPARATOR)
 _FILE_MESSAGES: Final = file_messages(SEPARATOR)
 _STANDS_FOR: Final = {"photo": PHOTO, "movie": MOVIE, "emoji": EMOJI}
 _DROPPED: Final = {"attached": ATTACHED, "deleted": DELETED, "notice": NOTICE}
-
-
-def clean(text: str, hide_names: NameHider, counts: Counter[str], dropped: Counter[str] | None = None) -> str:
-    """One message, cleaned. See `clean_all`."""
-    return clean_all([text], hide_names, counts, Counter() if dropped is None else dropped)[0]
 
 
 def clean_all(texts: Sequence[str], hide_names: NameHider, counts: Counter[str], dropped: Counter[str]) -> list[str]:
@@ -124,18 +120,18 @@ def _replace_media(found: re.Match[str], counts: Counter[str], dropped: Counter[
 
 def _replace_urls(text: str, counts: Counter[str]) -> str:
     for pattern in _URLS:
-        text = _replace(pattern, URL, text, counts)
+        text = replace_counted(pattern, URL, text, counts)
     if _BARE_URL_SIGN.search(text):
-        text = _replace(_BARE_URL, URL, text, counts)
+        text = replace_counted(_BARE_URL, URL, text, counts)
     return text
 
 
 def _replace_emoji(text: str, counts: Counter[str]) -> str:
     if "<:" in text or "<a:" in text:
-        text = _replace(_DISCORD_EMOJI, EMOJI, text, counts)
+        text = replace_counted(_DISCORD_EMOJI, EMOJI, text, counts)
     if _KEYCAP_SIGN in text:
         text = _KEYCAP.sub("\U0001f51f", text)  # one plain emoji, so that a run becomes one placeholder
-    text = _replace(_EMOJI_RUN, EMOJI, text, counts)
+    text = replace_counted(_EMOJI_RUN, EMOJI, text, counts)
     for joiner in _JOINERS:
         text = text.replace(joiner, "")
     return text
@@ -154,10 +150,3 @@ def _shorten_runs(text: str) -> str:
     kept = np.ones(len(codes), dtype=bool)
     kept[surplus[~np.isin(codes[surplus], spaces)]] = False
     return codes[kept].tobytes().decode("utf-32-le")
-
-
-def _replace(pattern: re.Pattern[str], placeholder: str, text: str, counts: Counter[str]) -> str:
-    text, replaced = pattern.subn(placeholder, text)
-    if replaced:
-        counts[placeholder] += replaced
-    return text

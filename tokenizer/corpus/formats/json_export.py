@@ -50,11 +50,11 @@ def read_records(form: JsonExport, open_file: Callable[[], BinaryIO], count_skip
     Raises OSError.
     """
     for prefix in form.prefixes:
-        is_any = False
+        has_any = False
         with open_file() as file:
             try:
                 for plain in ijson.items(file, prefix, use_float=True):
-                    is_any = True
+                    has_any = True
                     record = form.read_message(plain) if isinstance(plain, dict) else None
                     if record is None:
                         count_skipped(SYSTEM)
@@ -63,7 +63,7 @@ def read_records(form: JsonExport, open_file: Callable[[], BinaryIO], count_skip
             except (ijson.JSONError, UnicodeDecodeError, ValueError, RecursionError):
                 count_skipped(_BROKEN_JSON)
                 return
-        if is_any:
+        if has_any:
             return
 
 

@@ -22,7 +22,7 @@ ROW_BEGINNING: Final = re.compile(rf"\n{_STAMP},")
 _BROKEN_ROW: Final = re.compile(
     rf'\n(?:(?P<time>{_STAMP}),(?:"(?P<quoted>[^"\n]*(?:""[^"\n]*)*)"|(?P<plain>[^,"\n]*)),|(?:"")?,(?:"")?,(?="))'
 )
-_TIME: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}")
+_TIME: Final = re.compile(_STAMP, re.ASCII)
 _USER_CELL: Final = re.compile(rb"\n" + _STAMP.encode() + rb',("[^"\n]*(?:""[^"\n]*)*"|[^,"\n]*),')
 
 

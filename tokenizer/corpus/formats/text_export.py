@@ -21,7 +21,7 @@ class TextExport:
     `record` has the groups `clock`, `user` (None for a system line) and, in formats without `day_line`, `day`.
     `title` matches the beginning of a file. `noise` matches whole lines to ignore. `system` finds lines that the
     messenger wrote inside the text: pairs of a substring to search for and a pattern for the whole line.
-    `normalize` repairs the text of a message. In formats with `has_month_first` a day may be 8/14/25 or 14/8/25, and
+    `normalize` repairs the text of a message. In formats with `has_ambiguous_days` a day may be 8/14/25 or 14/8/25, and
     the whole file decides.
     """
 
@@ -32,7 +32,7 @@ class TextExport:
     noise: re.Pattern[str] | None = None
     system: tuple[tuple[str, re.Pattern[str]], ...] = ()
     normalize: Callable[[str], str] | None = None
-    has_month_first: bool = False
+    has_ambiguous_days: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +61,7 @@ def scan_lines(form: TextExport, block: str) -> BlockScan:
     columns = list(zip(*form.record.findall(block), strict=True))
     if columns:
         scan.users = set(columns[place["user"] - 1])
-        if "day" in place and form.has_month_first:
+        if "day" in place and form.has_ambiguous_days:
             scan.days = set(columns[place["day"] - 1])
             scan.clocks = set(columns[place["clock"] - 1])
     if form.day_line:

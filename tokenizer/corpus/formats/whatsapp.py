@@ -18,11 +18,11 @@ ANDROID: Final = TextExport(
     name="WhatsApp (Android)",
     title=re.compile(r"[^\n]*(?:end-to-end encrypted|종단 간 암호화)"),
     record=re.compile(rf"\n\u200e?{_DAY},? {_CLOCK} - {_USER}"),
-    has_month_first=True,
+    has_ambiguous_days=True,
 )
 IOS: Final = TextExport(
     name="WhatsApp (iOS)",
     title=re.compile(r"[^\n]*(?:end-to-end encrypted|종단 간 암호화)"),
     record=re.compile(rf"\n\u200e?\[{_DAY},? {_CLOCK}\] {_USER}"),
-    has_month_first=True,
+    has_ambiguous_days=True,
 )
