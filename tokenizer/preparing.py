@@ -108,7 +108,7 @@ def prepare_training_data(
     tokenizer = _find_tokenizer(options, kept) or _train_tokenizer(options, split, kept, notify)
     # 3. Shards, packed for this sequence length.
     folder = kept / f"shards-{options.seq_len}-{hashlib.sha256(tokenizer).hexdigest()[:12]}"
-    if options.only_new:
+    if options.only_new:  # after step 2, which needs all documents
         split = prepared_split(data, only_new=True)
     manifest = write_shards(split, tokenizer, options.seq_len, folder, report_progress)
     files = (*manifest.train.files, *manifest.held_out.files)
@@ -121,7 +121,7 @@ def _cache_key(data: Sequence[Path]) -> str:
     Prepared folders count by their identity, which stays when text is added, so that tokenizer and shards are used
     again. Other files count by name, size and time of change. Raises TextError.
     """
-    digest = hashlib.sha256(b"prepared-3")
+    digest = hashlib.sha256(b"prepared-3")  # with a new number, all text is prepared again
     for path in data:
         if (path / STATS).exists():
             digest.update(f"{read_stats(path).id}\0".encode())

@@ -58,14 +58,14 @@ def open_workers(is_parallel: bool) -> Iterator[Workers]:
 
 def _start_pool(num_processes: int) -> ProcessPoolExecutor | None:
     try:
-        context = multiprocessing.get_context("spawn")
+        context = multiprocessing.get_context("spawn")  # a fork would copy the threads' locks of this process
         return ProcessPoolExecutor(num_processes, mp_context=context, initializer=_initialize_worker)
     except (ImportError, NotImplementedError, OSError):
         return None
 
 
 def _initialize_worker() -> None:
-    # Blocks hold ten thousands of rows and no cycles; collecting garbage would cost a fifth of the time.
+    # A block has tens of thousands of rows in no cycle, and collecting garbage would cost a fifth of the time.
     gc.disable()
     # Only the main process handles Ctrl-C; it then ends the workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

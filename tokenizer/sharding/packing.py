@@ -36,6 +36,7 @@ def pack(documents: Iterable[bytes], width: int, size: int) -> Iterator[bytes]:
             full = rows.add(part, may_join=is_whole and number == 0)
             if full is not None:
                 yield full
+        # The fullest rows go first, since hardly any document still fits into them.
         while rows.count > _MAX_OPEN_ROWS:
             yield rows.take(rows.least_free())
     while rows.count:

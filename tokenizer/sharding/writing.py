@@ -127,6 +127,7 @@ def _make_shard(part: _Part, parameters: _Parameters) -> ShardFile:
     if existing:
         return existing
     shard, packed = _encode(part, data, parameters)
+    # The record last: it says that the shard is complete.
     write_whole(parameters.folder / shard.name, packed)
     write_whole(record, json.dumps({"key": key, "file": asdict(shard)}).encode())
     return shard

@@ -103,6 +103,7 @@ class StreamDecoder:
             return ""
         if self._processor.is_byte(token):
             return self._bytes.decode(bytes([int(piece[3:-1], 16)]))  # such as <0x41>
+        # Through the same decoder, so that bytes of an unfinished character before it come out as U+FFFD.
         return self._bytes.decode(piece.replace(SPACE, " ").encode())
 
     def finish(self) -> str:

@@ -58,5 +58,5 @@ def _read_all(folders: Iterable[Path]) -> Iterator[HiddenNames]:
     for folder in folders:
         try:
             yield read_hidden_names(folder)
-        except (OSError, ValueError):
+        except (OSError, ValueError):  # text that `data prepare` did not write has no list of names
             continue

@@ -16,6 +16,7 @@ from typing import Final
 
 from tokenizer.vocabulary.pieces import SPACE
 
+# ModelProto.SentencePiece.Type and TrainerSpec.ModelType in sentencepiece_model.proto.
 _NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED, _UNUSED, _BYTE = 1, 2, 3, 4, 5, 6
 _BPE: Final = 2
 
@@ -40,6 +41,7 @@ class PureProcessor:
         self._bytes = {int(p.text[3:-1], 16): i for i, p in enumerate(self._pieces) if p.kind == _BYTE}
         if len(self._bytes) != 256:
             raise ValueError("a tokenizer without byte fallback")
+        # The longest first, because a pattern takes the first branch that matches.
         whole = sorted((p.text for p in self._pieces if p.kind == _USER_DEFINED), key=len, reverse=True)
         self._whole = re.compile("|".join(map(re.escape, whole)) or "(?!)")
 
@@ -155,6 +157,7 @@ def _read_model(model: bytes) -> list[Piece]:
             normalizer = dict(_fields(value))
     if not is_bpe(model):
         raise ValueError("a tokenizer of another kind than BPE")
+    # A missing field has its default: both flags are true.
     if normalizer.get(1) != b"identity" or normalizer.get(3, 1) or normalizer.get(4, 1):
         raise ValueError("a tokenizer that normalizes text")
     return pieces

@@ -12,8 +12,9 @@ from typing import Final
 _FILE: Final = r"[^\0\n/]{1,200}\."
 _PICTURE: Final = r"(?:jpg|jpeg|png|gif|webp|heic)"
 _FILM: Final = r"(?:mp4|mov|webm|3gp)"
+# WhatsApp on Android writes "name.jpg (file attached)", on iOS "<attached: name.jpg>", without media "image omitted".
 _SENT: Final = r" \((?:file attached|파일 첨부됨)\)"
-_HASH: Final = r"[0-9a-f]{64}"
+_HASH: Final = r"[0-9a-f]{64}"  # KakaoTalk names a saved file by a hash
 
 _TABLE: Final[Mapping[str, tuple[str, ...]]] = {
     "photo": (
@@ -78,7 +79,7 @@ def has_file_messages(text: str) -> bool:
 
 
 def _pattern(separator: str, table: Mapping[str, Sequence[str]]) -> re.Pattern[str]:
-    # Most messages fail at their first character, which is cheap.
+    # A lookahead for the first character comes first: most messages fail there, which is cheap.
     kinds = "|".join(f"(?P<{kind}>{'|'.join(patterns)})" for kind, patterns in table.items() if patterns)
     first = "." if any(_FILE in pattern for patterns in table.values() for pattern in patterns) else _FIRST_CHARACTERS
     return re.compile(f"{separator}(?={first})(?:{kinds})(?={separator})")

@@ -36,6 +36,7 @@ _ENDINGS: Final = f"{_TITLES} {_PARTICLES}".split()
 _WORD_END: Final = rf"(?={any_of(_ENDINGS)}*(?![가-힣\w]))"
 _ONLY_ENDINGS: Final = re.compile(rf"{any_of(_ENDINGS)}+")
 _EVERYBODY: Final = "all|here|everyone|channel|모두|전체|여러분"
+# The lookbehind excludes an @ inside a word, as in an e-mail address.
 _MENTION: Final = re.compile(rf"@(?<![\w.+\-]@)(?!(?:{_EVERYBODY})\b)[^\W\d][\w.\-]{{0,40}}")
 
 
@@ -48,10 +49,10 @@ def names_from_users(users: Iterable[str], given_names: Iterable[str] = ()) -> s
     names: set[str] = set()
     for user in users:
         user = unicodedata.normalize("NFC", user).lower().strip()
-        names |= {user, "".join(user.split())}
+        names |= {user, "".join(user.split())}  # a user `홍 길동` is `홍길동` in a text
         names |= _inner_names(user)
     for full in [name for name in names if _FULL_NAME.fullmatch(name)]:
-        names.add(full[1:])
+        names.add(full[1:])  # most Korean surnames have one syllable, and most given names two
     names |= {"".join(unicodedata.normalize("NFC", name).lower().split()) for name in given_names}
     return {name for name in names if _is_name(name)}
 

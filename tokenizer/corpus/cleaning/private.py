@@ -49,10 +49,13 @@ _BANK: Final = re.compile(rf"(?:{_BANK_WORD.pattern})[^\0\n]{{0,6}}$")
 _BANK_DISTANCE: Final = 14  # characters before a number in which the name of its bank may stand
 _SPOKEN_PHONE: Final = re.compile("공일[공영](?:[ -]*[공영일이삼사오육륙칠팔구]){7,8}")
 
+# No house number is followed by a unit: 3시 ("3 o'clock"), 2명 ("two people"), 10km.
 _COUNTER: Final = (
     r"(?![0-9]|\s?(?:시|분|명|개|월|일|년|층|원|살|호선|차|인|박|주|점|등|배|대|잔|병|번(?!지|길)|km|m|%|:))"
 )
+# Building, floor, flat, and a remark in parentheses.
 _DETAIL: Final = r"(?:,?\s?[0-9]{1,4}동)?(?:,?\s?[0-9]{1,3}층)?(?:,?\s?[0-9]{1,5}호)?(?:\s?\([^)\0\n]{1,30}\))?"
+# Korea has two kinds of addresses: street and house number (세종대로 110), and quarter and lot (역삼동 123-4).
 _STREET: Final = (
     r"[가-힣0-9·.]{1,12}?(?:대로|로|길)\s?(?:[0-9]{1,4}(?:번|가|나|다)?길\s?)?"
     rf"[0-9]{{1,4}}(?:-[0-9]{{1,4}})?{_COUNTER}"
@@ -114,6 +117,7 @@ def _without_email(text: str, counts: Counter[str]) -> str:
         place = sign.start() - (len(sign[0]) > 1 and text[sign.start() - 1] == " ")  # `me 골뱅이 example.com`
         if place < start:
             continue
+        # The local part ends at the @, so it is matched backwards, on the reversed text.
         local = _LOCAL_REVERSED.match(text[max(start, place - _MAX_LOCAL_CHARACTERS) : place][::-1])
         domain = _AFTER_AT.match(text, sign.end()) if local else None
         if local and domain:
@@ -129,6 +133,7 @@ def _without_addresses(text: str, counts: Counter[str]) -> str:
     for sign in _ADDRESS_SIGN.finditer(text):
         if sign.start() < start:
             continue
+        # The whole message of the sign, because an address may begin before the sign and end after it.
         begin = max(text.rfind("\0", start, sign.start()), start)
         end = text.find("\0", sign.end())
         end = len(text) if end < 0 else end
@@ -144,6 +149,7 @@ def _without_numbers(found: re.Match[str], counts: Counter[str]) -> str:
     """A run of digits and signs with its private numbers replaced."""
     raw = found[0]
     start = max(0, found.start() - _BANK_DISTANCE)
+    # A short number may be anything. Only the name of a bank before it makes it an account.
     is_short = sum(map(str.isdigit, raw)) < _MIN_DIGITS and "+" not in raw
     if is_short and not _BANK_WORD.search(found.string, start, found.start()):
         return raw

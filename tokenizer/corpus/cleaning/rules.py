@@ -25,7 +25,7 @@ from tokenizer.placeholders import EMOJI, MOVIE, NAME, PHOTO, URL
 
 DELETED, ATTACHED, NOTICE, DAMAGED = "deleted messages", "attachments", "system lines", "damaged characters"
 SEPARATOR: Final = "\0"
-_NORMALIZED_AT_ONCE: Final = 50  # messages
+_NORMALIZED_AT_ONCE: Final = 50  # messages; see `_join_normalized`
 
 # An emoji sequence (Unicode TR 51): a keycap, or base characters (two for a flag) joined by ZWJ, each with a variation
 # selector, a skin tone or tags.
@@ -45,7 +45,7 @@ _DISCORD_EMOJI: Final = re.compile(r"<a?:\w{1,32}:[0-9]{5,20}>")
 _INVISIBLE: Final = re.compile(
     "[\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff\ufffd\x01-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]"
 )
-_JOINERS: Final = "\u200c\u200d"
+_JOINERS: Final = "\u200c\u200d"  # invisible too, but parts of emoji: removed only after emoji are replaced
 _NEWLINES: Final = re.compile(r"\n\n+")
 _URLS: Final = tuple(re.compile(rf"{begin}[^\s<>\"'가-힣\0]+") for begin in (r"https?://", r"www\."))
 _DOMAINS: Final = r"\.(?:com|net|org|kr|me|be|io|gg|tv|ly|co|app|dev|shop|site|xyz)/"
@@ -139,6 +139,7 @@ def _replace_emoji(text: str, counts: Counter[str]) -> str:
 
 def _shorten_runs(text: str) -> str:
     """Shorten each run of more than five equal characters to five, except runs of spaces: `ㅋㅋㅋㅋㅋㅋㅋ`."""
+    # As an array of code points, because `re` is slow at runs of any character.
     codes = np.frombuffer(text.encode("utf-32-le"), dtype="<u4")
     is_same = codes[1:] == codes[:-1]
     is_sixth = is_same[4:] & is_same[3:-1] & is_same[2:-2] & is_same[1:-3] & is_same[:-4]  # or later

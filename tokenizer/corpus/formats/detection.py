@@ -39,6 +39,7 @@ CSV, JSON_LINES, PLAIN = "CSV", "JSON lines", "plain text"
 _MIN_CONFIDENCE: Final = 0.3  # below it a file is plain text
 _MAX_LINES_TRIED: Final = 20
 _KEY: Final = re.compile(r'"([^"\\\n]{1,60})"\s*:')
+# Keys that are rare elsewhere and stand near the beginning of an export.
 _SIGNS: Final[Mapping[str, tuple[str, ...]]] = {
     "Telegram": ('"from_id"', '"text_entities"', '"date_unixtime"', '"type": "service"'),
     "Discord": ('"guild"', '"channel"', '"exportedAt"', '"isBot"'),
@@ -79,6 +80,7 @@ def detect_format(sample: str, file_name: str, named: Mapping[str, str] | None =
     table = _detect_table(sample, file_name, suffix, named or {})
     if table:
         return table
+    # -place: of formats with equal confidence the first wins.
     scored = [(_confidence(form, sample), -place, form.name) for place, form in enumerate(TEXT_EXPORTS.values())]
     confidence, _, best = max(scored)
     if confidence >= _MIN_CONFIDENCE:

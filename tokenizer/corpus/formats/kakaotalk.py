@@ -39,7 +39,7 @@ SYSTEM_LINES: Final = tuple(
 )
 
 
-@lru_cache(maxsize=1 << 12)
+@lru_cache(maxsize=1 << 12)  # the CSV for macOS has such a line as a user, again and again
 def is_system_line(line: str) -> bool:
     """Whether KakaoTalk wrote the line."""
     return any(part in line and whole.fullmatch(line) for part, whole in SYSTEM_LINES)

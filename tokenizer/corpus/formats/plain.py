@@ -25,6 +25,7 @@ def _pieces(text: str, max_characters: int) -> Iterator[str]:
     """Split the text at the last line end that keeps a piece short enough, or else at the last space."""
     start = 0
     while len(text) - start > max_characters:
+        # From start + 1 on, so that a piece is never empty.
         end = text.rfind("\n", start + 1, start + max_characters)
         if end < 0:
             end = text.rfind(" ", start + 1, start + max_characters)

@@ -21,6 +21,7 @@ def read_message(plain: Mapping[str, Any]) -> Record | None:
     """The message; None if no person wrote it."""
     if plain.get("type") != "message":
         return None
+    # Older exports have only `text`.
     text = _joined(plain.get("text_entities")) or _joined(plain.get("text"))
     if not text:
         text = "사진" if plain.get("photo") else _MEDIA_TEXTS.get(str(plain.get("media_type")), "")

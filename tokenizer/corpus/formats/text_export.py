@@ -115,6 +115,7 @@ def _parse_day(form: TextExport, block: str, day: str, context: BlockContext, me
     users = parts[place["user"] :: stride]
     if form.normalize:
         texts = [form.normalize(text) for text in texts]
+    # A record without a user is a line of the messenger.
     if None in users or "" in users:
         kept = [i for i, user in enumerate(users) if user]
         messages.skipped[SYSTEM] += sum(1 for i, user in enumerate(users) if not user and texts[i].strip())

@@ -20,10 +20,11 @@ _MONTHS: Final = {
 }
 _AFTERNOON: Final = re.compile(r"오후|午後|下午|p\.?m", re.IGNORECASE)
 _MORNING: Final = re.compile(r"오전|午前|上午|a\.?m", re.IGNORECASE)
+# The places of digits and of signs in `2025-08-14 13:05:09` and the line feed after it.
 _DIGITS: Final = (0, 1, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15, 17, 18)
 _SIGNS: Final = (4, 7, 10, 13, 16, 19)
 _SIGN_CODES: Final = np.frombuffer(b"-- ::\n", dtype=np.uint8)
-_DAY_WEIGHTS: Final = 10 ** np.arange(7, -1, -1)
+_DAY_WEIGHTS: Final = 10 ** np.arange(7, -1, -1)  # eight digits to the number 20250814
 _EPOCH: Final = date(1970, 1, 1).toordinal()
 
 
@@ -68,7 +69,7 @@ def read_clock(text: str) -> int:
         hour = hour % 12 + 12
     elif _MORNING.search(text):
         hour %= 12
-    if hour > 23 or minute > 59 or second > 60:
+    if hour > 23 or minute > 59 or second > 60:  # 60 is a leap second
         return NO_TIME
     return hour * 3600 + minute * 60 + second
 
@@ -94,7 +95,7 @@ def read_stamp(text: str) -> int:
         clock = read_clock(found[2]) if found[2] else 0
         return NO_TIME if NO_TIME in (day, clock) else day + clock
     text = text.strip()
-    if text.isdecimal() and len(text) in (10, 13):
+    if text.isdecimal() and len(text) in (10, 13):  # seconds or milliseconds, from the year 2001 to 2286
         return int(text) // (1000 if len(text) == 13 else 1)
     try:
         return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp())

@@ -22,6 +22,7 @@ def detect_encoding(sample: bytes) -> str | None:
             return encoding
     if b"\0" in sample:
         return _utf16_without_mark(sample)
+    # UTF-8 first: Korean in UTF-8 may also be valid CP949, but hardly ever the other way round.
     for encoding in ("utf-8", "cp949"):
         if _num_errors(sample, encoding) == 0:
             return encoding

@@ -66,7 +66,7 @@ class InputFile:
             with open(path, "rb") as file:
                 if file.read(3) != codecs.BOM_UTF8:
                     file.seek(0)
-                if self.detected.header:
+                if self.detected.header:  # it is no record
                     file.readline()
                 start = file.tell()
             self.ranges = list(cut_file(path, start, self._range_encoding, cut_rule(self.detected.name)))
@@ -117,7 +117,7 @@ class InputFile:
     def _json_blocks(self) -> Iterator[Block]:
         # Only one process can read a JSON document, so it parses the messages, and workers clean them.
         form, messages = JSON_EXPORTS[self.detected.name], Messages()
-        self.skipped.clear()
+        self.skipped.clear()  # each pass reads the whole document, and only one may count
 
         def count_skipped(reason: str, count: int = 1) -> None:
             self.skipped[reason] += count

@@ -1,6 +1,6 @@
 """Finds the files that may be text: single files, and those in folders and zips. It opens them as streams.
 
-A name inside a zip is a label and never a path. A file that unpacks to far more than a chat could is left alone.
+A name inside a zip is a label and never a path. A file that unpacks to far more than a chat could is skipped.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def _walk_folder(folder: Path) -> Iterator[Source | SkippedFile]:
     # Links are not followed: in a folder that somebody else packed they may point anywhere.
     for place, folders, names in os.walk(folder):
         folders.sort()
-        if set(MARKERS) <= set(names):
+        if set(MARKERS) <= set(names):  # else the text would be read a second time
             folders.clear()
             yield SkippedFile(place, "it holds text that was prepared already")
             continue
@@ -120,7 +120,7 @@ def _walk_zip(path: Path, status: os.stat_result) -> Iterator[Source | SkippedFi
         suffix = Path(member.filename).suffix.lower()
         if member.is_dir():
             continue
-        if member.flag_bits & 1:
+        if member.flag_bits & 1:  # encrypted (APPNOTE 4.4.4)
             yield SkippedFile(name, "it has a password: unpack it yourself")
         elif suffix == ".zip":
             yield SkippedFile(name, "a zip in a zip: unpack it yourself")

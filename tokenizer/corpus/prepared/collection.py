@@ -44,7 +44,7 @@ class Collection:
         try:
             stats = read_stats(self._folder)
             self._id, self._batches = stats.id, stats.batches
-            size = self._batches[-1].sizes[INDEX] // ENTRY.itemsize
+            size = self._batches[-1].sizes[INDEX] // ENTRY.itemsize  # a crash may have left more
             self.entries = np.fromfile(self._folder / INDEX, dtype=ENTRY, count=size)
             self._names = read_hidden_names(self._folder)
         except (OSError, ValueError, KeyError) as error:
@@ -94,6 +94,7 @@ class Collection:
         written = _Written()
         sizes = self._batches[-1].sizes if self._batches else {}
         lines, texts, entries = spool.read()
+        # Documents whose text changes on the way, see `_edit`.
         is_only_document = selection.is_new.sum() == 1 and not self._batches
         is_edited = np.full(len(entries), is_only_document)
         is_edited[list(selection.known_characters)] = True
@@ -103,6 +104,7 @@ class Collection:
                 files[name] = stack.enter_context(whole_file(self._folder / name))
                 _copy(self._folder / name, files[name], sizes.get(name, 0))
             for start, stop in _find_runs(selection.is_new, selection.is_held_out, is_edited):
+                # Duplicates are read too, so that both files are at the next run.
                 of_run = entries[start:stop]
                 run = _Run(
                     lines.read(int(of_run["line_size"].sum())),

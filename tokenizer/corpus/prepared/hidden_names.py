@@ -34,6 +34,7 @@ class HiddenNames:
         write_whole(folder / NAMES, json.dumps(plain).encode())
 
     def _hash(self, name: str) -> str:
+        # The key is secret to nobody who has the folder. It makes tables of hashes of common names useless.
         return hashlib.blake2b(name.encode(), key=self._salt.encode(), digest_size=8).hexdigest()
 
 

@@ -62,6 +62,7 @@ def _parse_document(line: bytes, path: Path, offset: int) -> str:
 
 
 def _line_number(path: Path, offset: int) -> int:
+    # Counted only for an error: ranges are read by offset, without knowing how many lines come before.
     with open(path, "rb") as file:
         number, left = 1, offset
         while left and (data := file.read(min(left, 1 << 20))):

@@ -80,7 +80,7 @@ def _find_continued(lines: BinaryIO, entries: Entries, earlier: Entries, is_cand
     for index in suspects.tolist():
         first = int(np.searchsorted(ordered, beginnings[count + index]))
         last = int(np.searchsorted(ordered, beginnings[count + index], side="right"))
-        compared = [int(i) for i in order[first:last] if i < count + index][-_MAX_COMPARED:]
+        compared = [int(i) for i in order[first:last] if i < count + index][-_MAX_COMPARED:]  # the latest ones
         lines.seek(int(offsets[index]))
         text = json.loads(lines.read(int(entries["line_size"][index])))["text"]
         # The earlier document must be contained as a whole.

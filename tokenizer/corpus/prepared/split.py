@@ -35,7 +35,7 @@ def is_prepared(path: Path) -> bool:
 def prepared_split(paths: Sequence[Path], only_new: bool = False) -> Split:
     """The split of folders of prepared text and of JSONL files.
 
-    A prepared folder says itself what it holds out. Of other JSONL files the last twentieth of the documents is held
+    A prepared folder has its own held-out documents. Of other JSONL files the last twentieth of the documents is held
     out. With `only_new` the documents to train on are those of each folder's last batch.
 
     Raises TextError if a file cannot be read, or if `only_new` does not apply to it.
