@@ -52,7 +52,7 @@ class Device:
     listen: str = "127.0.0.1:0"
     prefix: Sequence[str] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
-    has_probed_gloo: bool = True  # as a device has that trained before: a probe imports torch, for seconds
+    has_probed_gloo: bool = True  # as after an earlier run; else a probe imports torch, which takes seconds
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     def start(self) -> "Device":
@@ -117,13 +117,13 @@ class Device:
         return []
 
     def kill(self) -> None:
-        """Power cut: no goodbye."""
+        """Kill the agent without a goodbye, as in a power cut."""
         assert self.process
         self.process.kill()
         self.process.wait()
 
     def freeze(self) -> list[psutil.Process]:
-        """Everything of the device stops, as when a lid closes; resume() each of the answer to thaw it."""
+        """Suspend every process of the device, as when a lid closes. Returns them: call `resume()` of each to go on."""
         assert self.process
         frozen = [psutil.Process(self.process.pid), *self.children()]
         for process in frozen:
@@ -131,7 +131,7 @@ class Device:
         return frozen
 
     def stop(self) -> int:
-        """SIGTERM; the exit code."""
+        """Send SIGTERM, and return the exit code."""
         assert self.process
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(15)

@@ -1,4 +1,4 @@
-"""One rank of a timed all_reduce. `tests.bench.tunnels` starts it; nobody does by hand.
+"""One rank of a timed all_reduce. `tests.bench.tunnels` starts it.
 
 python -m tests.bench.rank plain RANK ADDRESS COUNT REPEATS FILE     plain gloo over the network
 python -m tests.bench.rank gloo|portable RANK - COUNT REPEATS FILE   through an agent, as a trainer does

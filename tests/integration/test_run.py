@@ -1,4 +1,4 @@
-"""The main job over three real agents: train, ask, lose a member, resume; nothing lost, nobody orphaned."""
+"""The main job over three real agents: train, ask, lose a member, resume. No checkpoint is lost, and no process is left."""
 
 import json
 import os
@@ -82,7 +82,7 @@ def test_three_agents_train_one_model_and_one_that_did_not_lead_answers(cell: Ce
     assert list((leader.home / "runs" / run / "tensorboard").glob("events.out.tfevents.*"))
     assert (leader.home / "runs" / run / "metrics.jsonl").exists()
     wait_for(lambda: not trainers(devices), 10, "the trainers to end")
-    # -- what every device says of it
+    # -- every device lists the run and its speed
     for device in devices:
         assert [(r["run"], r["state"]) for r in device.ctl("runs", "--json").data] == [(run, "finished")]
     speeds = {peer["name"]: peer["tokens_per_second"] for peer in leader.ctl("peers", "--json").data}
@@ -102,7 +102,7 @@ def test_three_agents_train_one_model_and_one_that_did_not_lead_answers(cell: Ce
     (project / "prompt.txt").write_text("나는 밥을")
     assert other.ctl("ask", "--prompt-file", "prompt.txt", "-n", "12", "--seed", "1", cwd=project).out == again.out
     assert other.ctl("ask", "-", "-n", "12", "--seed", "1", stdin="나는 밥을\n").out == again.out
-    # -- the kept model is taken up again, and a foreign tokenizer is noticed
+    # -- a second run continues the kept model; another tokenizer is refused
     taken = devices[0].ctl("train", "--json", "--yes", cwd=project, timeout=120)
     assert of_kind(taken.events, "round_committed")[0]["val_loss"] < committed[0]["val_loss"] - 0.5
     (project / "tokenizer" / "tokenizer.model").unlink()
@@ -113,7 +113,7 @@ def test_three_agents_train_one_model_and_one_that_did_not_lead_answers(cell: Ce
 
 
 def start_long_run(device: Device, project: Path) -> tuple[Any, str, list[str]]:
-    """A run that goes on for long, watched, with its first checkpoint written: the watcher, the run, the roster."""
+    """Start a long run and wait for its first checkpoint. Returns its watcher, its name and the names of its roster."""
     watcher = device.start_ctl("train", "--json", "--yes", cwd=project)
     assert watcher.stdout
     roster: list[str] = []
@@ -160,13 +160,13 @@ def test_a_lost_member_ends_the_run_within_ten_seconds_and_resume_goes_on(cell: 
     assert f"cellmindctl resume {run}" in error["hint"]
     if fault != "kill the leader":
         assert victim_name in error["message"]
-    # 4. The survivors keep the last checkpoint, and nothing trains on.
+    # 4. The survivors keep the last checkpoint, and no trainer is left.
     wait_for(lambda: not trainers(survivors), 15, "the survivors' trainers to end")
     for device in survivors:
         assert any((device.home / "models" / run).iterdir())
     for process in frozen:
         process.resume()
-    # 5. Resume goes on from there with whoever is left.
+    # 5. `resume` continues from there with the devices that are left.
     alive = devices if fault in ("kill the trainer", "freeze") else survivors
     wait_for(
         lambda: states(survivors[0]).get(victim_name) == ("online" if victim in alive else "asleep"), 20, "the state"
@@ -187,7 +187,7 @@ def test_a_lost_member_ends_the_run_within_ten_seconds_and_resume_goes_on(cell: 
     assert first["step"] >= 2
     assert first["step"] == of_kind(seen, "plan")[0]["step"]
     assert of_kind(seen, "round_committed")[1]["step"] > first["step"]
-    # 6. And stops when told.
+    # 6. `stop` ends the resumed run.
     assert survivors[0].ctl("stop", run).code == 0
     rest, _ = resumed.communicate(timeout=60)
     finished = json.loads(rest.splitlines()[-1])
@@ -218,7 +218,7 @@ def test_ctrl_c_detaches_watch_comes_back_and_stop_keeps_a_checkpoint(cell: Cell
 
 
 @pytest.mark.timeout(240)
-def test_models_travel_answers_fall_over_and_removal_frees_the_disk(cell: Cell) -> None:
+def test_models_are_copied_another_device_continues_an_answer_and_removal_frees_the_disk(cell: Cell) -> None:
     one, two, three = cell.of("one", "two", "three")
     project = make_project(cell.folder / "project", {**CONFIG, "model": {"d_model": 32, "nhead": 4, "num_layers": 2}})
     trained = one.ctl("train", "--json", "--yes", "--devices", "one,two", cwd=project, timeout=120)
@@ -228,7 +228,7 @@ def test_models_travel_answers_fall_over_and_removal_frees_the_disk(cell: Cell) 
     question = ("ask", "나는", "--seed", "3", "-n", "20")
     whole = {three.ctl(*question, "--device", name).out for name in ("one", "two")}
     assert len(whole) == 1
-    # -- the one that answers dies: the other goes on, with the same answer
+    # -- the answering device dies: the other one gives the same answer
     holders = {"one": one, "two": two}
     serving = [child for device in holders.values() for child in device.children()]
     for child in serving:
@@ -245,7 +245,7 @@ def test_models_travel_answers_fall_over_and_removal_frees_the_disk(cell: Cell) 
     events = [json.loads(line) for line in out.splitlines()]
     assert [event["name"] for event in of_kind(events, "started")] == [survivor.name]
     assert "".join(event["text"] for event in of_kind(events, "piece")) == whole.pop().rstrip("\n")
-    # -- sync brings the checkpoint to who lacks it, and says whom it did not reach
+    # -- `sync` copies the checkpoint to the devices that lack it, and names those that it did not reach
     synced = three.ctl("sync", "--json")
     assert synced.code == 6
     devices = json.loads(synced.out.splitlines()[0])["data"]["devices"]

@@ -1,4 +1,4 @@
-"""A cable with delay and loss, in user space: carries frames between two TAP devices, late or never.
+"""A cable with delay and loss, in user space: carries frames between two TAP devices, late, and not all of them.
 
     python -m tests.lab.relay --outer NAME --inner NAME --delay SECONDS --loss SHARE [--seed N]
 

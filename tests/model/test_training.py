@@ -98,7 +98,7 @@ def test_twenty_steps_are_the_same_twice(tmp_path: Path) -> None:
 class OneReport:
     """A way to train a round that trains nothing."""
 
-    def __init__(self, *state: object) -> None:
+    def __init__(self) -> None:
         self.calls: list[tuple[int, int]] = []
 
     def take_steps(
@@ -130,7 +130,7 @@ def test_a_trainer_trains_rounds_in_the_way_that_it_is_given(tmp_path: Path) -> 
 
 
 def spawn(work: Callable[..., None], size: int, *arguments: Any) -> list[Any]:
-    """Run `work(rank, size, folder, *arguments)` in a process for each rank; what each saved as `result-RANK`."""
+    """Run `work(rank, size, folder, *arguments)` in a process for each rank. Returns what each saved as `result-RANK`."""
     folder = Path(tempfile.mkdtemp())
     multiprocessing.spawn(work, (size, str(folder), *arguments), nprocs=size)
     return [torch.load(folder / f"result-{rank}", weights_only=True) for rank in range(size)]
@@ -172,7 +172,6 @@ def test_k_unequal_members_equal_one_device(amounts: list[int], seed: int) -> No
     torch.manual_seed(seed)
     rows = torch.randint(0, 50, (sum(amounts), 9))
     rows[:, 1] = 7  # every row has something to predict
-    model = GPT(replace(MODEL, dropout=0.0), 50).double()
     torch.manual_seed(3)
     model = GPT(replace(MODEL, dropout=0.0), 50).double()
     targets = rows[:, 1:].clone()

@@ -51,7 +51,7 @@ HANDLERS = {m.Ping: ping, m.GetKeyring: wrong_keyring, m.WatchVitals: wrong_vita
 
 
 def answers_to(frame: bytes, kind: m.CallerKind = "member") -> list[Envelope]:
-    """All that the other end is sent in answer to one frame."""
+    """Everything that is sent to the other end in answer to one frame."""
 
     async def play() -> list[Envelope]:
         channel = FakeChannel()
@@ -69,7 +69,7 @@ def request(message: object) -> bytes:
 
 
 def code(sent: list[Envelope]) -> str:
-    """The code of the refusal that is all that was sent."""
+    """The code of a refusal, if nothing else was sent."""
     (envelope,) = sent
     assert isinstance(envelope.message, m.Refused)
     return envelope.message.code

@@ -1,4 +1,4 @@
-"""Unpaired devices nearby: bounded in number, found by nameplate, and whoever waits for one is woken."""
+"""Unpaired devices nearby: bounded in number, found by nameplate, and a new one wakes everybody who waits."""
 
 import asyncio
 

@@ -31,7 +31,7 @@ def read_log(conversation: Conversation) -> Exchange[m.LogLines]:
 
 
 def taken(exchange: Exchange[m.LogLines]) -> Iterator[object]:
-    """Every answer that is ready; an error as the last one."""
+    """Every answer that is ready. The type of an error, or "end", is the last one."""
     while exchange.is_ready:
         try:
             answer = exchange.take()
@@ -45,7 +45,7 @@ def taken(exchange: Exchange[m.LogLines]) -> Iterator[object]:
 
 
 def said_by(script: tuple[int, object]) -> list[object]:
-    """What an exchange yields whose other side sends so many lines and this end."""
+    """What `taken` yields when the other side sends `script`: a number of lines, and the message that ends them."""
     count, end = script
     lines: list[object] = [line(str(place)) for place in range(count)]
     if isinstance(end, m.Refused):

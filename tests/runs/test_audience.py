@@ -14,7 +14,7 @@ STARTED, PROGRESSED, COMMITTED, FAILED, FINISHED = (
 )
 
 
-def test_who_comes_late_sees_everything_but_old_progress(tmp_path: Path) -> None:
+def test_a_late_watcher_sees_everything_but_old_progress(tmp_path: Path) -> None:
     async def play() -> list[Any]:
         audience = Audience(RUN, Journal(tmp_path))
         for event in (STARTED, PROGRESSED, replace(PROGRESSED, step=2), COMMITTED):

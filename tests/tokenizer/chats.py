@@ -461,7 +461,7 @@ def json_lines(said: Sequence[Said]) -> str:
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
-# what it is recognised as: (file name, export, seconds to which it knows the time)
+# For each export: the name of its format, a file name, the function that writes it, and how exact its times are (s).
 EXPORTS: dict[str, tuple[str, str, Export, int]] = {
     "kakao windows": ("KakaoTalk (Windows)", "KakaoTalk_20261123_1000_00_1_group.txt", kakao_windows, 60),
     "kakao windows english": (
