@@ -72,15 +72,16 @@ class Group:
 
     @contextlib.contextmanager
     def communicating(self) -> Iterator[None]:
-        """Around code that exchanges bytes with other members: a RuntimeError in it becomes a PeerLostError.
+        """Around code that exchanges bytes with other members: a RuntimeError or OSError in it becomes a PeerLostError.
 
-        gloo raises a bare RuntimeError for a lost peer, so only the place where it was raised identifies it.
+        gloo raises a bare RuntimeError for a lost peer, and sockets raise OSError, so only the place where an error was
+        raised identifies it.
         """
         try:
             yield
         except torch.OutOfMemoryError:
             raise
-        except RuntimeError as error:
+        except (RuntimeError, OSError) as error:
             if self.size == 1:
                 raise
             raise PeerLostError(str(error)) from error

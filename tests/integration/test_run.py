@@ -1,4 +1,4 @@
-"""The main job over three real agents: train, ask, lose a member, resume. No checkpoint is lost, and no process is left."""
+"""The main job over three real agents: train, ask, lose a member, resume; no checkpoint is lost, no process left."""
 
 import json
 import os

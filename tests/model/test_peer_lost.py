@@ -58,6 +58,12 @@ def test_an_error_of_a_group_of_one_is_its_own() -> None:
         raise RuntimeError("shapes differ")
 
 
+@pytest.mark.parametrize("error", [TimeoutError("timed out"), ConnectionResetError("reset"), RuntimeError("gloo")])
+def test_an_error_of_a_connection_is_a_lost_peer(error: Exception) -> None:
+    with pytest.raises(PeerLostError), Group(0, 2, torch.device("cpu")).communicating():
+        raise error
+
+
 def test_memory_that_runs_out_is_no_lost_peer() -> None:
     with pytest.raises(torch.OutOfMemoryError) as error, Group(0, 2, torch.device("cpu")).communicating():
         raise torch.OutOfMemoryError("CUDA out of memory")

@@ -57,7 +57,7 @@ class PortableGroup(_ProcessGroup):  # type: ignore[misc] # see _ProcessGroup
     """`torch.distributed` over byte streams. After an error every operation fails: make a new group."""
 
     def __init__(self, store: MeetingStore, rank: int, size: int, timeout: datetime.timedelta) -> None:
-        """Meet the other ranks. Raises MemberGoneError with what differs, ValueError, OSError, TimeoutError."""
+        """Meet the other ranks. Raises MemberGoneError with what differs, OSError, TimeoutError."""
         super().__init__(rank, size)
         self._transport = Transport(rank, connect(store, rank, size, timeout.total_seconds()))
         self._collectives = Collectives(self._transport)

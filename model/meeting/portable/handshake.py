@@ -37,7 +37,7 @@ class MeetingStore(Protocol):
 def connect(store: MeetingStore, rank: int, size: int, timeout_seconds: float) -> dict[int, socket.socket]:
     """An open stream to each other rank, by rank.
 
-    Raises MemberGoneError with what differs, ValueError (an introduction that is no JSON), OSError and TimeoutError.
+    Raises MemberGoneError with what differs, OSError and TimeoutError.
     """
     hello = {"portable": VERSION, "byteorder": sys.byteorder, "size": size}
     streams: dict[int, socket.socket] = {}
@@ -49,7 +49,7 @@ def connect(store: MeetingStore, rank: int, size: int, timeout_seconds: float) -
         store.set(f"portable/{rank}", json.dumps(hello).encode())
         for peer in range(size):
             if peer != rank:
-                _compare(peer, hello, json.loads(store.get(f"portable/{peer}")))
+                _compare(peer, hello, store.get(f"portable/{peer}"))
         try:
             # 2. Dial the ranks below ours.
             for peer in range(rank):
@@ -71,10 +71,9 @@ def connect(store: MeetingStore, rank: int, size: int, timeout_seconds: float) -
     return streams
 
 
-def _compare(peer: int, ours: Mapping[str, object], theirs: object) -> None:
-    """Raises MemberGoneError that names what differs."""
-    if not isinstance(theirs, dict):
-        raise MemberGoneError(f"the introduction of rank {peer} is not a JSON object")
+def _compare(peer: int, ours: Mapping[str, object], introduction: bytes) -> None:
+    """Compare our introduction with that of a peer. Raises MemberGoneError that names what differs."""
+    theirs = _parse(introduction)
     differing = [
         f"{name} is {theirs.get(name)!r:.40} there and {value!r} here"
         for name, value in ours.items()
@@ -112,8 +111,14 @@ def _read_json(stream: socket.socket) -> dict[str, object]:
         raise MemberGoneError(f"an introduction of {length} bytes exceeds the limit of {_MAX_HELLO_BYTES}")
     body = bytearray(length)
     read_exactly(stream, memoryview(body), None)
+    return _parse(body)
+
+
+def _parse(introduction: bytes | bytearray) -> dict[str, object]:
     try:
-        plain = json.loads(body)
+        plain = json.loads(introduction)
     except ValueError as error:
         raise MemberGoneError("an introduction is not JSON") from error
-    return plain if isinstance(plain, dict) else {}
+    if not isinstance(plain, dict):
+        raise MemberGoneError("an introduction is not a JSON object")
+    return plain
