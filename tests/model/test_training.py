@@ -130,7 +130,7 @@ def test_a_trainer_trains_rounds_in_the_way_that_it_is_given(tmp_path: Path) -> 
 
 
 def spawn(work: Callable[..., None], size: int, *arguments: Any) -> list[Any]:
-    """Run `work(rank, size, folder, *arguments)` in a process for each rank. Returns what they saved as `result-RANK`."""
+    """Run `work(rank, size, folder, *arguments)` in one process for each rank; what they saved as `result-RANK`."""
     folder = Path(tempfile.mkdtemp())
     multiprocessing.spawn(work, (size, str(folder), *arguments), nprocs=size)
     return [torch.load(folder / f"result-{rank}", weights_only=True) for rank in range(size)]
