@@ -199,6 +199,18 @@ def test_an_export_that_breaks_off_is_read_to_its_end(tmp_path: Path) -> None:
     assert stats.skipped["files that break off, or go on as no JSON"] == 1
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp949"])
+def test_a_json_export_is_read_in_any_encoding(tmp_path: Path, encoding: str) -> None:
+    whole = EXPORTS["telegram"][2](chat(seed=1, count=200))
+    totals = []
+    for name, written in (("plain", whole.encode()), ("other", whole.encode(encoding, "replace"))):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "result.json").write_bytes(written)
+        stats = prepare([tmp_path / name / "result.json"], tmp_path / f"{name}-out")
+        totals.append((stats.messages, stats.users, stats.skipped))
+    assert totals[0] == totals[1]
+
+
 def test_an_export_in_a_damaged_zip_is_read_to_the_damage(tmp_path: Path) -> None:
     path = tmp_path / "export.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from tokenizer.byte_ranges import ByteRange
 from tokenizer.corpus.formats.detection import CSV, JSON_EXPORTS, JSON_LINES, DetectedFormat, detect_format
@@ -49,18 +49,23 @@ class InputFile:
     skipped: Counter[str] = field(default_factory=Counter)
     ranges: list[ByteRange] = field(default_factory=list)
     _range_encoding: str = field(default="utf-8", init=False)
+    _json_copy: Path | None = field(default=None, init=False)
 
     def open(self, folder: Path) -> None:
         """Find the places where the file may be cut into blocks.
 
-        A member of a zip, and a file in UTF-16 or with unusual line ends, is first copied to `folder` as UTF-8. Raises
-        OSError if the copy cannot be written.
+        A member of a zip, a file in UTF-16 or with unusual line ends, and a JSON document that is not plain UTF-8 are
+        first copied to `folder` as UTF-8. Raises OSError if the copy cannot be written.
         """
+        copy = folder / f"source-{self.number}"
         if self.detected.name in JSON_EXPORTS:
+            if self.encoding != "utf-8":  # ijson reads nothing else, and refuses a byte order mark
+                self._copy(copy)
+                self._json_copy = copy
             return
         path, self._range_encoding = self.source.path, self.encoding.removesuffix("-sig")
         if path is None or not self.is_directly_readable:
-            path, self._range_encoding = folder / f"source-{self.number}", "utf-8"
+            path, self._range_encoding = copy, "utf-8"
             self._copy(path)
         try:
             with open(path, "rb") as file:
@@ -114,6 +119,9 @@ class InputFile:
             if scan.last_day is not None:
                 context = replace(context, day=scan.last_day)
 
+    def _open_json(self) -> BinaryIO:
+        return open(self._json_copy, "rb") if self._json_copy else self.source.open()
+
     def _json_blocks(self) -> Iterator[Block]:
         # Only one process can read a JSON document, so it parses the messages, and workers clean them.
         form, messages = JSON_EXPORTS[self.detected.name], Messages()
@@ -123,7 +131,7 @@ class InputFile:
             self.skipped[reason] += count
 
         try:
-            for record in read_records(form, self.source.open, count_skipped):
+            for record in read_records(form, self._open_json, count_skipped):
                 messages.add(record.time, record.user, record.text)
                 self.names |= record.names
                 if len(messages) == _RECORDS_PER_BLOCK:
