@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -20,15 +19,15 @@ from cellmind_agent.network.address_book import AddressBook, AddressSource
 from cellmind_agent.network.channel import Channel
 from cellmind_agent.network.connection import Connection
 from cellmind_agent.network.dialler import Dialler
+from cellmind_agent.network.heartbeat import Heartbeat, SilentError
 from cellmind_agent.network.link import Link
 from cellmind_agent.network.reception import Reception
-from cellmind_agent.planning.liveness import liveness, patience
+from cellmind_agent.planning.liveness import liveness
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.address import Address
 from cellmind_agent.protocol.errors import CellmindError, UnreachableError
 from cellmind_agent.protocol.ids import DeviceId, short
 from cellmind_agent.protocol.limits import (
-    HEARTBEAT_SECONDS,
     MAX_DIALS,
     MAX_EAGER_DIALS,
     MIN_WAIT_SECONDS,
@@ -36,10 +35,6 @@ from cellmind_agent.protocol.limits import (
     PATIENCE_FLOOR_SECONDS,
     REDIAL_FIRST_SECONDS,
     REDIAL_LAST_SECONDS,
-    REMEMBERED_ROUND_TRIPS,
-    REQUEST_SECONDS,
-    RUN_HEARTBEAT_SECONDS,
-    SILENCE_CHECK_SECONDS,
 )
 from cellmind_agent.trust.keyring import Member
 
@@ -83,7 +78,7 @@ class PeerSession:
         self._events, self._link_changed = events, link_changed
         self._inbound: Link | None = None  # over a connection that the member dialled
         self._has_inbound, self._wake = asyncio.Event(), asyncio.Event()
-        self._round_trips: deque[float] = deque(maxlen=REMEMBERED_ROUND_TRIPS)
+        self._heartbeat = Heartbeat(self._heard_at, events.is_in_run)
         self._task: asyncio.Task[None] | None = None
 
     def begin(self) -> None:
@@ -223,7 +218,7 @@ class PeerSession:
                 await link.request(m.Woke(seconds=self._unreported_sleep_seconds))
                 self._unreported_sleep_seconds = None
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._send_heartbeats(link))
+                group.create_task(self._check_alive(link))
                 group.create_task(self._watch_vitals(link))
         except* CellmindError as errors:
             _log.info("lost %s: %s", self.member.name, errors.exceptions[0])
@@ -238,7 +233,7 @@ class PeerSession:
         welcome = await link.request(self._events.hello())
         if welcome.device != device:
             raise UnreachableError(f"another device answers at {channel.name}")
-        self._round_trips.append(_now() - sent_at)
+        self._heartbeat.note_round_trip(_now() - sent_at)
         self.goodbye = None
         self._set_link(link)
         if isinstance(channel, Connection):
@@ -249,33 +244,13 @@ class PeerSession:
         _log.info("linked with %s at %s", self.member.name, channel.name)
         self._events.linked(link, welcome)
 
-    async def _send_heartbeats(self, link: Link) -> None:
-        """Ping again and again. Raises UnreachableError when the member falls silent."""
-        while True:
-            await asyncio.sleep(RUN_HEARTBEAT_SECONDS if self._events.is_in_run() else HEARTBEAT_SECONDS)
-            sent_at = _now()
-            ping = asyncio.create_task(link.request(m.Ping(), seconds=10 * REQUEST_SECONDS))
-            try:
-                await self._wait_patiently(ping)
-                await ping
-            finally:
-                ping.cancel()
-            self._round_trips.append(_now() - sent_at)
-
-    async def _wait_patiently(self, ping: asyncio.Task[m.Done]) -> None:
-        """Return when the ping is answered. Raises UnreachableError after a silence longer than our patience."""
-        limit_seconds, silent_since = patience(self._round_trips), _now()
-        while True:
-            checked_at = _now()
-            await asyncio.wait({ping}, timeout=SILENCE_CHECK_SECONDS)
-            if ping.done():
-                return
-            if _now() - checked_at > 2 * SILENCE_CHECK_SECONDS:  # it was this process that stood still
-                silent_since = _now()
-            silent_since = max(silent_since, self._heard_at() or 0.0)
-            if _now() - silent_since > limit_seconds:
-                self.cut()
-                raise UnreachableError(f"it was silent for {limit_seconds:.1f} s")
+    async def _check_alive(self, link: Link) -> None:
+        """Send heartbeats. Raises UnreachableError when the member falls silent; its link is cut then."""
+        try:
+            await self._heartbeat.run(link)
+        except SilentError:
+            self.cut()
+            raise
 
     async def _watch_vitals(self, link: Link) -> None:
         async for event in link.stream(m.WatchVitals()):

@@ -17,7 +17,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from cellmind_agent.protocol.errors import CellmindError, JobFailedError, TimedOutError
+from cellmind_agent.protocol.errors import (
+    CellmindError,
+    JobFailedError,
+    TimedOutError,
+    UnreachableError,
+)
 from cellmind_agent.protocol.limits import (
     EXIT_OUTPUT_SECONDS,
     MAX_CHILD_LINE_BYTES,
@@ -37,7 +42,7 @@ from model.line.codec import (
     encode_frame,
 )
 from model.line.declare import Call, Event, answer_type
-from model.line.failure import Failure
+from model.line.failure import Failure, FailureCode
 
 PROGRAMS: Mapping[str, str] = {
     "train": "model.train",
@@ -206,7 +211,12 @@ class ChildProcess:
         try:
             answer = AnswerFrame(number=frame.number, answer=await self._serve(frame.call))
         except CellmindError as error:
-            answer = RefusalFrame(number=frame.number, failure=Failure(code="failed", message=error.message))
+            failure = Failure(code=_failure_code(error), message=error.message)
+            answer = RefusalFrame(number=frame.number, failure=failure)
+        except Exception:  # a bug here must not leave the child waiting for an answer
+            _log.exception("a call of %s failed", self._program)
+            failure = Failure(code="failed", message="an error in the agent; its log says more")
+            answer = RefusalFrame(number=frame.number, failure=failure)
         with contextlib.suppress(JobFailedError):
             await self._write(answer)
 
@@ -246,6 +256,12 @@ async def start_child(program: str, folder: Path, serve: Serve, hear: Hear) -> C
         raise JobFailedError(f"cannot start {program}: {error.strerror}") from error
     _log.info("started %s, process %d", program, process.pid)
     return ChildProcess(program, process, serve, hear)
+
+
+def _failure_code(error: CellmindError) -> FailureCode:
+    """What the refusal of a child's call means to the child."""
+    # The leader is gone, or a rank has not come in time.
+    return "peer_lost" if isinstance(error, UnreachableError | TimedOutError) else "failed"
 
 
 async def serve_nothing(call: Call[Any]) -> object:

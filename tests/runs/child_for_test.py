@@ -6,7 +6,7 @@ import sys
 
 from model.agent_link import AgentLink
 from model.line.declare import Call, Done, Event, line_message
-from model.line.failure import Failure
+from model.line.failure import CallFailedError, Failure
 
 
 @line_message
@@ -29,6 +29,13 @@ class WordHeard(Event):
 @line_message
 class AskBack(Call[Echoed]):
     """Ask the agent to echo the word, and answer with its answer."""
+
+    word: str
+
+
+@line_message
+class RefusalOf(Call[Echoed]):
+    """Ask the agent to echo the word, and answer with the code of its refusal."""
 
     word: str
 
@@ -73,6 +80,11 @@ def main() -> None:
                 link.answer(number, Echoed(word=word))
             case AskBack(word=word):
                 link.answer(number, link.ask(Echo(word=word), 5))
+            case RefusalOf(word=word):
+                try:
+                    link.ask(Echo(word=word), 5)
+                except CallFailedError as error:
+                    link.answer(number, Echoed(word=error.failure.code))
             case Refuse():
                 link.refuse(number, Failure(code="bad_data", message="no such thing"))
             case RefuseAndExit():

@@ -23,6 +23,7 @@ from tests.runs.child_for_test import (
     Echoed,
     Exit,
     Freeze,
+    RefusalOf,
     Refuse,
     RefuseAndExit,
     WordHeard,
@@ -43,8 +44,12 @@ def with_child(folder: Path, play: Callable[[ChildProcess, list[Event]], Awaitab
         events: list[Event] = []
 
         async def serve(call: Call[Any]) -> object:
-            if isinstance(call, Echo) and call.word != "refuse":
+            if isinstance(call, Echo) and call.word not in ("refuse", "wait", "bug"):
                 return Echoed(word=f"agent: {call.word}")
+            if isinstance(call, Echo) and call.word == "wait":
+                raise TimedOutError("nobody set the key")
+            if isinstance(call, Echo) and call.word == "bug":
+                raise KeyError("a bug")
             raise CellmindError("not that")
 
         child = await start_child("test", folder, serve, events.append)
@@ -76,6 +81,14 @@ def test_a_refusal_by_the_agent_reaches_the_child(program: None, tmp_path: Path)
     async def play(child: ChildProcess, events: list[Event]) -> None:
         with pytest.raises(ChildFailedError, match=r"ended with code 1: .*not that"):
             await child.call(AskBack(word="refuse"), 20)
+
+    with_child(tmp_path, play)
+
+
+@pytest.mark.parametrize(("word", "code"), [("wait", "peer_lost"), ("bug", "failed"), ("refuse", "failed")])
+def test_a_refusal_by_the_agent_has_the_code_of_its_cause(word: str, code: str, program: None, tmp_path: Path) -> None:
+    async def play(child: ChildProcess, events: list[Event]) -> None:
+        assert (await child.call(RefusalOf(word=word), 20)).word == code
 
     with_child(tmp_path, play)
 
