@@ -186,7 +186,7 @@ def test_only_a_removed_key_is_cut_at_once() -> None:
         server.admitted.discard(other.public)
         server.listener.cut(lambda key: key not in server.admitted)
         async with asyncio.timeout(1):
-            await removed.lost()
+            await removed.channel.lost()
         assert await stays.request(m.Ping()) == m.Done()
         with pytest.raises(NotPairedError):
             await server.link(other)
@@ -203,8 +203,8 @@ def test_a_removed_key_that_has_sent_nothing_yet_is_cut_too() -> None:
         server.listener.cut(lambda key: key not in server.admitted)
         await late.channel.send(b"first word")
         async with asyncio.timeout(1):
-            await silent.lost()
-            await late.lost()
+            await silent.channel.lost()
+            await late.channel.lost()
 
     with_server(play)
 
