@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.codec import Envelope, correlation_of, decode, encode
 from cellmind_agent.protocol.errors import ProtocolError, VersionMismatchError
+from cellmind_agent.protocol.ids import RunId
 from cellmind_agent.protocol.limits import MAX_FRAME_BYTES, PROTOCOL_VERSION
 from tests.protocol.examples import EXAMPLES
 
@@ -27,6 +28,11 @@ def test_every_message_type_has_an_example() -> None:
 def test_message_survives_the_wire(name: str) -> None:
     envelope = Envelope(kind="request", correlation=7, message=EXAMPLES[name])
     assert decode(encode(envelope)) == envelope
+
+
+def test_a_message_prints_as_the_call_that_makes_it() -> None:
+    assert repr(m.StopRun(run=RunId("run-1"))) == "StopRun(run='run-1')"
+    assert repr(m.Figure(value=1.5, source="run")) == "Figure(value=1.5, source='run')"
 
 
 @pytest.mark.parametrize("name", sorted(EXAMPLES))

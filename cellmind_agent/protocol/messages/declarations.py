@@ -15,9 +15,12 @@ from __future__ import annotations
 import dataclasses
 import types
 from collections.abc import Callable
-from typing import Any, Generic, Literal, TypeVar, Union, dataclass_transform, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, Union, dataclass_transform, get_args, get_origin
 
 from cellmind_agent.protocol.limits import MAX_FRAME_BYTES, MAX_SMALL_REQUEST_BYTES
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 __all__ = ["MESSAGE_TYPES", "REQUESTS", "CallerKind", "Declaration", "Request", "StreamRequest"]
 
@@ -65,13 +68,15 @@ REQUESTS: dict[type, Declaration] = {}
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 def value(cls: type[C]) -> type[C]:
     """Declare a frozen value that is part of messages."""
-    return dataclasses.dataclass(frozen=True, slots=True, kw_only=True)(cls)
+    # One `repr` for all: dataclass would compile one for each, a tenth of the start of every command.
+    cls.__repr__ = _repr  # type: ignore[method-assign, assignment]
+    return dataclasses.dataclass(frozen=True, slots=True, kw_only=True, repr=False)(cls)
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 def message(cls: type[C]) -> type[C]:
     """Declare a message that is not a request: an answer, an event, an end."""
-    built = dataclasses.dataclass(frozen=True, slots=True, kw_only=True)(cls)
+    built = value(cls)
     MESSAGE_TYPES[cls.__name__] = built
     return built
 
@@ -92,6 +97,11 @@ def request(*, asked_by: CallerKind, size: SizeClass) -> Callable[[type[C]], typ
         return built
 
     return declare
+
+
+def _repr(self: DataclassInstance) -> str:
+    fields = ", ".join(f"{field.name}={getattr(self, field.name)!r}" for field in dataclasses.fields(self))
+    return f"{type(self).__qualname__}({fields})"
 
 
 def _declared_answers(cls: type) -> tuple[tuple[type, ...], bool]:
