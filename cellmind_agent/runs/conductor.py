@@ -37,7 +37,7 @@ class Conductor:
     """The runs that this agent leads, and what is known of the others."""
 
     def __init__(self, device: DeviceId, peers: Peers, member: RunMember, stores: Stores, journal: Journal) -> None:
-        """`stores` are shared with `member`, whose trainer reads them when this device leads its run."""
+        """The trainer of `member` meets the others in `stores` too, when this device leads its run."""
         self._device, self._peers, self._member = device, peers, member
         self._stores, self._journal = stores, journal
         self._runs: dict[RunId, _Led] = {}
