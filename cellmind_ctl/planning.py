@@ -97,9 +97,11 @@ def describe_recipe(recipe: Recipe) -> list[str]:
     values_by_why: dict[str, list[str]] = {}
     for choice in recipe.choices:
         values_by_why.setdefault(choice.why, []).append(f"{choice.key.rpartition('.')[2]} {choice.value:g}")
-    return [
-        f"{', '.join(values)} ({t('chosen by {what}', what=_reason(why))})" for why, values in values_by_why.items()
-    ]
+    lines = []
+    for why, values in values_by_why.items():
+        because = t("chosen by {what}", what=_reason(why))
+        lines.append(f"{', '.join(values)} ({because})")
+    return lines
 
 
 def _reason(why: str) -> str:
