@@ -1,9 +1,10 @@
-"""Do members with unlike processors keep equal weights? Each optimiser takes the same gradients on simulated processors.
+"""Do members with unlike processors keep equal weights? Each optimiser takes equal gradients on simulated ones.
 
     python -m tests.bench.unlike_processors [--json FILE]
 
-A process for each instruction set (ATEN_CPU_CAPABILITY, ONEDNN_MAX_CPU_ISA and MKL_CBWR limit what torch uses of this one)
-applies the same 20 random gradients to the same weights. Shown: how many weights differ from those of the first process,
+A process for each instruction set (ATEN_CPU_CAPABILITY, ONEDNN_MAX_CPU_ISA and MKL_CBWR limit what torch uses of this
+processor)
+applies the same 20 random gradients to the same weights. Shown: how many weights differ from the first process
 and by how much at most.
 """
 
