@@ -31,11 +31,11 @@ CHOSEN_KEYS: Final = frozenset(
 )
 _SHAPES = ((128, 4), (192, 4), (256, 4), (320, 5), (384, 6), (512, 6), (640, 8), (768, 12))  # width and layers
 _HEAD_WIDTH = 64
-_TOKENS_BY_WIDTH_256 = 400_000  # a text of so many tokens trains a model of this width best
+_KNEE_WIDTH, _KNEE_TOKENS = 256, 330_000  # the width that learnt a text of so many tokens best
+_SMALL_TEXT, _LARGE_TEXT = 0.31, 0.11  # exponents: less text must not be learnt by heart, more must not take days
 _STEPS_WANTED = 120  # the least number of steps in which the learning rate rises, stays and falls usefully
 _MIN_STEP_TOKENS, _MAX_STEP_TOKENS = 1024, 16_384
-_WIDTH_EXPONENT = 0.33
-_EPOCHS, _EPOCHS_TOKENS, _MAX_EPOCHS = 2, 400_000, 12
+_KNEE_EPOCHS, _EPOCHS_EXPONENT = 3, 0.12
 _RATE, _RATE_WIDTH, _RATE_TOKENS = 0.0025, 256, 4096  # the best peak rate was found at this width and step
 
 
@@ -91,14 +91,13 @@ def _amount(model: ModelConfig, training: TrainingConfig, text: TextSize) -> _Ch
 def _rates(model: ModelConfig, training: TrainingConfig, text: TextSize) -> _Chosen:
     """The peak rate: less for a wider model, more for a larger step."""
     step_tokens = training.batch_size * text.tokens / max(1, text.rows)
-    rate = _RATE * (_RATE_WIDTH / model.d_model) ** 0.5 * (step_tokens / _RATE_TOKENS) ** 0.5
+    rate = _RATE * (_RATE_WIDTH / model.d_model) ** 0.5 * (step_tokens / _RATE_TOKENS) ** 0.25
     return {"lr": (float(f"{rate:.2g}"), BY_STEP)}
 
 
 def _epochs(tokens: int) -> int:
-    """More for a small text: it is read again and again until the held-out loss rises."""
-    epochs = _EPOCHS * math.sqrt(_EPOCHS_TOKENS / max(1, tokens))
-    return round(min(max(epochs, 1), _MAX_EPOCHS))
+    """More for a small text. A run ends earlier when the held-out loss rises."""
+    return max(1, round(_KNEE_EPOCHS * (max(1, tokens) / _KNEE_TOKENS) ** -_EPOCHS_EXPONENT))
 
 
 def _shape(config: Config, text: TextSize, start: ModelConfig | None) -> _Chosen:
@@ -107,7 +106,8 @@ def _shape(config: Config, text: TextSize, start: ModelConfig | None) -> _Chosen
         names = ("d_model", "nhead", "num_layers", "tie_embeddings")
         return {name: (getattr(start, name), BY_MODEL) for name in names}
     given = config.given
-    wanted = 256 * (text.tokens / _TOKENS_BY_WIDTH_256) ** _WIDTH_EXPONENT
+    size = text.tokens / _KNEE_TOKENS
+    wanted = _KNEE_WIDTH * size ** (_SMALL_TEXT if size < 1 else _LARGE_TEXT)
     width, layers = min(_SHAPES, key=lambda shape: abs(math.log(shape[0] / wanted)))
     if "model.d_model" in given:
         width = config.model.d_model
