@@ -9,7 +9,7 @@ from cellmind_agent.planning.ledger import Ledger
 from cellmind_agent.runs.process import ChildProcess, serve_nothing, start_child
 from model.config import load_config
 from model.line.declare import Event
-from model.line.training import PrepareTrainer, Span, StepsProgressed, StepsTrained, TrainSteps
+from model.line.training import PrepareTrainer, Span, StepsProgressed, StepsTrained, TrainSteps, WriteCheckpoint
 from tests.bench.shards import Project
 from tokenizer.sharding.manifest import read_manifest
 
@@ -19,9 +19,9 @@ _LONG_SECONDS = 3600.0
 class Program:
     """A prepared training program. `started` is when its process was started (`time.monotonic()`)."""
 
-    def __init__(self, child: ChildProcess, ledger: Ledger, started: float) -> None:
+    def __init__(self, child: ChildProcess, ledger: Ledger, started: float, folder: Path) -> None:
         self.ledger, self.started = ledger, started
-        self._child, self._step = child, 0
+        self._child, self._folder, self._step = child, folder, 0
 
     @property
     def pid(self) -> int:
@@ -42,6 +42,11 @@ class Program:
     async def evaluate(self) -> StepsTrained:
         """A round without steps that measures the held-out loss."""
         return await self._train(0, evaluate=True)
+
+    async def checkpoint(self) -> Path:
+        """Write a checkpoint of the present state; its folder."""
+        written = await self._child.call(WriteCheckpoint(step=self._step, tokens=0), _LONG_SECONDS)
+        return self._folder / "checkpoints" / written.name
 
     async def _train(self, num_steps: int, evaluate: bool) -> StepsTrained:
         batches = [self.ledger.batch(self._step + number) for number in range(num_steps)]
@@ -86,6 +91,6 @@ async def training_program(
             rendezvous_seconds=60.0,
         )
         await child.call(prepare, _LONG_SECONDS)
-        yield Program(child, ledger, started)
+        yield Program(child, ledger, started, folder)
     finally:
         await child.stop()

@@ -109,6 +109,11 @@ def write_config(folder: Path, shape: Shape, **training: object) -> Project:
         "training": {"batch_size": shape.batch_size, **training, "dataset": {"seq_len": shape.seq_len}},
     }
     (folder / "cellmind.json").write_text(json.dumps(config))
+    return read_project(folder)
+
+
+def read_project(folder: Path) -> Project:
+    """The project in `folder`, in which the files have their usual names."""
     manifest = read_manifest(folder / MANIFEST)
     return Project(
         folder=folder,

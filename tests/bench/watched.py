@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 _MARK = "@ "  # other lines are what libraries print
 
@@ -39,23 +40,35 @@ class Watched:
         return {"steps": self.steps, "peak_bytes": self.peak_bytes, "facts": dict(self.facts)}
 
 
+def report(**plain: object) -> None:
+    """Print one line for the process that watches this one."""
+    print(_MARK + json.dumps(plain), flush=True)
+
+
 def report_step(step: int) -> None:
-    """Print the end of a step, for the process that watches this one."""
-    _print({"step": step, "at": time.monotonic()})
-
-
-def report_facts(**facts: object) -> None:
-    """Print what the report should say of this run; `started` overrides when its clock starts."""
-    _print({"facts": facts})
+    """Report the end of a step."""
+    report(step=step, at=time.monotonic())
 
 
 def watch(words: Sequence[str], environment: Mapping[str, str]) -> Watched:
-    """Run `python WORDS` to its end, with `environment` added to this process's own.
+    """Run `python WORDS` to its end, with `environment` added to this process's own. A reported `started` overrides
+    when its clock starts.
 
     Raises RuntimeError, with what it printed last, if it fails or reports less than two steps.
     """
+    started = time.monotonic()
+    found, peak_bytes = reports_of(words, environment)
+    facts = {name: fact for one in found if "step" not in one for name, fact in one.items()}
+    started = float(facts.pop("started", started))
+    steps = tuple((one["step"], one["at"] - started) for one in found if "step" in one)
+    if len(steps) < 2:
+        raise RuntimeError(f"{' '.join(words[:4])} took {len(steps)} steps")
+    return Watched(steps=steps, peak_bytes=peak_bytes, facts=facts)
+
+
+def reports_of(words: Sequence[str], environment: Mapping[str, str]) -> tuple[list[dict[str, Any]], int]:
+    """Run `python WORDS` to its end: what it reported, and its peak memory in bytes. Raises RuntimeError."""
     with tempfile.TemporaryFile("w+") as errors:
-        started = time.monotonic()
         process = subprocess.Popen(
             [sys.executable, *words],
             stdout=subprocess.PIPE,
@@ -70,15 +83,6 @@ def watch(words: Sequence[str], environment: Mapping[str, str]) -> Watched:
         process.stdout.close()
         errors.seek(0)
         said = errors.read()
-    facts = {name: fact for one in found for name, fact in one.get("facts", {}).items()}
-    started = float(facts.pop("started", started))
-    steps = tuple((one["step"], one["at"] - started) for one in found if "step" in one)
-    if process.returncode or len(steps) < 2:
-        raise RuntimeError(
-            f"{' '.join(words[:4])} ended with {process.returncode} after {len(steps)} steps\n{said[-2000:]}"
-        )
-    return Watched(steps=steps, peak_bytes=usage.ru_maxrss * 1024, facts=facts)
-
-
-def _print(plain: Mapping[str, object]) -> None:
-    print(_MARK + json.dumps(plain), flush=True)
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(words[:4])} ended with {process.returncode}\n{said[-2000:]}")
+    return found, usage.ru_maxrss * 1024

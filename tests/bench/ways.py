@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench.shards import Shape, epochs_of, read_rows, with_targets, write_config
-from tests.bench.watched import report_facts, report_step
+from tests.bench.watched import report, report_step
 from tokenizer.sharding.manifest import MANIFEST, read_manifest
 
 
@@ -72,7 +72,7 @@ async def _cellmind(folder: Path, shape: Shape, num_steps: int) -> None:
     with tempfile.TemporaryDirectory() as output:
         progress = lambda event: report_step(event.step)  # noqa: E731
         async with training_program(project, Path(output), progress) as program:
-            report_facts(started=program.started)
+            report(started=program.started)
             while program.step < num_steps:
                 await program.train(2 if program.step == 0 else 8)
 
