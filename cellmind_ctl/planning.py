@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from cellmind_agent.planning.backends import AUTO, choose_backend, needs_probe
 from cellmind_agent.planning.roster import ModeChoice, RunPlan, plan, seat
@@ -16,7 +17,9 @@ from cellmind_ctl.discover import list_peers
 from cellmind_ctl.figures import number
 from cellmind_ctl.project import Bundle
 from cellmind_ctl.session import Session
+from cellmind_ctl.words import t
 from model.config import Config
+from model.recipe import BY_MODEL, BY_STEP, BY_TEXT, BY_WIDTH, Recipe
 
 
 def make_plan(client: Client, config: Config, devices: str | None, mode: ModeChoice, backend: str) -> RunPlan:
@@ -62,13 +65,15 @@ def _gloo_faults(client: Client, members: Sequence[PeerView]) -> dict[DeviceId, 
     return {device: fault for device, fault in faults.items() if fault is not None}
 
 
-def plan_json(made: RunPlan, config: Config, bundle: Bundle | None) -> dict[str, object]:
+def plan_json(made: RunPlan, bundle: Bundle) -> dict[str, object]:
     """The plan as scripts read it."""
+    training = bundle.recipe.config.training
     return {
         **to_plain(made),
-        "batch_size": config.training.batch_size,
-        "epochs": config.training.epochs,
-        "data": _data_json(bundle) if bundle else None,
+        "batch_size": training.batch_size,
+        "epochs": training.epochs,
+        "recipe": [asdict(choice) for choice in bundle.recipe.choices],
+        "data": _data_json(bundle),
     }
 
 
@@ -87,10 +92,33 @@ def _data_json(bundle: Bundle) -> dict[str, object]:
     }
 
 
-def show_plan(made: RunPlan, config: Config, bundle: Bundle | None, session: Session) -> None:
+def describe_recipe(recipe: Recipe) -> list[str]:
+    """What was chosen and why: one line for each reason, and one for the size of the model."""
+    values_by_why: dict[str, list[str]] = {}
+    for choice in recipe.choices:
+        values_by_why.setdefault(choice.why, []).append(f"{choice.key.rpartition('.')[2]} {choice.value:g}")
+    lines = []
+    for why, values in values_by_why.items():
+        because = t("chosen by {what}", what=_reason(why))
+        lines.append(f"{', '.join(values)} ({because})")
+    return lines
+
+
+def _reason(why: str) -> str:
+    reasons = {
+        BY_TEXT: t("the size of the text"),
+        BY_WIDTH: t("the width of the model"),
+        BY_STEP: t("the width of the model and the tokens of a step"),
+        BY_MODEL: t("the model to continue"),
+    }
+    return reasons[why]
+
+
+def show_plan(made: RunPlan, bundle: Bundle, session: Session) -> None:
     """Show the plan to a person, on stderr: stdout is for the answer, which is the run."""
+    batch_size = bundle.recipe.config.training.batch_size
     seats = [
-        [str(rank), member.name, f"{share}/{config.training.batch_size}", number(member.tokens_per_second)]
+        [str(rank), member.name, f"{share}/{batch_size}", number(member.tokens_per_second)]
         for rank, (member, share) in enumerate(zip(made.roster, made.shares, strict=True))
     ]
     from cellmind_ctl.render import console, table
@@ -100,13 +128,14 @@ def show_plan(made: RunPlan, config: Config, bundle: Bundle | None, session: Ses
     screen.print(table(headers, seats, right, screen.width))
     session.notice(f"mode     {made.mode} ({made.mode_reason})")
     session.notice(f"backend  {made.backend} ({made.backend_reason})")
-    if bundle:
-        manifest, train = bundle.manifest, bundle.manifest.train
-        documents = f"{train.documents:,} documents and {manifest.held_out.documents:,} held out"
-        rows = f"{train.tokens:,} tokens in {train.rows:,} rows of {manifest.seq_len}"
-        session.notice(f"data     {documents}, {rows}, vocabulary {manifest.vocab_size:,}")
-        unpacked = f"{train.padding_if_padded:,} if no two documents shared a row"
-        session.notice(f"packing  {train.padding:,} padding tokens ({unpacked})")
+    manifest, train = bundle.manifest, bundle.manifest.train
+    documents = f"{train.documents:,} documents and {manifest.held_out.documents:,} held out"
+    rows = f"{train.tokens:,} tokens in {train.rows:,} rows of {manifest.seq_len}"
+    session.notice(f"data     {documents}, {rows}, vocabulary {manifest.vocab_size:,}")
+    unpacked = f"{train.padding_if_padded:,} if no two documents shared a row"
+    session.notice(f"packing  {train.padding:,} padding tokens ({unpacked})")
+    for line in describe_recipe(bundle.recipe):
+        session.notice(f"recipe   {line}")
     for out in made.left_out:
         session.notice(f"without  {out.name}: {out.why}")
     if not made.left_out and len(made.roster) == 1:

@@ -14,7 +14,9 @@ from cellmind_agent.planning.backends import BACKEND_CHOICES
 from cellmind_agent.protocol.errors import CellmindError, UsageError
 from cellmind_ctl.session import Session
 from cellmind_ctl.words import t
-from model.config import Config, TokenizerConfig, load_config, to_json
+from model.config import Config, ModelConfig, TokenizerConfig, load_config, to_json
+from model.errors import ConfigError
+from model.recipe import Recipe, TextSize, choose_recipe
 from tokenizer.corpus.prepared.split import is_prepared
 from tokenizer.preparing import (
     Notice,
@@ -53,13 +55,15 @@ class StartingModel:
     state: Path
     step: int
     tokenizer: str
+    shape: ModelConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bundle:
-    """Everything that the members of a run need, as files of this device."""
+    """Everything that the members of a run need, as files of this device. `recipe` has the configuration."""
 
-    config: bytes
+    recipe: Recipe
+    config_bytes: bytes
     tokenizer: bytes
     manifest: Manifest
     manifest_bytes: bytes
@@ -114,10 +118,13 @@ def make_bundle(project: Project, session: Session, only_new: bool = False) -> B
             f"the tokenizer does not match the checkpoint {start.weights}",
             "use the tokenizer that it was trained with (tokenizer.model_path), or another model.checkpoint",
         )
-    # 3. The configuration with the vocabulary that the tokenizer really has.
+    # 3. The configuration without gaps, and with the vocabulary that the tokenizer really has.
     config = replace(config, tokenizer=TokenizerConfig(model_path="", vocab_size=data.manifest.vocab_size))
+    text = TextSize(tokens=data.manifest.train.tokens, rows=data.manifest.train.rows)
+    recipe = choose_recipe(config, text, start.shape if start else None)
     return Bundle(
-        config=to_json(config).encode(),
+        recipe=recipe,
+        config_bytes=to_json(recipe.config).encode(),
         tokenizer=data.tokenizer,
         manifest=data.manifest,
         manifest_bytes=manifest_to_json(data.manifest),
@@ -163,8 +170,14 @@ def read_starting_model(project: Project) -> StartingModel | None:
         return None
     try:
         plain = json.loads(state.read_bytes())
-        return StartingModel(weights=weights, state=state, step=int(plain["step"]), tokenizer=str(plain["tokenizer"]))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return StartingModel(
+            weights=weights,
+            state=state,
+            step=int(plain["step"]),
+            tokenizer=str(plain["tokenizer"]),
+            shape=ModelConfig(**plain["config"]["model"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
         raise CellmindError(
             f"{weights} has no readable state beside it ({state.name})", "name another model.checkpoint"
         ) from error

@@ -21,7 +21,7 @@ _MIN_REPORTED_BYTES = 1_000_000  # less is sent before a person would wonder
 
 def refs(bundle: Bundle) -> dict[str, BlobRef]:
     """The references of the configuration, the tokenizer and the manifest, by these names."""
-    small = {"config": bundle.config, "tokenizer": bundle.tokenizer, "manifest": bundle.manifest_bytes}
+    small = {"config": bundle.config_bytes, "tokenizer": bundle.tokenizer, "manifest": bundle.manifest_bytes}
     return {name: _ref_of_bytes(data) for name, data in small.items()}
 
 
@@ -49,7 +49,7 @@ def start_view(bundle: Bundle, run: str) -> m.ModelView | None:
 def push(bundle: Bundle, client: Client, leader: DeviceId, session: Session) -> int:
     """Send the blobs that the leader lacks, and return the number of bytes sent. Raises CellmindError, OSError."""
     sources: list[tuple[BlobRef, bytes | Path]] = [
-        (_ref_of_bytes(data), data) for data in (bundle.config, bundle.tokenizer, bundle.manifest_bytes)
+        (_ref_of_bytes(data), data) for data in (bundle.config_bytes, bundle.tokenizer, bundle.manifest_bytes)
     ]
     sources += list(zip(shard_refs(bundle), bundle.shards, strict=True))
     if bundle.start:

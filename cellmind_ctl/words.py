@@ -50,6 +50,11 @@ KOREAN: Mapping[str, str] = {
     "the text allows {have} pieces, not the {asked} asked for": (
         "텍스트가 허용하는 조각은 {asked}개가 아니라 {have}개입니다"
     ),
+    "chosen by {what}": "{what}에 맞춰 고름",
+    "the size of the text": "텍스트 크기",
+    "the width of the model": "모델 너비",
+    "the width of the model and the tokens of a step": "모델 너비와 한 단계의 토큰 수",
+    "the model to continue": "이어서 학습할 모델",
     "ignored, because they are no longer needed: {keys}": "더 이상 필요 없어 무시한 설정: {keys}",
     "starts from {path} (step {step})": "{path}에서 시작합니다 ({step}단계)",
     "{name} was left alone: {why}": "{name} 파일은 읽지 않았습니다: {why}",

@@ -2,7 +2,7 @@
 
     step-000000120/
       model.safetensors        weights
-      optimizer.safetensors    for each weight AdamW's two moments and its step count
+      optimizer.safetensors    what the next step needs beside them: the optimiser's state, the averaged weights
       state.json               everything else that a run needs to continue exactly
 
 No random state is saved: randomness depends on seed, step and rank alone. So every member writes the same files.
@@ -17,18 +17,17 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from model.arithmetic.state import TrainingState
 from model.errors import CheckpointError
 from model.line.checkpoint import OPTIMIZER_FILE, STATE_FILE, WEIGHTS_FILE
 
 KEPT = 2  # a newer checkpoint may turn out to be unusable
-_MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +37,7 @@ class State:
     run: str
     step: int
     tokens: int  # targets trained on so far
-    config: dict[str, Any]  # the whole configuration, as JSON values
+    config: dict[str, object]  # the whole configuration, as JSON values
     vocab_size: int
     tokenizer: str  # its SHA-256
     state_hash: str
@@ -54,7 +53,7 @@ def state_hash(model: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def save_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, state: State) -> Path:
+def save_checkpoint(folder: Path, training: TrainingState, state: State) -> Path:
     """Write `folder/step-N` whole or not at all, and remove all but the last two. Returns its path.
 
     Raises OSError, for instance on a full disk; then the folder is as before.
@@ -65,8 +64,8 @@ def save_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optim
     shutil.rmtree(temporary, ignore_errors=True)
     try:
         temporary.mkdir()
-        _write(temporary / WEIGHTS_FILE, save(_plain(model.state_dict()), {"format": "pt"}))
-        _write(temporary / OPTIMIZER_FILE, save(_moments(model, optimizer), {"format": "pt"}))
+        _write(temporary / WEIGHTS_FILE, save(_plain(training.model.state_dict()), {"format": "pt"}))
+        _write(temporary / OPTIMIZER_FILE, save(_plain(training.tensors_beside_weights()), {"format": "pt"}))
         _write(temporary / STATE_FILE, json.dumps(asdict(state), indent=1, sort_keys=True).encode())
         shutil.rmtree(folder / name, ignore_errors=True)  # a run that was resumed may reach the same step again
         os.replace(temporary, folder / name)
@@ -101,15 +100,14 @@ def load_weights(path: Path, model: nn.Module) -> None:
     model.load_state_dict(tensors)
 
 
-def load_optimizer(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Load an `optimizer.safetensors` into the `optimizer` of `model`. Raises CheckpointError."""
-    tensors = _read(path)
+def load_beside_weights(path: Path, training: TrainingState) -> None:
+    """Load an `optimizer.safetensors`. Raises CheckpointError: not safetensors, or another optimiser or model."""
     try:
-        for name, parameter in model.named_parameters():
-            moments = {moment: tensors[f"{name}.{moment}"] for moment in _MOMENTS}
-            optimizer.state[parameter] = {moment: tensor.to(parameter.device) for moment, tensor in moments.items()}
-    except KeyError as error:
-        raise CheckpointError(f"{path} lacks {error}", "start a new run from its weights") from error
+        training.load_beside_weights(_read(path))
+    except ValueError as error:
+        raise CheckpointError(
+            f"{path} does not fit the optimiser or the model ({error})", "start a new run from its weights"
+        ) from error
 
 
 def _read(path: Path) -> dict[str, Tensor]:
@@ -121,15 +119,6 @@ def _read(path: Path) -> dict[str, Tensor]:
 
 def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-
-
-def _moments(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    found = {
-        f"{name}.{moment}": optimizer.state[parameter][moment]
-        for name, parameter in model.named_parameters()
-        for moment in _MOMENTS
-    }
-    return _plain(found)
 
 
 def _write(path: Path, data: bytes) -> None:

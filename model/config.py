@@ -1,7 +1,8 @@
 """The project's configuration: JSON with comments, checked when it is built. Imports no torch.
 
 An unknown key is an error with a suggestion. Keys that an older guide needed, and that nothing needs now, are ignored
-and named in `Config.ignored`.
+and named in `Config.ignored`. `Config.given` names the keys that have a value in the file: `model/recipe.py` chooses
+the rest by the text. The value "auto" is the same as no value.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import json
 import re
 import types
 import typing
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,6 +21,9 @@ from typing import Any, TypeVar
 from model.errors import ConfigError
 
 C = TypeVar("C")
+OPTIMIZERS = ("muon", "adamw")
+AUTO = "auto"
+_BOOKKEEPING = ("ignored", "given")  # fields of `Config` that are no keys of the file
 _NOT_NEEDED = ("init_method", "world_size", "worker_ips", "usernames")  # of "distributed": agents find these out
 # Strings (first, so that what looks like a comment inside one stays), comments, and commas before a closing bracket.
 _TOKEN = re.compile(r'"(?:\\.|[^"\\])*"|//[^\n]*|/\*.*?\*/|,(?=\s*(?:(?://[^\n]*|/\*.*?\*/)\s*)*[}\]])', re.DOTALL)
@@ -104,10 +108,16 @@ class DatasetConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingConfig:
-    """How to train. `batch_size` counts the rows of a step over all members. Raises ConfigError."""
+    """How to train. Raises ConfigError.
+
+    `batch_size` counts the rows of a step over all members. `epochs` is a ceiling: a run ends when the held-out loss
+    was worse than its best `patience` times in a row (0: never). `lr` is the peak rate of the matrices inside layers.
+    """
 
     batch_size: int = 32
     epochs: int = 3
+    patience: int = 2
+    optimizer: str = "muon"
     lr: float = 3e-4
     weight_decay: float = 0.1
     warmup_steps: int = 20
@@ -119,19 +129,27 @@ class TrainingConfig:
         _positive(self, "training", "batch_size", "epochs", "lr")
         if self.max_steps is not None:
             _positive(self, "training", "max_steps")
-        if self.weight_decay < 0 or self.warmup_steps < 0:
-            raise ConfigError("training.weight_decay and training.warmup_steps cannot be negative", "leave them out")
+        if self.optimizer not in OPTIMIZERS:
+            hint = _suggestion(self.optimizer, OPTIMIZERS, "one of")
+            raise ConfigError(f"training.optimizer is {self.optimizer!r}", hint)
+        for name in ("weight_decay", "warmup_steps", "patience"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"training.{name} is {getattr(self, name)}, it cannot be negative", "leave it out")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """The configuration of a project. `ignored` names keys that were present and are no longer needed."""
+    """The configuration of a project.
+
+    `ignored` names keys that were present and are no longer needed, `given` those whose value a person has chosen.
+    """
 
     distributed: DistributedConfig = field(default_factory=DistributedConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     ignored: tuple[str, ...] = ()
+    given: frozenset[str] = field(default=frozenset(), compare=False)
 
 
 def load_config(path: Path, backends: Collection[str] | None = None) -> Config:
@@ -166,9 +184,11 @@ def parse_config(text: str, name: str = "the configuration", backends: Collectio
     if isinstance(distributed, dict):
         ignored = tuple(f"distributed.{key}" for key in _NOT_NEEDED if key in distributed)
         plain["distributed"] = {key: value for key, value in distributed.items() if key not in _NOT_NEEDED}
-    if "ignored" in plain:
-        raise ConfigError("unknown key ignored", "remove it")
-    config = dataclasses.replace(_build(Config, plain, ""), ignored=ignored)
+    for name in _BOOKKEEPING:
+        if name in plain:
+            raise ConfigError(f"unknown key {name}", "remove it")
+    given = frozenset(_given(plain))
+    config = dataclasses.replace(_build(Config, plain, ""), ignored=ignored, given=given)
     if backends is not None and config.distributed.backend not in backends:
         hint = _suggestion(config.distributed.backend, backends, "one of")
         raise ConfigError(f"distributed.backend is {config.distributed.backend!r}", hint)
@@ -186,10 +206,22 @@ def strip_comments(text: str) -> str:
 
 
 def to_json(config: Config) -> str:
-    """JSON that `parse_config` reads back as an equal configuration, without `ignored`."""
-    plain = dataclasses.asdict(config)
-    del plain["ignored"]
-    return json.dumps(plain, indent=1, sort_keys=True, ensure_ascii=False)
+    """JSON that `parse_config` reads back as an equal configuration, without `ignored` and with all keys given."""
+    return json.dumps(to_plain(config), indent=1, sort_keys=True, ensure_ascii=False)
+
+
+def to_plain(config: Config) -> dict[str, object]:
+    """The keys of the file, with their values as JSON values."""
+    return {key: value for key, value in dataclasses.asdict(config).items() if key not in _BOOKKEEPING}
+
+
+def _given(plain: Mapping[str, object], section: str = "") -> Iterator[str]:
+    """The keys with a value other than `auto`, each with its sections: `model.d_model`."""
+    for key, value in plain.items():
+        if isinstance(value, dict):
+            yield from _given(value, f"{section}{key}.")
+        elif value != AUTO:
+            yield f"{section}{key}"
 
 
 def _build(kind: type[C], plain: Any, where: str) -> C:
@@ -198,13 +230,14 @@ def _build(kind: type[C], plain: Any, where: str) -> C:
             f"{where} is {_kind_of(plain)}, an object was expected", f'"{where.rpartition(".")[2]}": {{ ... }}'
         )
     hints = typing.get_type_hints(kind)
-    known = [f.name for f in dataclasses.fields(kind) if f.name != "ignored"]  # type: ignore[arg-type]
+    known = [f.name for f in dataclasses.fields(kind) if f.name not in _BOOKKEEPING]  # type: ignore[arg-type]
     values = {}
     for key, value in plain.items():
         place = f"{where}.{key}" if where else key
         if key not in known:
             raise ConfigError(f"unknown key {place}", _suggestion(key, known, "known here"))
-        values[key] = _value(hints[key], value, place)
+        if value != AUTO or hints[key] is str:  # "auto" is a value of some strings, such as the backend
+            values[key] = _value(hints[key], value, place)
     return kind(**values)
 
 

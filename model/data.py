@@ -1,5 +1,7 @@
 """Samples for training: packed rows from shards (what runs use), or the lines of a JSONL file, padded.
 
+`prefetched` reads the next batch while the present one is computed.
+
 The order of the rows depends on the seed and the epoch alone. It is the same on every device and version, because it is
 our own arithmetic and not a library's random generator.
 """
@@ -7,7 +9,9 @@ our own arithmetic and not a library's random generator.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +21,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from model.arithmetic.gpt import IGNORED
+from model.line.training import Span
 from tokenizer.errors import TextError
 from tokenizer.sharding.manifest import Manifest
 from tokenizer.sharding.rows import Rows
@@ -36,8 +41,28 @@ def epoch_order(num_samples: int, seed: int, epoch: int) -> npt.NDArray[np.int64
     return order
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Inputs and targets (B, seq_len). `num_targets` counts those that are not IGNORED."""
+
+    inputs: Tensor
+    targets: Tensor
+    num_targets: int
+
+    def split(self, rows: int) -> list[tuple[Tensor, Tensor]]:
+        """Inputs and targets of at most `rows` rows each; an empty batch yields one empty part."""
+        return list(zip(torch.split(self.inputs, rows), torch.split(self.targets, rows), strict=True))
+
+    def to(self, device: torch.device) -> Batch:
+        """This batch on another device. For CUDA the copy is started from pinned memory, and not waited for."""
+        if device.type != "cuda":
+            return Batch(self.inputs.to(device), self.targets.to(device), self.num_targets)
+        inputs, targets = self.inputs.pin_memory(), self.targets.pin_memory()
+        return Batch(inputs.to(device, non_blocking=True), targets.to(device, non_blocking=True), self.num_targets)
+
+
 class PackedData:
-    """The rows of a run's shards: `train` and `held_out`, as batches of inputs and targets."""
+    """The rows of a run's shards: `train` and `held_out`, as batches."""
 
     def __init__(self, manifest: Manifest, shards: Sequence[Path], seed: int) -> None:
         """`shards` are the manifest's files in its order, train first. Raises TextError when they do not fit it."""
@@ -50,23 +75,46 @@ class PackedData:
         self._epoch = -1
         self._order: npt.NDArray[np.int64] = np.empty(0, dtype=np.int64)
 
-    def batch(self, epoch: int, start: int, stop: int) -> tuple[Tensor, Tensor]:
-        """Inputs and targets (stop - start, seq_len) of the training rows [start, stop) in the order of an epoch."""
-        if epoch != self._epoch:
-            self._epoch, self._order = epoch, epoch_order(len(self.train), self._seed, epoch)
-        return self._inputs_and_targets([self.train[int(i)] for i in self._order[start:stop]])
+    def batch(self, span: Span) -> Batch:
+        """The training rows [start, stop) in the order of an epoch."""
+        return self._batch([self.train[i] for i in self._positions(span)])
 
-    def held_out_batch(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
-        """Inputs and targets (stop - start, seq_len) of the held-out rows [start, stop)."""
-        return self._inputs_and_targets([self.held_out[i] for i in range(start, stop)])
+    def num_targets(self, span: Span) -> int:
+        """The targets of that batch, without building it."""
+        return sum(int(self._is_target(self.train[i][1:]).sum()) for i in self._positions(span))
 
-    def _inputs_and_targets(self, rows: list[npt.NDArray[np.int64]]) -> tuple[Tensor, Tensor]:
+    def held_out_batch(self, start: int, stop: int) -> Batch:
+        """The held-out rows [start, stop)."""
+        return self._batch([self.held_out[i] for i in range(start, stop)])
+
+    def _positions(self, span: Span) -> list[int]:
+        if span.epoch != self._epoch:
+            self._epoch, self._order = span.epoch, epoch_order(len(self.train), self._seed, span.epoch)
+        positions: list[int] = self._order[span.start : span.stop].tolist()
+        return positions
+
+    def _batch(self, rows: list[npt.NDArray[np.int64]]) -> Batch:
         width = self._manifest.seq_len + 1
-        tokens = torch.from_numpy(np.stack(rows) if rows else np.empty((0, width), dtype=np.int64))  # (B, T + 1)
-        targets = tokens[:, 1:].clone()  # (B, T)
-        # Padding is no text, and the start of the next document does not follow from the end of this one.
-        targets[(targets == self._manifest.pad_id) | (targets == self._manifest.start_id)] = IGNORED
-        return tokens[:, :-1], targets  # (B, T), (B, T)
+        tokens = np.stack(rows) if rows else np.empty((0, width), dtype=np.int64)  # (B, T + 1)
+        is_target = self._is_target(tokens[:, 1:])  # (B, T)
+        targets = np.where(is_target, tokens[:, 1:], IGNORED)  # (B, T)
+        return Batch(torch.from_numpy(tokens[:, :-1].copy()), torch.from_numpy(targets), int(is_target.sum()))
+
+    def _is_target(self, tokens: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Padding is no text, and the start of the next document does not follow from the end of this one."""
+        found: npt.NDArray[np.bool_] = (tokens != self._manifest.pad_id) & (tokens != self._manifest.start_id)
+        return found
+
+
+def prefetched(data: PackedData, spans: Sequence[Span], device: torch.device) -> Iterator[Batch]:
+    """The batch of each span on `device`, in order; another thread reads the next one meanwhile."""
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches") as reader:
+        coming = [reader.submit(data.batch, span) for span in spans[:1]]
+        for number in range(len(spans)):
+            batch = coming.pop().result()
+            if number + 1 < len(spans):
+                coming.append(reader.submit(data.batch, spans[number + 1]))
+            yield batch.to(device)
 
 
 class TextDataset(Dataset[Tensor]):

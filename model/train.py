@@ -73,31 +73,34 @@ class _Program:
             self._metrics.close()
 
     def _prepare(self, call: PrepareTrainer) -> TrainerReady:
-        """1. Configuration and data. 2. Threads and device. 3. Join the group. 4. Take the state to start from."""
+        """1. Configuration and data. 2. Device and tuning. 3. Join the group. 4. Take the state to start from."""
         import torch
 
         from model.config import load_config
         from model.data import PackedData
-        from model.device import choose_device, choose_threads
+        from model.device import choose_device
         from model.meeting.group import join
         from model.metrics import Metrics
         from model.trainer import Trainer
+        from model.tuning.tune import tune
         from tokenizer.sharding.manifest import read_manifest
 
         config = load_config(Path(call.config))
         manifest = read_manifest(Path(call.manifest))
         data = PackedData(manifest, [Path(path) for path in call.shards], config.training.seed)
-        torch.set_num_threads(choose_threads(len(call.near) + 1))
         torch.set_float32_matmul_precision("high")
         device = choose_device(rank=call.rank)
+        tuning = tune(config, manifest.vocab_size, call.size, len(call.near) + 1, device, Path(call.tuning))
         group = join(call.backend, call.rank, call.size, self._link, device, call.rendezvous_seconds, call.near)
         if call.rank == 0:  # the figures cover all members, so one of them writes them
             self._metrics = Metrics(Path(call.folder))
         self._parameters = call
-        self._trainer = Trainer(config, manifest, data, group, call.total_steps, self._metrics, self._link.report)
+        self._trainer = Trainer(
+            config, manifest, data, group, call.total_steps, self._metrics, self._link.report, tuning
+        )
         if call.resume_from:
             self._resume(self._trainer, call.resume_from)
-        return TrainerReady(device_kind=device.type)
+        return TrainerReady(device_kind=device.type, tuning=tuning.describe())
 
     def _resume(self, trainer: Trainer, paths: CheckpointPaths) -> None:
         optimizer = Path(paths.optimizer) if paths.optimizer else None

@@ -8,22 +8,22 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
-from model.arithmetic.gpt import GPT, IGNORED
-from model.arithmetic.optim import make_optimizer
-from model.checkpoint import State, load_optimizer, load_weights, read_state, save_checkpoint, state_hash
-from model.config import Config
+from model.arithmetic.gpt import GPT
+from model.arithmetic.state import new_state
+from model.checkpoint import State, load_beside_weights, load_weights, read_state, save_checkpoint, state_hash
+from model.config import Config, to_plain
 from model.data import PackedData
 from model.line.declare import Event
 from model.line.training import Span, StepsProgressed, StepsTrained
 from model.meeting.group import Group
 from model.metrics import Metrics
 from model.rounds.ddp import SynchronousRounds
-from model.rounds.round import MakeRoundMethod, StepReport
+from model.rounds.round import MakeRoundMethod, StepProgress, StepReport
+from model.tuning.choice import PLAIN, Tuning
 from tokenizer.sharding.manifest import Manifest
 
 _PROGRESS_SECONDS = 0.5  # the least time between two progress events
@@ -42,27 +42,36 @@ class Trainer:
         total_steps: int,
         metrics: Metrics | None = None,
         report: Callable[[Event], None] = lambda event: None,
+        tuning: Tuning = PLAIN,
         make_method: MakeRoundMethod = SynchronousRounds,
     ) -> None:
-        """`make_method` makes the way to train a round. `report` takes progress events."""
+        """`make_method` makes the way to train a round. `report` takes progress events. Raises PeerLostError."""
         self._config, self._manifest, self._data, self._group = config, manifest, data, group
-        self._metrics, self._report = metrics, report
+        self._metrics, self._report, self._micro_batch = metrics, report, tuning.micro_batch
         torch.manual_seed(config.training.seed)
         self.model = GPT(config.model, manifest.vocab_size).to(group.device)
-        self.optimizer = make_optimizer(self.model, config.training)
+        self.model.compute_dtype = tuning.torch_dtype
+        self.state = new_state(self.model, config.training, self._agreed_dtype(tuning.torch_dtype))
         self.tokens = 0
-        self._method = make_method(config.training, total_steps, data, group, self.model, self.optimizer)
+        self._method = make_method(config.training, total_steps, tuning.micro_batch, data, group, self.state)
         self._progress_sent_at = 0.0  # monotonic, in seconds
+        self._unsent: StepProgress | None = None
 
-    def resume(self, weights: Path, state: Path, moments: Path | None) -> None:
-        """Load a checkpoint. Without the optimiser's `moments`, it is only the weights that a new run starts from.
+    @property
+    def tokens_per_second(self) -> float:
+        """This device's speed while it computes; 0 before the second step."""
+        return self._method.tokens_per_second
+
+    def resume(self, weights: Path, state: Path, beside_weights: Path | None) -> None:
+        """Load a checkpoint. Without the tensors `beside_weights` it is only the model that a new run starts from.
 
         Raises CheckpointError.
         """
         found = read_state(state)
         load_weights(weights, self.model)
-        if moments is not None:
-            load_optimizer(moments, self.model, self.optimizer)
+        self.state.average.restart()
+        if beside_weights is not None:
+            load_beside_weights(beside_weights, self.state)
             self.tokens = found.tokens
 
     def train_round(self, first_step: int, spans: Sequence[Span], evaluate: bool) -> StepsTrained:
@@ -70,81 +79,102 @@ class Trainer:
 
         Raises DivergedError, PeerLostError.
         """
-        last = self._method.take_steps(first_step, spans, self._record)
-        if last is not None:
-            self._send_progress(last)  # a round shorter than _PROGRESS_SECONDS reports its speed too
+        tokens_before = self.tokens
+        reports = self._method.take_steps(first_step, spans, self._note_step)
+        if self._unsent is not None:  # a round shorter than _PROGRESS_SECONDS reports its speed too
+            self._send(self._unsent)
+        self.tokens = tokens_before + sum(report.tokens for report in reports)
         digest = self._method.synchronize_weights()
-        val_loss, bits_per_byte = self._evaluate() if evaluate else (None, None)
-        if self._metrics:
-            self._metrics.record(first_step + len(spans), val_loss=val_loss, val_bits_per_byte=bits_per_byte)
-            self._metrics.flush()
+        val_loss = average_val_loss = None
+        if evaluate:
+            val_loss = self._held_out_loss()
+            with self.state.average.in_place_of_live():
+                average_val_loss = self._held_out_loss()
+        self._record(reports, first_step + len(spans), val_loss, average_val_loss)
         return StepsTrained(
             state_hash=digest,
             tokens=self.tokens,
-            loss=last.loss if last else None,
+            loss=reports[-1].loss if reports else None,
             val_loss=val_loss,
-            val_bits_per_byte=bits_per_byte,
+            val_bits_per_byte=self._bits_per_byte(val_loss),
+            average_val_loss=average_val_loss,
         )
 
     def save(self, folder: Path, run: str, step: int, tokens: int, val_loss: float | None) -> tuple[Path, str]:
         """Write a checkpoint under `folder`; its path and the hash of its weights. Raises OSError."""
-        config = asdict(self._config)
-        del config["ignored"]
         state = State(
             run=run,
             step=step,
             tokens=tokens,
-            config=config,
+            config=to_plain(self._config),
             vocab_size=self._manifest.vocab_size,
             tokenizer=self._manifest.tokenizer,
             state_hash=state_hash(self.model),
             val_loss=val_loss,
         )
-        return save_checkpoint(folder, self.model, self.optimizer, state), state.state_hash
+        return save_checkpoint(folder, self.state, state), state.state_hash
+
+    def _agreed_dtype(self, own: torch.dtype) -> torch.dtype:
+        """The precision of Muon's orthogonalisation, the same on all members: bfloat16 if it suits all of them."""
+        num_bfloat16 = self._group.sum([1.0 if own == torch.bfloat16 else 0.0])[0]
+        return torch.bfloat16 if num_bfloat16 == self._group.size else torch.float32
 
     @torch.no_grad()
-    def _evaluate(self) -> tuple[float | None, float | None]:
-        """The held-out loss in nats a token and in bits a byte of UTF-8. Each member takes a part of the rows."""
+    def _held_out_loss(self) -> float | None:
+        """The held-out loss in nats a token; None if nothing is held out. Each member takes a part of the rows."""
         self.model.eval()
         num_rows = min(_MAX_HELD_OUT_ROWS, len(self._data.held_out))
         first = self._group.rank * num_rows // self._group.size
         stop = (self._group.rank + 1) * num_rows // self._group.size
-        batch_size = max(1, self._config.training.batch_size // self._group.size)
-        loss, num_targets = 0.0, 0
-        for start in range(first, stop, batch_size):
-            batch = self._data.held_out_batch(start, min(start + batch_size, stop))
-            inputs, targets = (tensor.to(self._group.device) for tensor in batch)  # (B, T), (B, T)
-            loss += float(self.model(inputs, targets))
-            num_targets += int((targets != IGNORED).sum())
-        loss_of_all, num_targets_of_all = self._group.sum([loss, num_targets])
-        if not num_targets_of_all:
-            return None, None
-        val_loss = loss_of_all / num_targets_of_all
-        # Bits a byte do not depend on the vocabulary, so models with different tokenizers can be compared.
-        held_out = self._manifest.held_out
-        return val_loss, val_loss / math.log(2) * held_out.tokens / max(1, held_out.utf8_bytes)
+        loss, num_targets = torch.zeros((), device=self._group.device), 0
+        for start in range(first, stop, self._micro_batch):
+            batch = self._data.held_out_batch(start, min(start + self._micro_batch, stop)).to(self._group.device)
+            loss += self.model(batch.inputs, batch.targets)
+            num_targets += batch.num_targets
+        loss_of_all, num_targets_of_all = self._group.sum([float(loss), num_targets])
+        return loss_of_all / num_targets_of_all if num_targets_of_all else None
 
-    def _record(self, report: StepReport) -> None:
-        self.tokens += report.tokens
-        if self._metrics:
+    def _bits_per_byte(self, loss: float | None) -> float | None:
+        """The held-out loss in bits a byte of UTF-8, by which models with different tokenizers can be compared."""
+        held_out = self._manifest.held_out
+        return None if loss is None else loss / math.log(2) * held_out.tokens / max(1, held_out.utf8_bytes)
+
+    def _record(
+        self, reports: Sequence[StepReport], step: int, val_loss: float | None, average_val_loss: float | None
+    ) -> None:
+        if not self._metrics:
+            return
+        for report in reports:
             self._metrics.record(
                 report.step,
                 loss=report.loss,
                 gradient_norm=report.gradient_norm,
                 learning_rate=report.learning_rate,
-                tokens_per_second=report.tokens_per_second,
             )
-        if time.monotonic() - self._progress_sent_at >= _PROGRESS_SECONDS:
-            self._send_progress(report)
+        self._metrics.record(
+            step,
+            val_loss=val_loss,
+            average_val_loss=average_val_loss,
+            val_bits_per_byte=self._bits_per_byte(val_loss),
+            tokens_per_second=self.tokens_per_second,
+        )
+        self._metrics.flush()
 
-    def _send_progress(self, report: StepReport) -> None:
-        self._progress_sent_at = time.monotonic()
+    def _note_step(self, progress: StepProgress) -> None:
+        self.tokens += progress.tokens
+        self._unsent = progress
+        if time.monotonic() - self._progress_sent_at >= _PROGRESS_SECONDS:
+            self._send(progress)
+
+    def _send(self, progress: StepProgress) -> None:
+        """Report a step, with the loss of this member's own targets: those of the others come at the round's end."""
+        self._progress_sent_at, self._unsent = time.monotonic(), None
         self._report(
             StepsProgressed(
-                step=report.step,
-                loss=report.loss,
+                step=progress.step,
+                loss=float(progress.loss_sum) / max(1, progress.own_tokens),
                 tokens=self.tokens,
-                compute_tokens_per_second=report.tokens_per_second,
-                idle_fraction=report.idle_fraction,
+                compute_tokens_per_second=progress.tokens_per_second,
+                idle_fraction=progress.idle_fraction,
             )
         )

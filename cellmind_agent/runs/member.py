@@ -174,7 +174,7 @@ class RunMember:
             hear=lambda event: self._hear_trainer(part, event),
         )
         resume_from = checkpoint_on_disk(self._store, spec.resume_from) if spec.resume_from else None
-        parameters = trainer_parameters(part, self._store.path, folder, resume_from)
+        parameters = trainer_parameters(part, self._store.path, folder, self._journal.tuning_file, resume_from)
         ready = await part.child.call(parameters, PREPARE_SECONDS)
         if not part.is_dismissed:  # a stop may have come meanwhile
             self._update(part, state="training")

@@ -41,7 +41,11 @@ def needed_blobs(spec: m.RunSpec) -> list[BlobRef]:
 
 
 def trainer_parameters(
-    part: Participation, path_of: Callable[[BlobRef], Path], folder: Path, resume_from: CheckpointPaths | None
+    part: Participation,
+    path_of: Callable[[BlobRef], Path],
+    folder: Path,
+    tuning: Path,
+    resume_from: CheckpointPaths | None,
 ) -> PrepareTrainer:
     """What the trainer needs to start. A peer never names a path: it names blobs, and `path_of` finds them here."""
     spec, rank = part.spec, part.rank
@@ -58,6 +62,7 @@ def trainer_parameters(
         manifest=str(path_of(spec.manifest)),
         shards=tuple(str(path_of(ref)) for ref in spec.shards),
         folder=str(folder),
+        tuning=str(tuning),
         rendezvous_seconds=RENDEZVOUS_SECONDS,
         resume_from=resume_from,
     )

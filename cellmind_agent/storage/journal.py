@@ -27,6 +27,7 @@ class Journal:
     def __init__(self, home: Path) -> None:
         self._runs = private_folder(home / "runs")
         self._models = private_folder(home / "models")
+        self.tuning_file = home / "tuning.json"  # written by the trainer
 
     def run_folder(self, run: RunId) -> Path:
         """The folder of a run, made if needed. Raises BadIdError."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -13,7 +12,8 @@ from cellmind_agent.planning.backends import BACKEND_CHOICES
 from cellmind_ctl.project import CONFIG_NAME
 from cellmind_ctl.session import Group, Session, pass_session
 from cellmind_ctl.words import t
-from model.config import Config, load_config, strip_comments
+from model.config import Config, load_config, to_plain
+from model.recipe import CHOSEN_KEYS
 
 
 @click.group("config", cls=Group)
@@ -32,17 +32,15 @@ def show_(session: Session, config: Path | None, origin: bool) -> None:
     """
     path = config or (Path(CONFIG_NAME) if Path(CONFIG_NAME).exists() else None)
     loaded = load_config(path, BACKEND_CHOICES) if path else Config()
-    plain = asdict(loaded)
-    ignored = plain.pop("ignored")
-    written = json.loads(strip_comments(path.read_text(encoding="utf-8-sig"))) if path else {}
+    plain, ignored = to_plain(loaded), loaded.ignored
     if session.is_json:
         data: dict[str, object] = {"config": plain, "ignored": list(ignored)}
         if origin:
-            data["origin"] = {key: _origin(key, written, path) for key, _ in _flat(plain)}
+            data["origin"] = {key: _origin(key, loaded, path) for key, _ in _flat(plain)}
         session.emit("config.show", data)
         return
     for key, value in _flat(plain):
-        note = f"  # {_origin(key, written, path)}" if origin else ""
+        note = f"  # {_origin(key, loaded, path)}" if origin else ""
         print(f"{key} = {json.dumps(value, ensure_ascii=False)}{note}")
     if ignored:
         session.notice("note: " + t("ignored, because they are no longer needed: {keys}", keys=", ".join(ignored)))
@@ -57,11 +55,8 @@ def _flat(settings: Mapping[str, object], section: str = "") -> list[tuple[str, 
     return found
 
 
-def _origin(full_key: str, written: Mapping[str, object], path: Path | None) -> str:
-    """The file that sets this key, or `default`."""
-    value: object = written
-    for part in full_key.split("."):
-        value = value.get(part) if isinstance(value, dict) and part in value else None
-        if value is None:
-            return "default"
-    return str(path)
+def _origin(full_key: str, config: Config, path: Path | None) -> str:
+    """The file that sets this key; `auto`, if the text will decide; or else `default`."""
+    if full_key in config.given:
+        return str(path)
+    return "auto" if full_key in CHOSEN_KEYS else "default"

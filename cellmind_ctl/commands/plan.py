@@ -31,8 +31,8 @@ def command_(
     """Show the roster, shares, mode, backend and data of a run, and start nothing."""
     project = open_project(config, data, session)
     bundle = make_bundle(project, session)
-    made = make_plan(session.client, project.config, devices, mode, backend)
+    made = make_plan(session.client, bundle.recipe.config, devices, mode, backend)
     if session.is_json:
-        session.emit("plan", plan_json(made, project.config, bundle))
+        session.emit("plan", plan_json(made, bundle))
     else:
-        show_plan(made, project.config, bundle, session)
+        show_plan(made, bundle, session)

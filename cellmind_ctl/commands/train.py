@@ -16,7 +16,7 @@ from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.ids import parse_run_id
 from cellmind_ctl.keeping import keep_checkpoint
 from cellmind_ctl.planning import make_plan, plan_json, show_plan
-from cellmind_ctl.project import Bundle, Project, checkpoint_paths, make_bundle, open_project
+from cellmind_ctl.project import Bundle, checkpoint_paths, make_bundle, open_project
 from cellmind_ctl.push import push, refs, shard_refs, start_view
 from cellmind_ctl.session import Session, command
 from cellmind_ctl.watching import follow, summary
@@ -50,11 +50,11 @@ def command_(
     if only_new and bundle.start is None:
         session.notice("warning: " + t("no earlier model was found, so this model learns the new text alone"))
     # 2. Plan: who takes part, who leads, and each member's share of the batch.
-    made = make_plan(session.client, project.config, devices, mode, backend)
+    made = make_plan(session.client, bundle.recipe.config, devices, mode, backend)
     if session.is_json:
-        session.emit_event("plan", plan_json(made, project.config, bundle))
+        session.emit_event("plan", plan_json(made, bundle))
     else:
-        _explain(made, project, bundle, session)
+        _explain(made, bundle, session)
         if not yes and sys.stdin.isatty() and not _is_confirmed():
             session.notice(t("no run was started"))
             return 0
@@ -64,7 +64,7 @@ def command_(
     if session.is_json:
         session.emit_event("pushed", {"bytes": sent})
     # 4. Start the run. From here on the leader drives it, and this command only watches.
-    spec = _spec(made, project, bundle)
+    spec = _spec(made, bundle)
     session.client.request(m.StartRun(spec=spec), device=leader)
     if detach:
         _show_detached(session, spec.run)
@@ -79,8 +79,8 @@ def command_(
     return 0
 
 
-def _explain(made: RunPlan, project: Project, bundle: Bundle, session: Session) -> None:
-    show_plan(made, project.config, bundle, session)
+def _explain(made: RunPlan, bundle: Bundle, session: Session) -> None:
+    show_plan(made, bundle, session)
     if bundle.start:
         session.notice(t("starts from {path} (step {step})", path=bundle.start.weights, step=bundle.start.step))
 
@@ -89,10 +89,10 @@ def _is_confirmed() -> bool:
     return input(t("start? [Y/n] ")).strip().lower() in ("", "y", "yes", "ㅛ", "네", "예")
 
 
-def _spec(made: RunPlan, project: Project, bundle: Bundle) -> m.RunSpec:
+def _spec(made: RunPlan, bundle: Bundle) -> m.RunSpec:
     """The run that the leader is to start, under a new name."""
     run = parse_run_id(f"run-{time.strftime('%m%d')}-{secrets.token_hex(3)}")
-    training, ref_by_name = project.config.training, refs(bundle)
+    training, ref_by_name = bundle.recipe.config.training, refs(bundle)
     return m.RunSpec(
         run=run,
         roster=made.roster,

@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from model.arithmetic import kernels
 from model.config import ModelConfig
 
 IGNORED = -100  # a target that adds nothing to the loss: cross_entropy's own default
@@ -40,6 +41,15 @@ class Cache:
         return 0 if first is None else first[0].shape[2]
 
 
+@dataclass(frozen=True, slots=True)
+class _Positions:
+    """What a row of T positions needs, in one precision: cosines and sines (T, D/2), and the causal mask (T, T)."""
+
+    cos: Tensor
+    sin: Tensor
+    mask: Tensor
+
+
 class Attention(nn.Module):
     """Causal self-attention with rotary positions and normalised queries and keys."""
 
@@ -52,7 +62,6 @@ class Attention(nn.Module):
         self.o_proj = nn.Linear(width, width, bias=False)
         self.q_norm = nn.RMSNorm(self.head_width, eps=_EPSILON)
         self.k_norm = nn.RMSNorm(self.head_width, eps=_EPSILON)
-        self.dropout = config.dropout
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor, cache: Cache | None, layer: int) -> Tensor:
         """x (B, T, C), cos and sin (T, D) -> (B, T, C). Appends to `cache` under the number of this `layer`."""
@@ -70,16 +79,15 @@ class Attention(nn.Module):
                     S = k.shape[2]
                     mask = torch.ones(T, S, dtype=torch.bool, device=x.device).tril(S - T)  # (T, S)
             cache.layers[layer] = (k, v)
-        y = F.scaled_dot_product_attention(
-            q,
-            k,
-            v,
-            attn_mask=mask,
-            dropout_p=self.dropout if self.training else 0.0,
-            is_causal=mask is None and T > 1,
-        )  # (B, H, T, D)
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None and T > 1)  # (B, H, T, D)
         out: Tensor = self.o_proj(y.transpose(1, 2).reshape(B, T, C))  # (B, T, C)
         return out
+
+    def forward_fused(self, x: Tensor, at: _Positions) -> Tensor:
+        """The same by kernels: x (B, T, C) -> (B, T, C)."""
+        qkv = kernels.project(x, self.q_proj.weight, self.k_proj.weight, self.v_proj.weight)  # (B, T, 3 C)
+        y = kernels.attention(qkv, self.q_norm.weight, self.k_norm.weight, at.cos, at.sin, at.mask, _EPSILON)
+        return kernels.project(y, self.o_proj.weight)  # (B, T, C)
 
 
 class FeedForward(nn.Module):
@@ -95,6 +103,11 @@ class FeedForward(nn.Module):
         """x (B, T, C) -> (B, T, C)."""
         out: Tensor = self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))  # (B, T, C)
         return out
+
+    def forward_fused(self, x: Tensor) -> Tensor:
+        """The same by kernels: x (B, T, C) -> (B, T, C)."""
+        hidden = kernels.gated(kernels.project(x, self.gate_proj.weight, self.up_proj.weight))  # (B, T, F)
+        return kernels.project(hidden, self.down_proj.weight)  # (B, T, C)
 
 
 class Layer(nn.Module):
@@ -114,6 +127,14 @@ class Layer(nn.Module):
         out: Tensor = x + self.dropout(self.mlp(self.post_attention_layernorm(x)))  # (B, T, C)
         return out
 
+    def forward_fused(self, x: Tensor, at: _Positions) -> Tensor:
+        """The same by kernels: x (B, T, C) -> (B, T, C)."""
+        normal = kernels.rms_norm(x, self.input_layernorm.weight, _EPSILON)  # (B, T, C)
+        x = x + self.dropout(self.self_attn.forward_fused(normal, at))  # (B, T, C)
+        normal = kernels.rms_norm(x, self.post_attention_layernorm.weight, _EPSILON)  # (B, T, C)
+        out: Tensor = x + self.dropout(self.mlp.forward_fused(normal))  # (B, T, C)
+        return out
+
 
 class GPT(nn.Module):
     """The whole network, from token ids to logits or to the loss."""
@@ -121,11 +142,14 @@ class GPT(nn.Module):
     def __init__(self, config: ModelConfig, vocab_size: int) -> None:
         super().__init__()
         self.config, self.vocab_size = config, vocab_size
+        # The precision of activations and matrix products while the loss is computed; None: that of the weights.
+        self.compute_dtype: torch.dtype | None = None
         self.embed_tokens = nn.Embedding(vocab_size, config.d_model)
         self.dropout = nn.Dropout(config.dropout)
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.num_layers))
         self.norm = nn.RMSNorm(config.d_model, eps=_EPSILON)
         self.lm_head = None if config.tie_embeddings else nn.Linear(config.d_model, vocab_size, bias=False)
+        self._positions: dict[tuple[int, torch.dtype, torch.device], _Positions] = {}
         self._initialise()
 
     def forward(self, tokens: Tensor, targets: Tensor | None = None, cache: Cache | None = None) -> Tensor:
@@ -134,16 +158,43 @@ class GPT(nn.Module):
         The sum, not the mean, because members of a run have unequal numbers of targets: they divide by the total.
         Targets that are IGNORED do not count. With a `cache`, `tokens` follow the cached positions and are added to it.
         """
+        if targets is None:
+            return F.linear(self._last_hidden(tokens, cache), self._head)  # (B, T, V)
+        T, device = tokens.shape[1], tokens.device
+        if device.type == "cpu" and T <= kernels.MAX_ATTENTION_POSITIONS:
+            x = self._last_hidden_fused(tokens)  # (B, T, C)
+        else:
+            with torch.autocast(device.type, self._dtype, enabled=self._dtype == torch.bfloat16):
+                x = self._last_hidden(tokens, None).to(self._dtype)  # (B, T, C)
+        return kernels.summed_loss(x.flatten(0, 1), self._head, targets.flatten(), IGNORED)
+
+    def _last_hidden(self, tokens: Tensor, cache: Cache | None) -> Tensor:
+        """What the output projection reads: (B, T, C)."""
         start = cache.length if cache else 0
         cos, sin = self._angles(start, tokens.shape[1], tokens.device)
         x = self.dropout(self.embed_tokens(tokens))  # (B, T, C)
         for number, layer in enumerate(self.layers):
             x = layer(x, cos, sin, cache, number)  # (B, T, C)
-        head = self.embed_tokens.weight if self.lm_head is None else self.lm_head.weight  # (V, C)
-        logits = F.linear(self.norm(x), head)  # (B, T, V)
-        if targets is None:
-            return logits
-        return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum")
+        out: Tensor = self.norm(x)  # (B, T, C)
+        return out
+
+    def _last_hidden_fused(self, tokens: Tensor) -> Tensor:
+        """The same by kernels, in `compute_dtype`."""
+        at = self._positions_of(tokens.shape[1], tokens.device)
+        x = self.dropout(self.embed_tokens(tokens).to(self._dtype))  # (B, T, C)
+        for layer in self.layers:
+            assert isinstance(layer, Layer)
+            x = layer.forward_fused(x, at)  # (B, T, C)
+        return kernels.rms_norm(x, self.norm.weight, _EPSILON)  # (B, T, C)
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        return self.compute_dtype or self.norm.weight.dtype
+
+    @property
+    def _head(self) -> Tensor:
+        """The output projection (V, C)."""
+        return self.embed_tokens.weight if self.lm_head is None else self.lm_head.weight
 
     def new_cache(self) -> Cache:
         """An empty cache for one sequence or one batch."""
@@ -158,6 +209,15 @@ class GPT(nn.Module):
         positions = torch.arange(start, start + length, device=device, dtype=torch.float64)  # (T,)
         angles = torch.outer(positions, frequencies).repeat(1, 2)  # (T, D)
         return angles.cos().to(dtype), angles.sin().to(dtype)
+
+    def _positions_of(self, length: int, device: torch.device) -> _Positions:
+        """For rows of `length` positions, made once."""
+        key = length, self._dtype, device
+        if key not in self._positions:
+            cos, sin = (angle[:, : self.config.head_width // 2] for angle in self._angles(0, length, device))
+            mask = torch.full((length, length), -torch.inf, device=device).triu(1)
+            self._positions[key] = _Positions(*(each.to(self._dtype).contiguous() for each in (cos, sin, mask)))
+        return self._positions[key]
 
     def _initialise(self) -> None:
         """Set all weights: norms to 1, projections into the residual stream to 0, the rest to a normal distribution.

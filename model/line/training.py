@@ -20,6 +20,7 @@ class TrainerReady:
     """The trainer has joined the process group and holds the state to start from."""
 
     device_kind: str
+    tuning: str = ""  # how it computes, in one line for people
 
 
 @line_message
@@ -37,6 +38,7 @@ class PrepareTrainer(Call[TrainerReady]):
     manifest: str
     shards: tuple[str, ...]
     folder: str  # where metrics and checkpoints are written
+    tuning: str  # the file in which this device remembers how it computes fastest
     rendezvous_seconds: float
     resume_from: CheckpointPaths | None = None
 
@@ -50,6 +52,7 @@ class StepsTrained:
     loss: float | None = None
     val_loss: float | None = None
     val_bits_per_byte: float | None = None
+    average_val_loss: float | None = None  # of the averaged weights
 
 
 @line_message

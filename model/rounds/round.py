@@ -1,4 +1,4 @@
-"""The interface that every way to train a round has, and the report of a step."""
+"""The interface that every way to train a round has, and what it reports."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
-from torch.optim import Optimizer
+from torch import Tensor
 
-from model.arithmetic.gpt import GPT
+from model.arithmetic.state import TrainingState
 from model.config import TrainingConfig
 from model.data import PackedData
 from model.line.training import Span
@@ -17,24 +17,38 @@ from model.meeting.group import Group
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepReport:
-    """One step as a member sees it. Losses and tokens cover all members, the speed is this device's own."""
+    """One step of the run, over all members."""
 
     step: int  # steps of the run so far, this one included
     loss: float  # mean, in nats a token
     tokens: int  # targets of this step
     gradient_norm: float  # before clipping
     learning_rate: float
-    tokens_per_second: float  # while this device computes; since the process started
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepProgress:
+    """A step that this member has just taken. Reading `loss_sum` waits for an accelerator, so read it seldom."""
+
+    step: int  # steps of the run so far, this one included
+    loss_sum: Tensor  # of this member's own targets, in nats, ()
+    own_tokens: int  # this member's targets of this step
+    tokens: int  # targets of this step, of all members
+    tokens_per_second: float  # while this device computes
     idle_fraction: float  # the part of the time in which this device waits for others
 
 
 class RoundMethod(Protocol):
     """A way to train a round. On every member the trainer calls `take_steps`, then `synchronize_weights`."""
 
+    @property
+    def tokens_per_second(self) -> float:
+        """This device's speed while it computes, over its last steps; 0 before the second step of a process."""
+
     def take_steps(
-        self, first_step: int, spans: Sequence[Span], on_step: Callable[[StepReport], None]
-    ) -> StepReport | None:
-        """Take one step for each span, call `on_step` after each, and return the last report (None without spans).
+        self, first_step: int, spans: Sequence[Span], on_step: Callable[[StepProgress], None]
+    ) -> list[StepReport]:
+        """Take one step for each span, call `on_step` after each, and return the reports of all.
 
         Raises DivergedError, PeerLostError.
         """
@@ -46,5 +60,6 @@ class RoundMethod(Protocol):
         """
 
 
-# Makes a `RoundMethod` for the configuration, the steps of the whole run, and the parts of a trainer.
-MakeRoundMethod: TypeAlias = Callable[[TrainingConfig, int, PackedData, Group, GPT, Optimizer], RoundMethod]
+# Makes a `RoundMethod` for the configuration, the steps of the whole run, the rows of a micro-batch, and a trainer's
+# parts.
+MakeRoundMethod: TypeAlias = Callable[[TrainingConfig, int, int, PackedData, Group, TrainingState], RoundMethod]

@@ -37,11 +37,14 @@ VALUES: list[object] = [
     Done(),
     PrepareTrainer(
         run="run-1", rank=1, size=3, near=(0,), total_steps=100, backend="gloo", config="/h/c", tokenizer="/h/t",
-        manifest="/h/m", shards=("/h/a", "/h/b"), folder="/h/runs/run-1", rendezvous_seconds=60.0, resume_from=PATHS,
+        manifest="/h/m", shards=("/h/a", "/h/b"), folder="/h/runs/run-1", tuning="/h/tuning.json",
+        rendezvous_seconds=60.0, resume_from=PATHS,
     ),
-    TrainerReady(device_kind="cpu"),
+    TrainerReady(device_kind="cpu", tuning="bf16, 2 threads"),
     TrainSteps(first_step=4, spans=(Span(epoch=0, start=8, stop=12), Span(epoch=1, start=0, stop=3)), evaluate=True),
-    StepsTrained(state_hash="ab" * 32, tokens=1234, loss=3.5, val_loss=3.25, val_bits_per_byte=1.5),
+    StepsTrained(
+        state_hash="ab" * 32, tokens=1234, loss=3.5, val_loss=3.25, val_bits_per_byte=1.5, average_val_loss=3.125
+    ),
     WriteCheckpoint(step=12, tokens=1234, val_loss=3.25),
     CheckpointWritten(name="step-000000012", state_hash="ab" * 32),
     StepsProgressed(step=5, loss=3.75, tokens=640, compute_tokens_per_second=1000.5, idle_fraction=0.25),

@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 
 from model import checkpoint as checkpoint_module
 from model.arithmetic.gpt import GPT, IGNORED
-from model.arithmetic.optim import learning_rate, make_optimizer
 from model.checkpoint import load_weights, read_state, state_hash
 from model.config import Config, DatasetConfig, ModelConfig, TrainingConfig
 from model.data import PackedData
@@ -29,7 +28,7 @@ from model.meeting.gloo import loopback_gloo
 from model.meeting.group import Group
 from model.meeting.process_group import register
 from model.metrics import Metrics
-from model.rounds.round import StepReport
+from model.rounds.round import StepProgress, StepReport
 from model.trainer import Trainer
 from tests.tokenizer.test_shards import ENCODER, TEXTS, shards_of
 
@@ -100,22 +99,24 @@ class OneReport:
 
     def __init__(self) -> None:
         self.calls: list[tuple[int, int]] = []
+        self.tokens_per_second = 10.0
 
     def take_steps(
-        self, first_step: int, spans: Sequence[Span], on_step: Callable[[StepReport], None]
-    ) -> StepReport | None:
+        self, first_step: int, spans: Sequence[Span], on_step: Callable[[StepProgress], None]
+    ) -> list[StepReport]:
         self.calls.append((first_step, len(spans)))
-        report = StepReport(
-            step=first_step + len(spans),
-            loss=2.5,
-            tokens=7,
-            gradient_norm=1.0,
-            learning_rate=1e-3,
-            tokens_per_second=10.0,
-            idle_fraction=0.5,
+        step = first_step + len(spans)
+        on_step(
+            StepProgress(
+                step=step,
+                loss_sum=torch.tensor(10.0),
+                own_tokens=4,
+                tokens=7,
+                tokens_per_second=10.0,
+                idle_fraction=0.5,
+            )
         )
-        on_step(report)
-        return report
+        return [StepReport(step=step, loss=2.5, tokens=7, gradient_norm=1.0, learning_rate=1e-3)]
 
     def synchronize_weights(self) -> str:
         return "ab"
@@ -275,18 +276,3 @@ def test_a_loss_that_is_no_number_is_an_error_with_advice(tmp_path: Path) -> Non
         trainer.train_round(0, steps(0, 1), evaluate=False)
     assert failure_of(diverged.value).code == "diverged"
     assert "lower training.lr" in failure_of(diverged.value).message
-
-
-def test_the_learning_rate_warms_up_and_decays() -> None:
-    config = TrainingConfig(lr=1.0, warmup_steps=10)
-    rates = [learning_rate(config, step, 100) for step in range(100)]
-    assert rates[0] == 0.1
-    assert max(rates) == rates[9] == 1.0
-    assert rates[10:] == sorted(rates[10:], reverse=True)
-    assert 0.1 <= rates[-1] < 0.11
-
-
-def test_matrices_decay_and_norms_do_not() -> None:
-    optimizer = make_optimizer(GPT(CONFIG.model, 50), CONFIG.training)
-    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.1, 0.0]
-    assert all(p.dim() >= 2 for p in optimizer.param_groups[0]["params"])

@@ -1,0 +1,45 @@
+"""Everything that changes while a model is trained, as one structure: a checkpoint holds it, and members share it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from model.arithmetic.average import WeightAverage
+from model.arithmetic.gpt import GPT
+from model.arithmetic.optim import Optimizer
+from model.config import TrainingConfig
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingState:
+    """A model, its optimiser and the average of its weights. All are changed in place."""
+
+    model: GPT
+    optimizer: Optimizer
+    average: WeightAverage
+
+    def tensors_beside_weights(self) -> dict[str, Tensor]:
+        """The optimiser's state and the averaged weights, by name. Not copied."""
+        return {**self.optimizer.state_tensors(), **self.average.state_tensors()}
+
+    def load_beside_weights(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take the tensors that `tensors_beside_weights` returned for an equal configuration.
+
+        Raises ValueError that names a tensor which is missing, superfluous, or of another shape.
+        """
+        own = self.tensors_beside_weights()
+        for name in sorted(own.keys() | tensors.keys()):
+            if name not in own or name not in tensors or own[name].shape != tensors[name].shape:
+                raise ValueError(name)
+        with torch.no_grad():
+            for name, tensor in own.items():
+                tensor.copy_(tensors[name])
+
+
+def new_state(model: GPT, config: TrainingConfig, dtype: torch.dtype) -> TrainingState:
+    """The state before the first step. `dtype` is the precision in which Muon orthogonalises."""
+    return TrainingState(model, Optimizer(model, config, dtype), WeightAverage(model))
