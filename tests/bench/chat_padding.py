@@ -26,9 +26,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from model.arithmetic.gpt import GPT, IGNORED
-from model.arithmetic.optim import make_optimizer
+from model.arithmetic.optim import Optimizer
 from model.config import Config, ModelConfig, TrainingConfig
 from model.data import PackedData, TextDataset, collate_fn
+from model.line.training import Span
+from model.tuning.choice import Tuning
+from model.tuning.race import race
 from tests.bench.results import Results
 from tests.tokenizer.chats import chat
 from tokenizer.corpus.prepared.split import prepared_split
@@ -67,13 +70,15 @@ def main() -> int:
     config = Config(model=shape, training=TrainingConfig(batch_size=BATCH_ROWS))
     with tempfile.TemporaryDirectory() as name:
         ways, mean_tokens = make_batches(Path(name), num_messages)
-        takers = {way: taker(config, batches) for way, batches in ways.items()}
+        tuning = race(GPT(shape, VOCAB_SIZE), SEQ_LEN, BATCH_ROWS, torch.get_num_threads())
+        torch.set_num_threads(tuning.threads)
+        takers = {way: taker(config, tuning, batches) for way, batches in ways.items()}
         rounds: list[dict[str, Stretch]] = []
         for number in range(options.rounds + 1):  # the first one allocates memory, and does not count
             found = {way: stretch(take, seconds if number else 0.5) for way, take in takers.items()}
             rounds += [found] if number else []
     figures = {way: figures_of([one[way] for one in rounds], [one["packed"] for one in rounds]) for way in ways}
-    print(f"{results.about()}; messages of {mean_tokens:.1f} tokens\n")
+    print(f"{results.about()}; messages of {mean_tokens:.1f} tokens; {tuning.describe()}\n")
     print("| way | useful tokens/s | of the computed tokens | packed to this |\n|---|---|---|---|")
     for way, row in figures.items():
         print("| {} | {rate:,.0f} | {share:.0%} | {ratio:.1f} |".format(way, **row))
@@ -109,7 +114,8 @@ def packed(data: PackedData, num_rows: int) -> Batches:
     """Epoch after epoch of packed rows."""
     for epoch in itertools.count():
         for start in range(0, num_rows - BATCH_ROWS + 1, BATCH_ROWS):
-            yield data.batch(epoch, start, start + BATCH_ROWS)
+            batch = data.batch(Span(epoch=epoch, start=start, stop=start + BATCH_ROWS))
+            yield batch.inputs, batch.targets
 
 
 def padded(dataset: TextDataset, num_messages: int, pad_id: int) -> Batches:
@@ -126,19 +132,24 @@ def padded(dataset: TextDataset, num_messages: int, pad_id: int) -> Batches:
         yield from loader
 
 
-def taker(config: Config, batches: Batches) -> Callable[[], tuple[int, int]]:
-    """Takes one training step at each call, and returns its useful and its computed tokens."""
+def taker(config: Config, tuning: Tuning, batches: Batches) -> Callable[[], tuple[int, int]]:
+    """Takes one training step at each call, and returns its useful and its computed tokens.
+
+    As many positions at once as the tuning found best, whatever the length of the rows.
+    """
     torch.manual_seed(1)
     model = GPT(config.model, VOCAB_SIZE)
-    optimizer = make_optimizer(model, config.training)
+    model.compute_dtype = tuning.torch_dtype
+    optimizer = Optimizer(model, config.training, tuning.torch_dtype)
 
     def take_step() -> tuple[int, int]:
         inputs, targets = next(batches)
         num_targets = int((targets != IGNORED).sum())
-        (model(inputs, targets) / num_targets).backward()
+        rows = max(1, tuning.micro_batch * SEQ_LEN // inputs.shape[1])
+        for part in zip(inputs.split(rows), targets.split(rows), strict=True):
+            (model(*part) / num_targets).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        optimizer.step(config.training.lr)
         return num_targets, targets.numel()
 
     return take_step

@@ -58,7 +58,7 @@ async def measure(folder: Path, gigabytes: float, num_steps: int) -> list[tuple[
     num_rows = int(gigabytes * 1e9 / 2 / (SHAPE.seq_len + 1))
     samples: list[tuple[int, int]] = []
     written = write_random_project(project, SHAPE, num_rows, epochs=1000, max_steps=num_steps)
-    async with training_program(written, folder / "run") as program:
+    async with training_program(written, folder / "run", folder / "tuning.json") as program:
         while program.step < num_steps:
             await program.train(ROUND_STEPS)
             samples.append((program.step, anonymous_bytes(program.pid)))

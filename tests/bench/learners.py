@@ -121,7 +121,7 @@ async def cellmind(setting: Setting, folder: Path) -> None:
     judge = Judge(folder / MANIFEST, shape)
     with tempfile.TemporaryDirectory() as output:
         project = automatic_project(folder, Path(output), setting.seed)
-        async with training_program(project, Path(output) / "run") as program:
+        async with training_program(project, Path(output) / "run", Path(output) / "tuning.json") as program:
             course = Course(judge, program.started, setting.limit_seconds)
             total, num_steps = program.ledger.total_steps, 2
             while program.step < total and not course.is_over:

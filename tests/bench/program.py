@@ -17,10 +17,11 @@ _LONG_SECONDS = 3600.0
 
 
 class Program:
-    """A prepared training program. `started` is when its process was started (`time.monotonic()`)."""
+    """A prepared training program. `started` is when its process was started (`time.monotonic()`), `tuning` how it
+    computes."""
 
-    def __init__(self, child: ChildProcess, ledger: Ledger, started: float, folder: Path) -> None:
-        self.ledger, self.started = ledger, started
+    def __init__(self, child: ChildProcess, ledger: Ledger, started: float, folder: Path, tuning: str) -> None:
+        self.ledger, self.started, self.tuning = ledger, started, tuning
         self._child, self._folder, self._step = child, folder, 0
 
     @property
@@ -56,9 +57,12 @@ class Program:
 
 @asynccontextmanager
 async def training_program(
-    project: Project, folder: Path, on_progress: Callable[[StepsProgressed], None] = lambda progress: None
+    project: Project, folder: Path, tuning: Path, on_progress: Callable[[StepsProgressed], None] = lambda progress: None
 ) -> AsyncIterator[Program]:
-    """The program, alone in its run, prepared with the project. It writes its metrics and checkpoints in `folder`."""
+    """The program, alone in its run, prepared with the project. It writes its metrics and checkpoints in `folder`.
+
+    It remembers in the file `tuning` how this machine computes fastest, and measures that if there is no such file.
+    """
 
     def hear(event: Event) -> None:
         if isinstance(event, StepsProgressed):
@@ -88,9 +92,10 @@ async def training_program(
             manifest=str(project.manifest),
             shards=tuple(map(str, project.shards)),
             folder=str(folder),
+            tuning=str(tuning),
             rendezvous_seconds=60.0,
         )
-        await child.call(prepare, _LONG_SECONDS)
-        yield Program(child, ledger, started, folder)
+        ready = await child.call(prepare, _LONG_SECONDS)
+        yield Program(child, ledger, started, folder, ready.tuning)
     finally:
         await child.stop()

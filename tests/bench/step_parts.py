@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 from torch.autograd.profiler_util import FunctionEvent
-from torch.profiler import ProfilerActivity, profile
+from torch.profiler import ProfilerActivity, profile, record_function
 
 from cellmind_agent.planning.ledger import Ledger
 from model.config import load_config
@@ -24,6 +24,7 @@ from model.data import PackedData
 from model.line.training import Span
 from model.meeting.group import Group
 from model.trainer import Trainer
+from model.tuning.tune import tune
 from tests.bench.plain_gpt import PlainGPT, PlainRecipe, plain_loop
 from tests.bench.shards import Shape, epochs_of, read_rows, with_targets, write_config
 from tokenizer.sharding.manifest import MANIFEST, read_manifest
@@ -32,6 +33,7 @@ HEAD, ATTENTION, MATRICES = "head, loss, embedding", "attention", "other matrix 
 ELEMENTWISE, OPTIMISER, REST = "norms, rotary, SwiGLU, copies", "optimiser", "between operations"
 PARTS = (HEAD, ATTENTION, MATRICES, ELEMENTWISE, OPTIMISER, REST)
 _MATRIX_PRODUCTS = ("mm", "addmm", "bmm", "baddbmm", "linear", "matmul", "_linear_pointwise", "mkldnn_linear")
+_SOFTMAX = ("_softmax", "_softmax_backward_data")
 
 
 def main() -> int:
@@ -70,9 +72,12 @@ def part_of(event: FunctionEvent, vocab_size: int) -> str:
     shapes = [size for one in around for size in one.input_shapes or [] if isinstance(size, list)]
     if any(vocab_size in size for size in shapes) or any("SummedLoss" in name or "embedding" in name for name in names):
         return HEAD
+    operation = event.name.rpartition("::")[2]
     if any("scaled_dot_product" in name for name in names):
         return ATTENTION
-    if event.name.rpartition("::")[2] in _MATRIX_PRODUCTS:
+    if operation in (*_MATRIX_PRODUCTS, *_SOFTMAX) and any("_Attention" in name for name in names):
+        return ATTENTION
+    if operation in _MATRIX_PRODUCTS:
         return MATRICES
     return ELEMENTWISE
 
@@ -94,8 +99,12 @@ def cellmind_steps(folder: Path, shape: Shape) -> Callable[[], object]:
     config, manifest = load_config(project.config), read_manifest(project.manifest)
     data = PackedData(manifest, project.shards, config.training.seed)
     ledger = Ledger(num_samples=manifest.train.rows, batch_samples=shape.batch_size, epochs=1000)
-    trainer = Trainer(config, manifest, data, Group(0, 1, torch.device("cpu")), ledger.total_steps)
-    numbers = iter(range(ledger.total_steps))
+    cpu = torch.device("cpu")
+    tuning = tune(config, manifest.vocab_size, 1, 1, cpu, folder.parent / "tuning.json")
+    trainer = Trainer(config, manifest, data, Group(0, 1, cpu), ledger.total_steps, tuning=tuning)
+    optimizer, numbers = trainer.state.optimizer, iter(range(ledger.total_steps))
+    # Muon is no optimiser of torch, so the profiler does not name its steps.
+    optimizer.step = marked("Optimizer.step", optimizer.step)  # type: ignore[method-assign]
 
     def take_step() -> None:
         step = next(numbers)
@@ -103,6 +112,16 @@ def cellmind_steps(folder: Path, shape: Shape) -> Callable[[], object]:
         trainer.train_round(step, [Span(epoch=epoch, start=start, stop=stop)], evaluate=False)
 
     return take_step
+
+
+def marked(name: str, function: Callable[[float], None]) -> Callable[[float], None]:
+    """The function, under this name in the profile."""
+
+    def run(lr: float) -> None:
+        with record_function(name):
+            function(lr)
+
+    return run
 
 
 if __name__ == "__main__":

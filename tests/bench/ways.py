@@ -71,8 +71,8 @@ async def _cellmind(folder: Path, shape: Shape, num_steps: int) -> None:
     project = write_config(folder, shape, max_steps=num_steps, epochs=1000)
     with tempfile.TemporaryDirectory() as output:
         progress = lambda event: report_step(event.step)  # noqa: E731
-        async with training_program(project, Path(output), progress) as program:
-            report(started=program.started)
+        async with training_program(project, Path(output), folder.parent / "tuning.json", progress) as program:
+            report(started=program.started, tuning=program.tuning)
             while program.step < num_steps:
                 await program.train(2 if program.step == 0 else 8)
 
