@@ -1,7 +1,7 @@
 """Measures whether training needs memory for its text: anonymous memory of the trainer on gigabytes of tokens, over its
 steps, and beside that on a hundredth of the tokens.
 
-    python -m tests.bench.flat_memory [--gigabytes 5] [--steps 1500] [--json FILE]
+    python -m tests.bench.flat_memory [--gigabytes 5] [--steps 800] [--json FILE]
 
 The tokens are random rows in one real shard, in a temporary folder that needs as much free disk. The trainer is the
 real program, started as an agent starts it, with a tiny network. Anonymous memory (RssAnon in /proc/PID/status, Linux)
@@ -29,7 +29,7 @@ WARM_UP_SHARE = 0.2  # of the steps: until then memory is allocated for the firs
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--gigabytes", type=float, default=5.0)
-    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--steps", type=int, default=800)
     parser.add_argument("--json", type=Path, default=Path("tests/bench/results/flat_memory.json"))
     options = parser.parse_args()
     results = Results(options.json)
