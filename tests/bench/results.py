@@ -4,9 +4,12 @@ import json
 import math
 import os
 import statistics
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+_QUIET_LOAD = 0.5
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
@@ -24,6 +27,11 @@ class Results:
 
     def __init__(self, path: Path) -> None:
         self.path, self.load_before = path, os.getloadavg()[0]
+
+    def warn_if_busy(self) -> None:
+        """Say so on standard error, if other programs use the processor while this one measures speed."""
+        if self.load_before > _QUIET_LOAD:
+            print(f"warning: the load is {self.load_before:.2f}; speeds measured now are too low", file=sys.stderr)
 
     def about(self) -> str:
         """The machine in a few words, for the title of a table."""
