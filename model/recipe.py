@@ -33,8 +33,9 @@ _SHAPES = ((128, 4), (192, 4), (256, 4), (320, 5), (384, 6), (512, 6), (640, 8),
 _HEAD_WIDTH = 64
 _KNEE_WIDTH, _KNEE_TOKENS = 256, 330_000  # the width that learnt a text of so many tokens best
 _SMALL_TEXT, _LARGE_TEXT = 0.31, 0.11  # exponents: less text must not be learnt by heart, more must not take days
-_STEPS_WANTED = 120  # the least number of steps in which the learning rate rises, stays and falls usefully
-_MIN_STEP_TOKENS, _MAX_STEP_TOKENS = 1024, 16_384
+_STEPS_WANTED = 120  # of an epoch: with fewer, a smaller step learns more
+_MIN_STEPS = 100  # of a run: in fewer, the learning rate cannot rise, stay and fall usefully
+_MIN_STEP_TOKENS, _MAX_STEP_TOKENS = 512, 16_384
 _KNEE_EPOCHS, _EPOCHS_EXPONENT = 3, 0.12
 _RATE, _RATE_WIDTH, _RATE_TOKENS = 0.0025, 256, 4096  # the best peak rate was found at this width and step
 
@@ -82,9 +83,11 @@ def _amount(model: ModelConfig, training: TrainingConfig, text: TextSize) -> _Ch
     """Rows of a step, and at most so many epochs."""
     row_tokens = text.tokens / max(1, text.rows)
     step_tokens = min(max(text.tokens / _STEPS_WANTED, _MIN_STEP_TOKENS), _MAX_STEP_TOKENS)
+    batch_size = max(1, round(step_tokens / max(1.0, row_tokens)))
+    steps = max(1, text.rows // batch_size)  # of an epoch
     return {
-        "batch_size": (max(1, round(step_tokens / max(1.0, row_tokens))), BY_TEXT),
-        "epochs": (_epochs(text.tokens), BY_TEXT),
+        "batch_size": (batch_size, BY_TEXT),
+        "epochs": (max(_epochs(text.tokens), math.ceil(_MIN_STEPS / steps)), BY_TEXT),
     }
 
 
@@ -97,7 +100,8 @@ def _rates(model: ModelConfig, training: TrainingConfig, text: TextSize) -> _Cho
 
 def _epochs(tokens: int) -> int:
     """More for a small text. A run ends earlier when the held-out loss rises."""
-    return max(1, round(_KNEE_EPOCHS * (max(1, tokens) / _KNEE_TOKENS) ** -_EPOCHS_EXPONENT))
+    epochs: float = _KNEE_EPOCHS * (max(1, tokens) / _KNEE_TOKENS) ** -_EPOCHS_EXPONENT
+    return max(1, round(epochs))
 
 
 def _shape(config: Config, text: TextSize, start: ModelConfig | None) -> _Chosen:

@@ -15,4 +15,8 @@ class TextError(Exception):
 
     def __reduce__(self) -> tuple[type[TextError], tuple[str, str]]:
         """Pickle both arguments, so that a worker process can raise this error in the main process."""
-        return TextError, (self.message, self.hint)
+        return type(self), (self.message, self.hint)
+
+
+class VocabularyTooSmallError(TextError):
+    """The characters of the text need more pieces than the vocabulary has."""

@@ -13,18 +13,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tokenizer.byte_ranges import ByteRange
 from tokenizer.corpus.input.sources import find_sources
 from tokenizer.corpus.prepare import prepare
 from tokenizer.corpus.prepared.jsonl import read_ranges
 from tokenizer.corpus.prepared.split import Split, is_prepared, prepared_split
 from tokenizer.corpus.prepared.stats import read_stats
 from tokenizer.corpus.prepared_files import STATS
+from tokenizer.errors import VocabularyTooSmallError
 from tokenizer.sharding.manifest import Manifest
 from tokenizer.sharding.writing import ReportProgress, write_shards
 from tokenizer.vocabulary.encoding import Encoder
 from tokenizer.vocabulary.leaks import Leaks, find_leaks
 from tokenizer.vocabulary.training import TokenizerSettings, sample, train_tokenizer, write_tokenizer
-from tokenizer.vocabulary_size import suggest_vocab_size
+from tokenizer.vocabulary_size import USUAL_VOCAB_SIZE, suggest_vocab_size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,8 +145,7 @@ def _train_tokenizer(options: TrainingDataOptions, split: Split, kept: Path, not
     ranges = tuple(split.train.values())
     size = sum(part.size for part in ranges)
     notify(TokenizerTrainingStarted())
-    settings = TokenizerSettings(vocab_size=options.vocab_size or suggest_vocab_size(size))
-    model = train_tokenizer(sample(read_ranges(ranges), size), settings)
+    model = _train_model(ranges, size, options.vocab_size)
     encoder = Encoder(model)
     if encoder.vocab_size < options.vocab_size:
         notify(VocabularyTooLarge(encoder.vocab_size, options.vocab_size))
@@ -156,6 +157,16 @@ def _train_tokenizer(options: TrainingDataOptions, split: Split, kept: Path, not
         write_tokenizer(model, options.tokenizer_path.parent, options.tokenizer_path.stem)
         notify(TokenizerWritten(options.tokenizer_path))
     return model
+
+
+def _train_model(ranges: Sequence[ByteRange], size: int, vocab_size: int) -> bytes:
+    """A tokenizer of `vocab_size` pieces. For 0: of the suggested number, or of more if the characters need them."""
+    if not vocab_size:
+        try:
+            return _train_model(ranges, size, suggest_vocab_size(size))
+        except VocabularyTooSmallError:
+            vocab_size = USUAL_VOCAB_SIZE
+    return train_tokenizer(sample(read_ranges(ranges), size), TokenizerSettings(vocab_size=vocab_size))
 
 
 def _kept_tokenizer(options: TrainingDataOptions, kept: Path) -> Path:

@@ -20,6 +20,7 @@ from model.config import Config, load_config
 from model.data import PackedData
 from model.line.training import Span
 from model.meeting.group import Group
+from model.recipe import TextSize, choose_recipe
 from model.trainer import Trainer
 from tests.bench.results import Results
 from tests.demo.play import run, write_project
@@ -54,9 +55,10 @@ def make_trainer(folder: Path) -> tuple[Trainer, Ledger]:
         "--character-coverage", "0.98", "--model-type", "bpe", "--vocab-size", "800", "--output-dir", "tokenizer",
         cwd=folder)  # fmt: skip
     config: Config = load_config(folder / "cellmind.json")
-    training, tokenizer = config.training, (folder / config.tokenizer.model_path).read_bytes()
-    split = prepared_split([folder / training.dataset.path])
-    manifest = write_shards(split, tokenizer, training.dataset.seq_len, folder)
+    dataset, tokenizer = config.training.dataset, (folder / config.tokenizer.model_path).read_bytes()
+    manifest = write_shards(prepared_split([folder / dataset.path]), tokenizer, dataset.seq_len, folder)
+    config = choose_recipe(config, TextSize(tokens=manifest.train.tokens, rows=manifest.train.rows)).config
+    training = config.training
     files = [folder / file.name for file in (*manifest.train.files, *manifest.held_out.files)]
     ledger = Ledger(num_samples=manifest.train.rows, batch_samples=training.batch_size, epochs=training.epochs)
     data = PackedData(manifest, files, training.seed)

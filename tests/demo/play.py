@@ -23,15 +23,10 @@ from tests.lab.home import AGENT_PORT, Home
 PROMPT = "오늘 기분이 어때?"
 NAMES = ("laptop", "desktop", "phone")
 CONFIG = {
-    "model": {"d_model": 96, "nhead": 4, "num_layers": 3, "dropout": 0.2, "checkpoint": "checkpoints/latest.pt"},
+    "model": {"checkpoint": "checkpoints/latest.pt"},
     "tokenizer": {"model_path": "tokenizer/minigpt.model", "vocab_size": 800},
-    "training": {
-        "batch_size": 9,
-        "epochs": 14,
-        "lr": 4e-3,
-        "dataset": {"path": "data/for-model-training/train.jsonl", "seq_len": 64},
-    },
-}
+    "training": {"dataset": {"path": "data/for-model-training/train.jsonl", "seq_len": 64}},
+}  # the rest is chosen by the text
 
 
 def main() -> int:
@@ -157,8 +152,8 @@ def compare(devices: list[Device]) -> None:
     losses = [event["val_loss"] for event in events if event["event"] == "RoundCommitted" and event["val_loss"]]
     fall = 1 - losses[-1] / losses[0]
     print(f"held-out loss {losses[0]:.3f} -> {losses[-1]:.3f}: {fall:.0%} less")
-    if fall < 0.3:
-        raise SystemExit("the held-out loss fell by less than 30 %")
+    if fall < 0.37:
+        raise SystemExit("the held-out loss fell by less than 37 %")
 
 
 def show(device: Device, *words: str, cwd: Path | None = None) -> None:

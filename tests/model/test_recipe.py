@@ -32,7 +32,7 @@ def test_any_text_has_a_recipe(text: TextSize) -> None:
     assert training.epochs >= 1
 
 
-@given(small=st.integers(1000, 400_000_000), factor=st.floats(1, 100))
+@given(small=st.integers(50_000, 400_000_000), factor=st.floats(1, 100))
 def test_more_text_never_has_a_smaller_model_or_more_epochs(small: int, factor: float) -> None:
     one, more = (choose_recipe(Config(), size(tokens)).config for tokens in (small, int(small * factor)))
     assert parameters(one.model) <= parameters(more.model)
@@ -64,6 +64,11 @@ def test_the_guides_configuration_means_what_it_says() -> None:
     recipe = choose_recipe(config, size(50_000))
     assert recipe.config == config
     assert recipe.choices == ()
+
+
+def test_a_tiny_text_is_read_until_the_rate_has_risen_and_fallen() -> None:
+    training = choose_recipe(Config(), TextSize(tokens=2000, rows=8)).config.training
+    assert training.epochs * 8 / training.batch_size >= 100
 
 
 def test_auto_is_the_same_as_nothing() -> None:

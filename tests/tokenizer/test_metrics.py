@@ -81,7 +81,7 @@ def test_a_piece_that_is_a_phone_number_is_reported(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "least", "most"), [(0, 3000, 3000), (25_000_000, 8000, 8000), (10**12, 32_000, 32_000)]
+    ("size", "least", "most"), [(0, 2000, 2000), (1_400_000, 5000, 5000), (10**12, 16_000, 16_000)]
 )
 def test_more_text_suggests_more_pieces(size: int, least: int, most: int) -> None:
     assert least <= suggest_vocab_size(size) <= most

@@ -16,7 +16,7 @@ from typing import Final, Literal
 
 import sentencepiece
 
-from tokenizer.errors import TextError
+from tokenizer.errors import TextError, VocabularyTooSmallError
 from tokenizer.files import write_whole
 from tokenizer.placeholders import PLACEHOLDERS
 from tokenizer.vocabulary.pieces import END, PAD, START
@@ -121,7 +121,7 @@ def _translated(error: RuntimeError) -> TextError:
     too_small = _TOO_SMALL.search(str(error))
     if too_small:
         have, needed = too_small.groups()
-        return TextError(
+        return VocabularyTooSmallError(
             f"a vocabulary of {have} is too small: the text's characters and the fixed pieces alone are {needed}",
             f"ask for {int(needed) + 200} or more (tokenizer.vocab_size, --vocab-size)",
         )
