@@ -15,7 +15,7 @@ from model.line.checkpoint import STATE_FILE, WEIGHTS_FILE
 
 
 def keep_checkpoint(session: Session, run: RunId, holder: DeviceId, weights: Path, state: Path) -> None:
-    """Fetch the newest checkpoint of `run` from the device `holder` into these two files.
+    """Fetch the best checkpoint of `run`, or else its newest, from the device `holder` into these two files.
 
     Raises UnknownNameError when the device holds no checkpoint of the run.
     """
@@ -24,7 +24,8 @@ def keep_checkpoint(session: Session, run: RunId, holder: DeviceId, weights: Pat
     if not found:
         raise UnknownNameError(f"{run} has no checkpoint", "cellmindctl models")
     weights.parent.mkdir(parents=True, exist_ok=True)
-    files = found[-1].files  # a device lists its checkpoints from the oldest to the newest
+    # A device lists its checkpoints from the oldest to the newest.
+    files = next((model for model in found if model.is_best), found[-1]).files
     _fetch(session, holder, files[WEIGHTS_FILE], weights)
     _fetch(session, holder, files[STATE_FILE], state)
     session.notice(t("written: {path}", path=weights))

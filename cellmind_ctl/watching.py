@@ -14,6 +14,7 @@ from cellmind_ctl.session import Session
 from cellmind_ctl.words import t
 
 _JSON_NAMES: dict[type[m.RunEvent], str] = {
+    m.MemberJoined: "member_joined",
     m.RoundStarted: "round_started",
     m.Progressed: "progress",
     m.RoundCommitted: "round_committed",
@@ -71,6 +72,8 @@ def _show(session: Session, view: LiveView, event: m.RunEvent) -> None:
         view.show(_title(event), _HEADERS, rows, right=_HEADERS[1:])
         if isinstance(event, m.RoundCommitted):
             view.line(_committed(event))
+    elif isinstance(event, m.MemberJoined):
+        view.line(f"{event.name}: {event.device_kind}{', ' if event.tuning else ''}{event.tuning}")
     elif isinstance(event, m.CheckpointSaved):
         view.line(f"checkpoint at step {event.step} on {', '.join(event.members)}")
 
@@ -87,6 +90,8 @@ def _committed(event: m.RoundCommitted) -> str:
     held_out = UNKNOWN
     if event.val_loss is not None:
         held_out = f"{event.val_loss:.3f} ({number(event.val_bits_per_byte, 2)} bits/byte)"
+        if event.average_val_loss is not None:
+            held_out += f", averaged {event.average_val_loss:.3f}"
     return (
         f"round {event.round}  step {event.step}/{event.total_steps}  loss {number(event.loss, 3)}  "
         f"held-out {held_out}  {number(event.tokens_per_second)} tok/s  state {event.state_hash[:12]}"
@@ -98,6 +103,9 @@ def summary(event: m.RunFinished) -> str:
     if event.stopped:
         sentence = "stopped {run} at step {step}; continue with: cellmindctl resume {run}"
         return t(sentence, run=event.run, step=event.step)
-    sentence = "finished {run}: step {step}, held-out loss {loss}, {seconds} s"
-    loss, seconds = number(event.val_loss, 3), f"{event.seconds:.0f}"
-    return t(sentence, run=event.run, step=event.step, loss=loss, seconds=seconds)
+    loss, seconds = number(event.best_val_loss, 3), f"{event.seconds:.0f}"
+    figures = {"run": event.run, "step": event.step, "best": event.best_step, "loss": loss, "seconds": seconds}
+    if event.early:
+        sentence = "the held-out loss rose: {run} ends at step {step}; step {best} is best ({loss}, {seconds} s)"
+        return t(sentence, **figures)
+    return t("finished {run}: step {step}, held-out loss {loss} at step {best}, {seconds} s", **figures)

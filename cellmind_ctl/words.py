@@ -34,8 +34,11 @@ KOREAN: Mapping[str, str] = {
     ),
     "stopping {run}": "{run} 멈추는 중",
     "{run} is stopping; its last checkpoint is kept": "{run} 학습을 멈춥니다. 마지막 체크포인트는 남습니다",
-    "finished {run}: step {step}, held-out loss {loss}, {seconds} s": (
-        "{run} 완료: {step}단계, 검증 손실 {loss}, {seconds}초"
+    "finished {run}: step {step}, held-out loss {loss} at step {best}, {seconds} s": (
+        "{run} 완료: {step}단계, 검증 손실 {loss} ({best}단계), {seconds}초"
+    ),
+    "the held-out loss rose: {run} ends at step {step}; step {best} is best ({loss}, {seconds} s)": (
+        "검증 손실이 올라 {run} 학습을 {step}단계에서 끝냅니다. 가장 좋은 것은 {best}단계입니다 ({loss}, {seconds}초)"
     ),
     "stopped {run} at step {step}; continue with: cellmindctl resume {run}": (
         "{run} 학습이 {step}단계에서 멈췄습니다. 이어 하기: cellmindctl resume {run}"

@@ -4,6 +4,7 @@
       model.safetensors        weights
       optimizer.safetensors    what the next step needs beside them: the optimiser's state, the averaged weights
       state.json               everything else that a run needs to continue exactly
+    best-000000090/            the weights with the lowest held-out loss, live or averaged, and their state
 
 No random state is saved: randomness depends on seed, step and rank alone. So every member writes the same files.
 """
@@ -15,7 +16,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
@@ -42,12 +43,13 @@ class State:
     tokenizer: str  # its SHA-256
     state_hash: str
     val_loss: float | None = None  # in nats a token
+    held_out: dict[str, object] = field(default_factory=dict)  # the fields of a HeldOutRecord
 
 
-def state_hash(model: nn.Module) -> str:
+def state_hash(weights: Mapping[str, Tensor]) -> str:
     """The SHA-256 (hexadecimal) of all names and weights, in the order of names. Equal on members in step."""
     digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
+    for name, tensor in sorted(weights.items()):
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
     return digest.hexdigest()
@@ -58,22 +60,40 @@ def save_checkpoint(folder: Path, training: TrainingState, state: State) -> Path
 
     Raises OSError, for instance on a full disk; then the folder is as before.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    name = f"step-{state.step:09d}"
-    temporary = folder / f".{name}.{os.getpid()}"
+    files = {
+        WEIGHTS_FILE: save(_plain(training.model.state_dict()), {"format": "pt"}),
+        OPTIMIZER_FILE: save(_plain(training.tensors_beside_weights()), {"format": "pt"}),
+        STATE_FILE: _state_bytes(state),
+    }
+    path = _write_folder(folder / f"step-{state.step:09d}", files)
+    for old in sorted(folder.glob("step-*"))[:-KEPT]:
+        shutil.rmtree(old)
+    return path
+
+
+def save_best(folder: Path, weights: Mapping[str, Tensor], state: State) -> Path:
+    """Write the best weights as `folder/best-N` whole or not at all, and remove older ones. Raises OSError."""
+    files = {WEIGHTS_FILE: save(_plain(weights), {"format": "pt"}), STATE_FILE: _state_bytes(state)}
+    path = _write_folder(folder / f"best-{state.step:09d}", files)
+    for old in folder.glob("best-*"):
+        if old != path:
+            shutil.rmtree(old)
+    return path
+
+
+def _write_folder(path: Path, files: Mapping[str, bytes]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     shutil.rmtree(temporary, ignore_errors=True)
     try:
         temporary.mkdir()
-        _write(temporary / WEIGHTS_FILE, save(_plain(training.model.state_dict()), {"format": "pt"}))
-        _write(temporary / OPTIMIZER_FILE, save(_plain(training.tensors_beside_weights()), {"format": "pt"}))
-        _write(temporary / STATE_FILE, json.dumps(asdict(state), indent=1, sort_keys=True).encode())
-        shutil.rmtree(folder / name, ignore_errors=True)  # a run that was resumed may reach the same step again
-        os.replace(temporary, folder / name)
+        for name, data in files.items():
+            _write(temporary / name, data)
+        shutil.rmtree(path, ignore_errors=True)  # a run that was resumed may reach the same step again
+        os.replace(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    for old in sorted(folder.glob("step-*"))[:-KEPT]:
-        shutil.rmtree(old)
-    return folder / name
+    return path
 
 
 def read_state(path: Path) -> State:
@@ -119,6 +139,10 @@ def _read(path: Path) -> dict[str, Tensor]:
 
 def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+
+
+def _state_bytes(state: State) -> bytes:
+    return json.dumps(asdict(state), indent=1, sort_keys=True).encode()
 
 
 def _write(path: Path, data: bytes) -> None:

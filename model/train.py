@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from model.agent_link import AgentLink
 from model.line.checkpoint import CheckpointPaths
-from model.line.declare import Call
+from model.line.declare import Call, Done
 from model.line.training import (
     CheckpointWritten,
+    KeepBest,
     PrepareTrainer,
     StepsTrained,
     TrainerReady,
@@ -57,13 +58,16 @@ class _Program:
         self._metrics: Metrics | None = None
         self._parameters: PrepareTrainer | None = None
 
-    def serve(self, call: Call[Any]) -> TrainerReady | StepsTrained | CheckpointWritten:
+    def serve(self, call: Call[Any]) -> TrainerReady | StepsTrained | CheckpointWritten | Done:
         """Raises ModelError, TextError, OSError, ValueError (a call that this program does not serve)."""
         match call:
             case PrepareTrainer():
                 return self._prepare(call)
             case TrainSteps():
                 return self._prepared()[0].train_round(call.first_step, call.spans, call.evaluate)
+            case KeepBest():
+                self._prepared()[0].keep_best()
+                return Done()
             case WriteCheckpoint():
                 return self._write_checkpoint(call)
         raise ValueError(f"the training program does not serve {type(call).__name__}")
@@ -108,9 +112,7 @@ class _Program:
 
     def _write_checkpoint(self, call: WriteCheckpoint) -> CheckpointWritten:
         trainer, parameters = self._prepared()
-        folder = Path(parameters.folder) / "checkpoints"
-        path, digest = trainer.save(folder, parameters.run, call.step, call.tokens, call.val_loss)
-        return CheckpointWritten(name=path.name, state_hash=digest)
+        return trainer.save(Path(parameters.folder) / "checkpoints", parameters.run, call)
 
     def _prepared(self) -> tuple[Trainer, PrepareTrainer]:
         """Raises ValueError before `PrepareTrainer`."""

@@ -8,17 +8,28 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from model.arithmetic.gpt import GPT
 from model.arithmetic.state import new_state
-from model.checkpoint import State, load_beside_weights, load_weights, read_state, save_checkpoint, state_hash
+from model.checkpoint import (
+    State,
+    load_beside_weights,
+    load_weights,
+    read_state,
+    save_best,
+    save_checkpoint,
+    state_hash,
+)
 from model.config import Config, to_plain
 from model.data import PackedData
 from model.line.declare import Event
-from model.line.training import Span, StepsProgressed, StepsTrained
+from model.line.held_out import MAX_HELD_OUT_ROWS
+from model.line.training import CheckpointWritten, Span, StepsProgressed, StepsTrained, WriteCheckpoint
 from model.meeting.group import Group
 from model.metrics import Metrics
 from model.rounds.ddp import SynchronousRounds
@@ -27,7 +38,6 @@ from model.tuning.choice import PLAIN, Tuning
 from tokenizer.sharding.manifest import Manifest
 
 _PROGRESS_SECONDS = 0.5  # the least time between two progress events
-_MAX_HELD_OUT_ROWS = 64  # an evaluation takes the first rows, so its losses are comparable
 
 
 class Trainer:
@@ -56,6 +66,8 @@ class Trainer:
         self._method = make_method(config.training, total_steps, tuning.micro_batch, data, group, self.state)
         self._progress_sent_at = 0.0  # monotonic, in seconds
         self._unsent: StepProgress | None = None
+        self._losses: tuple[float | None, float | None] = None, None  # of the last evaluation: live, averaged
+        self._best: dict[str, Tensor] | None = None  # weights that are not on the disk yet
 
     @property
     def tokens_per_second(self) -> float:
@@ -90,6 +102,7 @@ class Trainer:
             val_loss = self._held_out_loss()
             with self.state.average.in_place_of_live():
                 average_val_loss = self._held_out_loss()
+            self._losses = val_loss, average_val_loss
         self._record(reports, first_step + len(spans), val_loss, average_val_loss)
         return StepsTrained(
             state_hash=digest,
@@ -100,19 +113,41 @@ class Trainer:
             average_val_loss=average_val_loss,
         )
 
-    def save(self, folder: Path, run: str, step: int, tokens: int, val_loss: float | None) -> tuple[Path, str]:
-        """Write a checkpoint under `folder`; its path and the hash of its weights. Raises OSError."""
+    def keep_best(self) -> None:
+        """Keep a copy of the weights that were evaluated last: of the live or the averaged ones, which are better."""
+        live, average = self._losses
+        if average is not None and (live is None or average < live):
+            with self.state.average.in_place_of_live():
+                self._best = self._copy_of_weights()
+        else:
+            self._best = self._copy_of_weights()
+
+    def save(self, folder: Path, run: str, call: WriteCheckpoint) -> CheckpointWritten:
+        """Write a checkpoint under `folder`, and the best weights if they are new. Raises OSError."""
+        weights, best, record = self.model.state_dict(), self._best, call.held_out
+        digest = state_hash(weights)
         state = State(
             run=run,
-            step=step,
-            tokens=tokens,
+            step=call.step,
+            tokens=call.tokens,
             config=to_plain(self._config),
             vocab_size=self._manifest.vocab_size,
             tokenizer=self._manifest.tokenizer,
-            state_hash=state_hash(self.model),
-            val_loss=val_loss,
+            state_hash=digest,
+            val_loss=call.val_loss,
+            held_out=asdict(record),
         )
-        return save_checkpoint(folder, self.state, state), state.state_hash
+        path = save_checkpoint(folder, self.state, state)
+        if best is None:
+            return CheckpointWritten(name=path.name, state_hash=digest)
+        best_digest = state_hash(best)
+        of_best = replace(state, step=record.best_step, val_loss=record.best_loss, state_hash=best_digest)
+        best_path = save_best(folder, best, of_best)
+        self._best = None  # it is on the disk now
+        return CheckpointWritten(name=path.name, state_hash=digest, best=best_path.name, best_state_hash=best_digest)
+
+    def _copy_of_weights(self) -> dict[str, Tensor]:
+        return {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
 
     def _agreed_dtype(self, own: torch.dtype) -> torch.dtype:
         """The precision of Muon's orthogonalisation, the same on all members: bfloat16 if it suits all of them."""
@@ -123,7 +158,7 @@ class Trainer:
     def _held_out_loss(self) -> float | None:
         """The held-out loss in nats a token; None if nothing is held out. Each member takes a part of the rows."""
         self.model.eval()
-        num_rows = min(_MAX_HELD_OUT_ROWS, len(self._data.held_out))
+        num_rows = min(MAX_HELD_OUT_ROWS, len(self._data.held_out))
         first = self._group.rank * num_rows // self._group.size
         stop = (self._group.rank + 1) * num_rows // self._group.size
         loss, num_targets = torch.zeros((), device=self._group.device), 0

@@ -131,7 +131,9 @@ class Asking:
 
 
 def newest(models: list[m.ModelView], wanted: RunId | None) -> m.ModelView:
-    """The newest checkpoint, of the model whose name is or begins with `wanted` if given. Raises UnknownNameError."""
+    """The best checkpoint of the newest model, or of the one whose name is or begins with `wanted`; without a best one
+    its last. Raises UnknownNameError.
+    """
     fitting = [model for model in models if model.model == wanted]
     fitting = fitting or [model for model in models if wanted is None or model.model.startswith(wanted)]
     if not fitting:
@@ -139,4 +141,6 @@ def newest(models: list[m.ModelView], wanted: RunId | None) -> m.ModelView:
         raise UnknownNameError(what, "cellmindctl models" if wanted else "train one first: cellmindctl train")
     if wanted and len({model.model for model in fitting}) > 1:
         raise UnknownNameError(f"several models begin with {wanted!r:.60}", "cellmindctl models")
-    return max(fitting, key=lambda model: (model.created, model.step))
+    latest = max(fitting, key=lambda model: (model.created, model.step))
+    best = [model for model in fitting if model.is_best and model.model == latest.model]
+    return max(best, key=lambda model: (model.created, model.step), default=latest)

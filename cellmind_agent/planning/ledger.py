@@ -6,19 +6,30 @@ order, and the trainers derive that order from the seed and the epoch alone.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from cellmind_agent.protocol.messages import RunSpec, RunView
+from model.line.held_out import MAX_HELD_OUT_ROWS
+
+_EVALUATION_SHARE = 0.03
+_MAX_EVALUATIONS = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ledger:
-    """`num_samples` samples, `batch_samples` a step (the last step of an epoch takes what is left), `epochs` times."""
+    """`num_samples` samples, `batch_samples` a step (the last step of an epoch takes what is left), `epochs` times.
+
+    The held-out loss is evaluated every `evaluate_every` steps; 0: only before the first step and after the last. A run
+    ends after `patience` evaluations in a row that were worse than its best; 0: not for that reason.
+    """
 
     num_samples: int
     batch_samples: int
     epochs: int
     max_steps: int | None = None
+    evaluate_every: int = 0
+    patience: int = 0
 
     def __post_init__(self) -> None:
         if self.num_samples < 1 or self.batch_samples < 1 or self.epochs < 1:
@@ -35,6 +46,11 @@ class Ledger:
         steps = self.steps_per_epoch * self.epochs
         return steps if self.max_steps is None else min(steps, self.max_steps)
 
+    def steps_to_evaluation(self, step: int) -> int:
+        """The steps from `step` to the next one after which the held-out loss is evaluated."""
+        rest = self.total_steps - step
+        return min(rest, self.evaluate_every - step % self.evaluate_every) if self.evaluate_every else rest
+
     def batch(self, step: int) -> tuple[int, int, int]:
         """(epoch, start, stop) of the positions that step `step` (from 0) takes."""
         epoch, place = divmod(step, self.steps_per_epoch)
@@ -42,10 +58,26 @@ class Ledger:
         return epoch, start, min(start + self.batch_samples, self.num_samples)
 
 
+def evaluation_interval(total_steps: int, batch_samples: int, held_out_samples: int) -> int:
+    """After how many steps the held-out loss is evaluated again.
+
+    Evaluations cost about 3 % of the training: two passes (live and averaged weights) without gradients, each a third
+    of a training step's work for a row. There are at most 50 in a run.
+    """
+    rows = min(held_out_samples, MAX_HELD_OUT_ROWS)
+    affordable = rows * 2 / 3 / _EVALUATION_SHARE / batch_samples
+    return max(1, -(-total_steps // _MAX_EVALUATIONS), min(total_steps, math.ceil(affordable)))
+
+
 def ledger_of(spec: RunSpec) -> Ledger:
     """Raises ValueError for counts that make no run."""
     return Ledger(
-        num_samples=spec.num_samples, batch_samples=spec.batch_samples, epochs=spec.epochs, max_steps=spec.max_steps
+        num_samples=spec.num_samples,
+        batch_samples=spec.batch_samples,
+        epochs=spec.epochs,
+        max_steps=spec.max_steps,
+        evaluate_every=max(0, spec.evaluate_every),
+        patience=max(0, spec.patience),
     )
 
 

@@ -17,12 +17,14 @@ from typing import Literal, TypeAlias
 from cellmind_agent.planning.ledger import Ledger
 from cellmind_agent.protocol.limits import CHECKPOINT_SECONDS, ROUND_SECONDS
 from cellmind_agent.protocol.messages import RoundTrained
+from model.line.held_out import NO_EVALUATION, HeldOutRecord, after, served_loss
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preparing:
     waiting: frozenset[int]
     step: int
+    held_out: HeldOutRecord = NO_EVALUATION
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +32,8 @@ class Training:
     round: int
     step: int
     num_steps: int
+    is_evaluated: bool = False
+    held_out: HeldOutRecord = NO_EVALUATION  # before this round
     results: Mapping[int, RoundTrained] = field(default_factory=dict)
     is_stop_asked: bool = False
 
@@ -40,6 +44,7 @@ class Committing:
     step: int
     waiting: frozenset[int]
     is_last: bool
+    held_out: HeldOutRecord = NO_EVALUATION
     is_stop_asked: bool = False
 
 
@@ -96,12 +101,15 @@ class Commit:
     step: int
     is_checkpoint: bool
     result: RoundTrained
+    is_best: bool = False  # the weights that were evaluated are the best so far
+    held_out: HeldOutRecord = NO_EVALUATION
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class End:
     cause: Literal["finished", "stopped", "failed"]
     why: str | None = None
+    is_early: bool = False  # finished before all steps, because the held-out loss rose
 
 
 Action: TypeAlias = OpenRound | Commit | End
@@ -124,9 +132,11 @@ def transition(
             return life, ()
         case _, Lost(why=why):
             return _end("failed", why)
-        case Preparing(waiting=waiting, step=step), Ready(rank=rank):
-            rest = waiting - {rank}
-            return (replace(life, waiting=rest), ()) if rest else _open(0, step, 0, ledger, pace)
+        case Preparing() as preparing, Ready(rank=rank):
+            rest = preparing.waiting - {rank}
+            if rest:
+                return replace(preparing, waiting=rest), ()
+            return _open(0, preparing.step, 0, ledger, preparing.held_out)
         case Preparing(), StopAsked():
             return _end("stopped")
         case Training() as training, Trained(rank=rank, result=result):
@@ -140,13 +150,9 @@ def transition(
             rest = committing.waiting - {rank}
             if rest:
                 return replace(committing, waiting=rest), ()
-            if committing.is_last:
-                return _end("stopped" if committing.is_stop_asked else "finished")
-            steps = steps_for_round(pace.seconds_per_step, committing.round + 1)
-            steps = min(steps, ledger.total_steps - committing.step)
-            return _open(committing.round + 1, committing.step, steps, ledger, pace)
-        case Committing(), StopAsked():  # this round still commits, and no other one opens
-            return replace(life, is_stop_asked=True, is_last=True), ()
+            return _after_commit(committing, ledger, pace)
+        case Committing(), StopAsked():
+            return replace(life, is_stop_asked=True), ()
     return _end("failed", f"a member said {type(event).__name__} while the run was {type(life).__name__.lower()}")
 
 
@@ -157,19 +163,50 @@ def steps_for_round(seconds_per_step: float | None, round_number: int) -> int:
     return max(1, min(1000, round(ROUND_SECONDS / seconds_per_step)))
 
 
+def _after_commit(committing: Committing, ledger: Ledger, pace: Pace) -> tuple[RunLife, tuple[Action, ...]]:
+    """The end of the run, or its next round."""
+    if committing.is_last:
+        is_early = committing.step < ledger.total_steps and not committing.is_stop_asked
+        return _end("stopped" if committing.is_stop_asked else "finished", is_early=is_early)
+    number, step = committing.round + 1, committing.step
+    if committing.is_stop_asked:  # a last round without steps evaluates and saves what was trained
+        return _open(number, step, 0, ledger, committing.held_out, is_stop_asked=True)
+    steps = min(steps_for_round(pace.seconds_per_step, number), ledger.steps_to_evaluation(step))
+    return _open(number, step, steps, ledger, committing.held_out)
+
+
 def _open(
-    round_number: int, step: int, num_steps: int, ledger: Ledger, pace: Pace
+    round_number: int, step: int, num_steps: int, ledger: Ledger, held_out: HeldOutRecord, is_stop_asked: bool = False
 ) -> tuple[RunLife, tuple[Action, ...]]:
-    """Held-out loss is measured at the start, at the end, and about as often as checkpoints are written."""
-    is_last = step + num_steps >= ledger.total_steps
-    is_evaluated = round_number == 0 or is_last or _is_checkpoint_due(pace, ahead_seconds=ROUND_SECONDS)
-    life = Training(round=round_number, step=step, num_steps=num_steps)
+    """The held-out loss is evaluated at the start, at fixed steps and at the end: never by a clock, so that a second
+    run with the same seed stops at the same step."""
+    is_evaluated = round_number == 0 or is_stop_asked or num_steps == ledger.steps_to_evaluation(step)
+    life = Training(
+        round=round_number,
+        step=step,
+        num_steps=num_steps,
+        is_evaluated=is_evaluated,
+        held_out=held_out,
+        is_stop_asked=is_stop_asked,
+    )
     return life, (OpenRound(round=round_number, step=step, num_steps=num_steps, is_evaluated=is_evaluated),)
 
 
-def _is_checkpoint_due(pace: Pace, ahead_seconds: float = 0.0) -> bool:
-    since = pace.seconds_since_checkpoint
-    return since is None or since + ahead_seconds >= CHECKPOINT_SECONDS
+def _is_checkpoint_due(pace: Pace) -> bool:
+    return pace.seconds_since_checkpoint is None or pace.seconds_since_checkpoint >= CHECKPOINT_SECONDS
+
+
+def _note(training: Training, result: RoundTrained) -> tuple[HeldOutRecord, bool]:
+    """The record after the round, and whether its evaluation is the best so far.
+
+    A resumed run evaluates its checkpoint once more, which is nothing new.
+    """
+    loss = served_loss(result.val_loss, result.average_val_loss)
+    is_resumed = training.round == 0 and training.held_out.best_loss is not None
+    if loss is None or is_resumed:
+        return training.held_out, False
+    record = after(training.held_out, training.step + training.num_steps, loss)
+    return record, record.num_worse == 0
 
 
 def _compare(
@@ -184,17 +221,29 @@ def _compare(
             f"after round {training.round} the weights of rank {', '.join(map(str, odd))} differ from rank 0's",
         )
     step = training.step + training.num_steps
-    is_last = training.is_stop_asked or step >= ledger.total_steps
+    held_out, is_best = _note(training, results[0])
+    is_over = step >= ledger.total_steps or 0 < ledger.patience <= held_out.num_worse
+    is_last = is_over or (training.is_stop_asked and training.is_evaluated and training.round > 0)
     committing = Committing(
         round=training.round,
         step=step,
         waiting=frozenset(results),
         is_last=is_last,
+        held_out=held_out,
         is_stop_asked=training.is_stop_asked,
     )
-    is_checkpoint = training.num_steps > 0 and (is_last or _is_checkpoint_due(pace))
-    return committing, (Commit(round=training.round, step=step, is_checkpoint=is_checkpoint, result=results[0]),)
+    commit = Commit(
+        round=training.round,
+        step=step,
+        is_checkpoint=training.round > 0 and (is_last or _is_checkpoint_due(pace)),
+        result=results[0],
+        is_best=is_best,
+        held_out=held_out,
+    )
+    return committing, (commit,)
 
 
-def _end(cause: Literal["finished", "stopped", "failed"], why: str | None = None) -> tuple[RunLife, tuple[Action, ...]]:
-    return Ended(cause=cause, why=why), (End(cause=cause, why=why),)
+def _end(
+    cause: Literal["finished", "stopped", "failed"], why: str | None = None, is_early: bool = False
+) -> tuple[RunLife, tuple[Action, ...]]:
+    return Ended(cause=cause, why=why), (End(cause=cause, why=why, is_early=is_early),)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from cellmind_agent.planning.rounds import Commit, OpenRound, Pace
 from cellmind_agent.planning.shares import shares
 from cellmind_agent.protocol import messages as m
+from model.line.held_out import HeldOutRecord
 
 
 class RunFigures:
@@ -21,6 +22,7 @@ class RunFigures:
         self.step = start.step if start else 0
         self._tokens = self._round_first_token = start.tokens if start else 0
         self.val_loss: float | None = None
+        self.held_out = start.held_out if start else HeldOutRecord()
         self.shares: tuple[int, ...] = ()
         self._seconds_per_step: float | None = None
         self._checkpoint_at: float | None = None
@@ -55,7 +57,7 @@ class RunFigures:
             self._seconds_per_step = seconds / (action.step - self.step)
         if result.val_loss is not None:
             self.val_loss = result.val_loss
-        self._tokens, self.step = result.tokens, action.step
+        self._tokens, self.step, self.held_out = result.tokens, action.step, action.held_out
         return m.RoundCommitted(
             run=self._spec.run,
             round=action.round,
@@ -69,6 +71,7 @@ class RunFigures:
             state_hash=result.state_hash,
             val_loss=result.val_loss,
             val_bits_per_byte=result.val_bits_per_byte,
+            average_val_loss=result.average_val_loss,
         )
 
     def save_checkpoint(self, model: m.ModelView, now: float) -> m.CheckpointSaved:
@@ -96,8 +99,8 @@ class RunFigures:
             eta_seconds=(self._total_steps - progress.step) * pace if pace else None,
         )
 
-    def finished(self, is_stopped: bool, now: float) -> m.RunFinished:
-        """The last event of a run that has not failed. `is_stopped`: a person ended it early."""
+    def finished(self, is_stopped: bool, is_early: bool, now: float) -> m.RunFinished:
+        """The last event of a run that has not failed. A person ended it, or the held-out loss did (`is_early`)."""
         return m.RunFinished(
             run=self._spec.run,
             step=self.step,
@@ -105,6 +108,9 @@ class RunFigures:
             seconds=now - self._started_at,
             stopped=is_stopped,
             val_loss=self.val_loss,
+            early=is_early,
+            best_step=self.held_out.best_step if self.held_out.best_loss is not None else None,
+            best_val_loss=self.held_out.best_loss,
         )
 
     def _speed(self, rank: int) -> float | None:

@@ -48,7 +48,9 @@ class Leader:
         self._size = len(spec.roster)
         self._figures = RunFigures(spec, ledger.total_steps, _now())
         ranks = frozenset(range(self._size))
-        self._life: rounds.RunLife = rounds.Preparing(waiting=ranks, step=self._figures.step)
+        self._life: rounds.RunLife = rounds.Preparing(
+            waiting=ranks, step=self._figures.step, held_out=self._figures.held_out
+        )
         self._inbox: asyncio.Queue[rounds.RunEvent] = asyncio.Queue()
         self._tasks: set[asyncio.Task[None]] = set()
         self._reported_at = _now()
@@ -122,6 +124,8 @@ class Leader:
             checkpoint=action.is_checkpoint,
             time=time.time(),
             val_loss=self._figures.val_loss,
+            is_best=action.is_best,
+            held_out=action.held_out,
         )
         waiting = set(range(self._size))
 
@@ -145,7 +149,7 @@ class Leader:
                 hint = "there was no checkpoint yet: start again with cellmindctl train"
             self.audience.publish(m.RunFailed(run=run, why=action.why or "unknown", hint=hint))
         else:
-            self.audience.publish(self._figures.finished(action.cause == "stopped", _now()))
+            self.audience.publish(self._figures.finished(action.cause == "stopped", action.is_early, _now()))
         request = m.DismissMember(run=run, state=action.cause, error=action.why)
         await asyncio.gather(*(member.dismiss(request) for member in self._members), return_exceptions=True)
 
@@ -159,6 +163,12 @@ class Leader:
             async for event in self._members[rank].prepare(request):
                 match event:
                     case m.MemberReady():
+                        name = self.spec.roster[rank].name
+                        self.audience.publish(
+                            m.MemberJoined(
+                                run=self.spec.run, name=name, device_kind=event.device_kind, tuning=event.tuning
+                            )
+                        )
                         self._inbox.put_nowait(rounds.Ready(rank=rank))
                     case m.MemberProgressed():
                         self._note_progress(rank, event)

@@ -18,6 +18,7 @@ from cellmind_agent.network.transfer import Transfer
 from cellmind_agent.network.tunnels import Tunnels
 from cellmind_agent.planning.ledger import first_view
 from cellmind_agent.protocol import messages as m
+from cellmind_agent.protocol.blobs import BlobRef
 from cellmind_agent.protocol.errors import (
     BusyError,
     CellmindError,
@@ -35,7 +36,14 @@ from cellmind_agent.storage.checkpoints import checkpoint_on_disk
 from cellmind_agent.storage.journal import Journal
 from cellmind_agent.trust.permissions import Caller
 from model.line.declare import Event
-from model.line.training import CheckpointWritten, StepsProgressed, TrainSteps, WriteCheckpoint
+from model.line.training import (
+    CheckpointWritten,
+    KeepBest,
+    StepsProgressed,
+    TrainerReady,
+    TrainSteps,
+    WriteCheckpoint,
+)
 
 _log = logging.getLogger(__name__)
 _CUT_OFF = "the run was cut off"
@@ -95,7 +103,8 @@ class RunMember:
         self._tunnels.begin(part.spec.run, part.term, frozenset(member.device for member in part.spec.roster))
         problem: str | None = _CUT_OFF
         try:
-            yield m.MemberReady(device_kind=await self._start_trainer(part))
+            ready = await self._start_trainer(part)
+            yield m.MemberReady(device_kind=ready.device_kind, tuning=ready.tuning)
             async for progress in self._follow(part, caller.channel):
                 yield progress
             problem = None if part.is_dismissed else part.view.error
@@ -121,18 +130,22 @@ class RunMember:
             loss=trained.loss,
             val_loss=trained.val_loss,
             val_bits_per_byte=trained.val_bits_per_byte,
+            average_val_loss=trained.average_val_loss,
         )
 
     async def commit_round(self, request: m.CommitRound, caller: Caller) -> m.MemberCommitted:
         """Record a round that all members have trained, with a checkpoint if it is due. Raises as `train_round`."""
         part, child = self._own_trainer(request.run, caller)
         self._update(part, step=request.step, tokens=request.tokens, val_loss=request.val_loss)
+        if request.is_best:
+            await child.call(KeepBest(), ROUND_PATIENCE_SECONDS)
         if not request.checkpoint:
             return m.MemberCommitted()
-        call = WriteCheckpoint(step=request.step, tokens=request.tokens, val_loss=request.val_loss)
+        call = WriteCheckpoint(
+            step=request.step, tokens=request.tokens, val_loss=request.val_loss, held_out=request.held_out
+        )
         written = await child.call(call, ROUND_PATIENCE_SECONDS)
-        model = await asyncio.to_thread(self._keep_checkpoint, part, written, request)
-        return m.MemberCommitted(checkpoint=model)
+        return await asyncio.to_thread(self._keep_checkpoint, part, written, request)
 
     async def dismiss(self, request: m.DismissMember, caller: Caller) -> m.Done:
         """Stop the trainer, if it has started, and record how the run ended. Raises as `_own_part`."""
@@ -161,8 +174,8 @@ class RunMember:
 
     # -- the trainer ---------------------------------------------------------------------------------------------------
 
-    async def _start_trainer(self, part: Participation) -> str:
-        """The kind of device that the trainer computes on. Raises CellmindError."""
+    async def _start_trainer(self, part: Participation) -> TrainerReady:
+        """What the trainer says about itself. Raises CellmindError."""
         spec = part.spec
         self._journal.save_run(spec, part.view)
         await self._transfer.fetch(needed_blobs(spec), preferred=part.leader)
@@ -178,7 +191,7 @@ class RunMember:
         ready = await part.child.call(parameters, PREPARE_SECONDS)
         if not part.is_dismissed:  # a stop may have come meanwhile
             self._update(part, state="training")
-        return ready.device_kind
+        return ready
 
     async def _follow(self, part: Participation, channel: object) -> AsyncIterator[m.MemberProgressed]:
         """The trainer's progress until it ends. Raises ChildFailedError (the trainer ended), LinkLostError.
@@ -247,21 +260,40 @@ class RunMember:
             )
         )
 
-    def _keep_checkpoint(self, part: Participation, written: CheckpointWritten, request: m.CommitRound) -> m.ModelView:
-        """The trainer's checkpoint files become blobs, the same on every member."""
-        folder = self._journal.run_folder(part.spec.run) / "checkpoints" / written.name
-        model = m.ModelView(
+    def _keep_checkpoint(
+        self, part: Participation, written: CheckpointWritten, request: m.CommitRound
+    ) -> m.MemberCommitted:
+        """The trainer's files become blobs, the same on every member: a checkpoint, and the best weights if they are
+        new."""
+        checkpoint = m.ModelView(
             model=part.spec.run,
             step=request.step,
             tokens=request.tokens,
             val_loss=request.val_loss,
             state_hash=written.state_hash,
-            files={path.name: self._store.adopt(path) for path in sorted(folder.iterdir())},
+            files=self._adopt(part, written.name),
             tokenizer=part.spec.tokenizer,
             created=request.time,
+            held_out=request.held_out,
         )
-        self._store.remove(self._journal.save_model(model))
-        return model
+        best = None
+        if written.best and written.best_state_hash:
+            best = replace(
+                checkpoint,
+                step=request.held_out.best_step,
+                val_loss=request.held_out.best_loss,
+                state_hash=written.best_state_hash,
+                files=self._adopt(part, written.best),
+                is_best=True,
+            )
+        for model in (checkpoint, best):
+            if model:
+                self._store.remove(self._journal.save_model(model))
+        return m.MemberCommitted(checkpoint=checkpoint, best=best)
+
+    def _adopt(self, part: Participation, name: str) -> dict[str, BlobRef]:
+        folder = self._journal.run_folder(part.spec.run) / "checkpoints" / name
+        return {path.name: self._store.adopt(path) for path in sorted(folder.iterdir())}
 
     def _update(self, part: Participation, **changes: object) -> None:
         part.view = replace(part.view, **changes)  # type: ignore[arg-type] # fields of RunView

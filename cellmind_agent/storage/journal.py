@@ -4,6 +4,7 @@ runs/<run>/run.json            the spec, and the state of the run
 runs/<run>/events.jsonl        the leader's log of the run's events
 runs/<run>/checkpoints/        written by the trainer (two kept)
 models/<run>/<step>.json       a checkpoint that this device holds: names of blobs (two kept)
+models/<run>/best.json         the run's best weights, without an optimiser's state (one kept)
 """
 
 from __future__ import annotations
@@ -68,8 +69,8 @@ class Journal:
         """
         folder = private_folder(self._models / parse_run_id(model.model))
         before = self.wanted_blobs()
-        write_json(folder / f"{model.step:09d}.json", to_plain(model))
-        for old in sorted(folder.glob("*.json"))[:-CHECKPOINTS_KEPT]:
+        write_json(folder / ("best.json" if model.is_best else f"{model.step:09d}.json"), to_plain(model))
+        for old in sorted(folder.glob("[0-9]*.json"))[:-CHECKPOINTS_KEPT]:
             old.unlink()
         return before - self.wanted_blobs()
 

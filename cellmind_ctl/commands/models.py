@@ -41,7 +41,7 @@ def command_(session: Session, context: click.Context) -> None:
     rows = [
         [
             held.model.model,
-            str(held.model.step),
+            f"{held.model.step}{' (best)' if held.model.is_best else ''}",
             figures.number(held.model.val_loss, 3),
             figures.size(_size_bytes(held.model)),
             ", ".join(held.devices),
@@ -111,6 +111,7 @@ def _json(held: _HeldModel) -> dict[str, object]:
     return {
         "model": model.model,
         "step": model.step,
+        "is_best": model.is_best,
         "tokens": model.tokens,
         "val_loss": model.val_loss,
         "state_hash": model.state_hash,

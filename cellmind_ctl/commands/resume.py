@@ -52,7 +52,7 @@ def _newest_checkpoint(session: Session, run: RunId) -> tuple[DeviceId, m.ModelV
     """The newest checkpoint of `run`, and a device that holds it. Raises UnknownNameError when there is none."""
     found: list[tuple[int, DeviceId, m.ModelView]] = []
     for peer, models in held_models(session.client):
-        found += [(model.step, peer.id, model) for model in models if model.model == run]
+        found += [(model.step, peer.id, model) for model in models if model.model == run and not model.is_best]
     if not found:
         raise UnknownNameError(
             f"no device that is online has a checkpoint of {run}", "start a new run: cellmindctl train"

@@ -11,6 +11,7 @@ from typing import get_args
 import click
 
 from cellmind_agent.planning.backends import AUTO, BACKEND_CHOICES, BACKEND_HELP
+from cellmind_agent.planning.ledger import Ledger, evaluation_interval
 from cellmind_agent.planning.roster import ModeChoice, RunPlan
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.ids import parse_run_id
@@ -106,9 +107,22 @@ def _spec(made: RunPlan, bundle: Bundle) -> m.RunSpec:
         batch_samples=training.batch_size,
         epochs=training.epochs,
         max_steps=training.max_steps,
+        evaluate_every=_evaluate_every(bundle),
+        patience=training.patience,
         resume_from=start_view(bundle, run),
         created=time.time(),
     )
+
+
+def _evaluate_every(bundle: Bundle) -> int:
+    training, manifest = bundle.recipe.config.training, bundle.manifest
+    ledger = Ledger(
+        num_samples=manifest.train.rows,
+        batch_samples=training.batch_size,
+        epochs=training.epochs,
+        max_steps=training.max_steps,
+    )
+    return evaluation_interval(ledger.total_steps, training.batch_size, manifest.held_out.rows)
 
 
 def _show_detached(session: Session, run: str) -> None:

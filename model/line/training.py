@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from model.line.checkpoint import CheckpointPaths
-from model.line.declare import Call, Event, line_message, line_value
+from model.line.declare import Call, Done, Event, line_message, line_value
+from model.line.held_out import NO_EVALUATION, HeldOutRecord
 
 
 @line_value
@@ -65,11 +66,21 @@ class TrainSteps(Call[StepsTrained]):
 
 
 @line_message
+class KeepBest(Call[Done]):
+    """Keep a copy of the weights that were evaluated last: of the live or the averaged ones, which are better."""
+
+
+@line_message
 class CheckpointWritten:
-    """`name` is the checkpoint's folder inside the run's folder of checkpoints."""
+    """Folders inside the run's folder of checkpoints: `name` has the whole checkpoint, `best` the best weights.
+
+    `best` is None if they are the same as at the last checkpoint.
+    """
 
     name: str
     state_hash: str
+    best: str | None = None
+    best_state_hash: str | None = None
 
 
 @line_message
@@ -77,6 +88,7 @@ class WriteCheckpoint(Call[CheckpointWritten]):
     step: int
     tokens: int
     val_loss: float | None = None
+    held_out: HeldOutRecord = NO_EVALUATION
 
 
 @line_message

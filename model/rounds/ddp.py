@@ -83,14 +83,14 @@ class SynchronousRounds:
 
     def synchronize_weights(self) -> str:
         """See `RoundMethod`. Unlike processors may differ in the last bits of a sum: then all take rank 0's state."""
-        digest = state_hash(self._state.model)
+        digest = state_hash(self._state.model.state_dict())
         if self._group.agree(bytes.fromhex(digest)):
             return digest
         _log.warning("the members' weights differ in the last bits; all take those of rank 0")
         with torch.no_grad():
             weights = self._state.model.state_dict()
             self._group.broadcast([*weights.values(), *self._state.tensors_beside_weights().values()])
-        return state_hash(self._state.model)
+        return state_hash(self._state.model.state_dict())
 
     def _targets_of_all(self, spans: Sequence[Span]) -> list[int]:
         if self._group.size == 1:

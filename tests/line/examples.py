@@ -5,6 +5,7 @@ from model.line.checkpoint import CheckpointPaths
 from model.line.codec import AnswerFrame, CallFrame, EventFrame, Frame, RefusalFrame, StopFrame
 from model.line.declare import Call, Done, Event
 from model.line.failure import Failure
+from model.line.held_out import HeldOutRecord
 from model.line.meeting import (
     ExposePort,
     ForwarderOpened,
@@ -22,6 +23,7 @@ from model.line.probing import TryGloo
 from model.line.sampling import Sampling
 from model.line.training import (
     CheckpointWritten,
+    KeepBest,
     PrepareTrainer,
     Span,
     StepsProgressed,
@@ -45,8 +47,13 @@ VALUES: list[object] = [
     StepsTrained(
         state_hash="ab" * 32, tokens=1234, loss=3.5, val_loss=3.25, val_bits_per_byte=1.5, average_val_loss=3.125
     ),
-    WriteCheckpoint(step=12, tokens=1234, val_loss=3.25),
-    CheckpointWritten(name="step-000000012", state_hash="ab" * 32),
+    KeepBest(),
+    WriteCheckpoint(
+        step=12, tokens=1234, val_loss=3.25, held_out=HeldOutRecord(best_loss=3.0, best_step=9, num_worse=1)
+    ),
+    CheckpointWritten(
+        name="step-000000012", state_hash="ab" * 32, best="best-000000009", best_state_hash="cd" * 32
+    ),
     StepsProgressed(step=5, loss=3.75, tokens=640, compute_tokens_per_second=1000.5, idle_fraction=0.25),
     LoadModel(checkpoint=CheckpointPaths(weights="/h/w", state="/h/s"), tokenizer="/h/t"),
     GenerateText(

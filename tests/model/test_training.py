@@ -23,7 +23,8 @@ from model.config import Config, DatasetConfig, ModelConfig, TrainingConfig
 from model.data import PackedData
 from model.errors import CheckpointError, DivergedError, failure_of
 from model.line.declare import Event
-from model.line.training import Span, StepsProgressed
+from model.line.held_out import HeldOutRecord
+from model.line.training import Span, StepsProgressed, WriteCheckpoint
 from model.meeting.gloo import loopback_gloo
 from model.meeting.group import Group
 from model.meeting.process_group import register
@@ -47,6 +48,12 @@ def make_trainer(folder: Path, group: Group | None = None, config: Config = CONF
 
 def steps(first: int, count: int) -> list[Span]:
     return [Span(epoch=0, start=step, stop=step + 4) for step in range(first, first + count)]
+
+
+def saved(trainer: Trainer, folder: Path, step: int, val_loss: float | None = None) -> tuple[Path, str]:
+    """The path of a new checkpoint, and the hash of its weights."""
+    written = trainer.save(folder, "run-1", WriteCheckpoint(step=step, tokens=trainer.tokens, val_loss=val_loss))
+    return folder / written.name, written.state_hash
 
 
 def test_the_loss_falls_and_figures_are_written(tmp_path: Path) -> None:
@@ -81,7 +88,7 @@ def test_a_resumed_run_continues_to_the_bit(tmp_path: Path) -> None:
     torch.set_num_threads(1)
     straight = make_trainer(tmp_path / "a")
     straight.train_round(0, steps(0, 5), evaluate=False)
-    path, _ = straight.save(tmp_path / "checkpoints", "run-1", 5, straight.tokens, None)
+    path, _ = saved(straight, tmp_path / "checkpoints", 5)
     expected = straight.train_round(5, steps(5, 5), evaluate=True)
     resumed = make_trainer(tmp_path / "b")
     resumed.resume(path / "model.safetensors", path / "state.json", path / "optimizer.safetensors")
@@ -220,13 +227,13 @@ def test_two_checkpoints_are_kept_whole(tmp_path: Path) -> None:
     trainer = make_trainer(tmp_path / "data")
     trainer.train_round(0, steps(0, 1), evaluate=False)
     for step in (1, 2, 3):
-        path, digest = trainer.save(tmp_path / "kept", "run-1", step, 99, 4.5)
+        path, digest = saved(trainer, tmp_path / "kept", step, val_loss=4.5)
     assert sorted(p.name for p in (tmp_path / "kept").iterdir()) == ["step-000000002", "step-000000003"]
     state = read_state(path / "state.json")
-    assert (state.step, state.tokens, state.val_loss, state.state_hash) == (3, 99, 4.5, digest)
+    assert (state.step, state.tokens, state.val_loss, state.state_hash) == (3, trainer.tokens, 4.5, digest)
     fresh = GPT(CONFIG.model, ENCODER.vocab_size)
     load_weights(path / "model.safetensors", fresh)
-    assert state_hash(fresh) == digest
+    assert state_hash(fresh.state_dict()) == digest
 
 
 def test_a_full_disk_leaves_the_older_checkpoint_and_nothing_else(
@@ -234,14 +241,14 @@ def test_a_full_disk_leaves_the_older_checkpoint_and_nothing_else(
 ) -> None:
     trainer = make_trainer(tmp_path / "data")
     trainer.train_round(0, steps(0, 1), evaluate=False)
-    trainer.save(tmp_path / "kept", "run-1", 1, 99, None)
+    saved(trainer, tmp_path / "kept", 1)
 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(checkpoint_module.os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
-        trainer.save(tmp_path / "kept", "run-1", 2, 99, None)
+        saved(trainer, tmp_path / "kept", 2)
     assert os.listdir(tmp_path / "kept") == ["step-000000001"]
 
 
@@ -260,7 +267,7 @@ def test_a_pickle_is_never_loaded(tmp_path: Path) -> None:
 def test_a_checkpoint_of_another_shape_is_refused(tmp_path: Path) -> None:
     trainer = make_trainer(tmp_path / "data")
     trainer.train_round(0, steps(0, 1), evaluate=False)
-    path, _ = trainer.save(tmp_path / "kept", "run-1", 1, 99, None)
+    path, _ = saved(trainer, tmp_path / "kept", 1)
     with pytest.raises(CheckpointError, match="does not fit the configuration"):
         load_weights(path / "model.safetensors", GPT(ModelConfig(d_model=64, nhead=4, num_layers=2), 50))
     (path / "state.json").write_text("{")
@@ -276,3 +283,33 @@ def test_a_loss_that_is_no_number_is_an_error_with_advice(tmp_path: Path) -> Non
         trainer.train_round(0, steps(0, 1), evaluate=False)
     assert failure_of(diverged.value).code == "diverged"
     assert "lower training.lr" in failure_of(diverged.value).message
+
+
+def test_the_best_weights_are_kept_until_they_are_written(tmp_path: Path) -> None:
+    torch.set_num_threads(1)
+    trainer = make_trainer(tmp_path / "data")
+    result = trainer.train_round(0, steps(0, 5), evaluate=True)
+    trainer.keep_best()
+    assert result.val_loss is not None
+    assert result.average_val_loss is not None
+    losses = {"live": result.val_loss, "averaged": result.average_val_loss}
+    kept = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
+    if losses["averaged"] < losses["live"]:
+        with trainer.state.average.in_place_of_live():
+            kept = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
+    trainer.train_round(5, steps(5, 3), evaluate=False)
+    record = HeldOutRecord(best_loss=min(losses.values()), best_step=5, num_worse=1)
+    call = WriteCheckpoint(step=8, tokens=trainer.tokens, held_out=record)
+    written = trainer.save(tmp_path / "kept", "run-1", call)
+    assert written.best == "best-000000005"
+    assert written.best_state_hash == state_hash(kept) != written.state_hash
+    best = read_state(tmp_path / "kept" / written.best / "state.json")
+    assert (best.step, best.val_loss, best.state_hash) == (5, record.best_loss, written.best_state_hash)
+    fresh = GPT(CONFIG.model, ENCODER.vocab_size)
+    load_weights(tmp_path / "kept" / written.best / "model.safetensors", fresh)
+    assert state_hash(fresh.state_dict()) == written.best_state_hash
+    again = trainer.save(tmp_path / "kept", "run-1", replace(call, step=9))
+    assert again.best is None  # it is on the disk already
+    assert sorted(path.name for path in (tmp_path / "kept").iterdir()) == [
+        "best-000000005", "step-000000008", "step-000000009",
+    ]  # fmt: skip

@@ -1,10 +1,12 @@
 """One example of every message. The golden file holds their bytes: a released message is never edited."""
 
+from dataclasses import replace
 from typing import Any
 
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.blobs import BlobRef
 from cellmind_agent.protocol.ids import BlobId, DeviceId, RunId
+from model.line.held_out import HeldOutRecord
 from model.line.sampling import Sampling
 
 DEVICE = DeviceId("a" * 32)
@@ -31,13 +33,14 @@ PEER = m.PeerView(
 )  # fmt: skip
 MODEL = m.ModelView(
     model=RUN, step=120, tokens=5000, state_hash="cd" * 32, files={"model.safetensors": REF}, tokenizer=REF,
-    created=1767312000.0, val_loss=3.25,
+    created=1767312000.0, val_loss=3.25, held_out=HeldOutRecord(best_loss=3.125, best_step=90, num_worse=1),
 )  # fmt: skip
+BEST = replace(MODEL, step=90, val_loss=3.125, is_best=True)
 SPEC = m.RunSpec(
     run=RUN, roster=(m.RosterMember(device=DEVICE, name="노트북", host="0123", tokens_per_second=100.0),),
     backend="gloo", backend_reason="no member has a CUDA GPU", config=REF,
     tokenizer=REF, manifest=REF, shards=(REF, REF),
-    num_samples=100, batch_samples=16, epochs=3, resume_from=MODEL, created=1767312000.0,
+    num_samples=100, batch_samples=16, epochs=3, evaluate_every=7, patience=2, resume_from=MODEL, created=1767312000.0,
 )  # fmt: skip
 VIEW = m.RunView(
     run=RUN, state="failed", roster=("노트북",), leader=DEVICE, step=10, total_steps=21, tokens=999,
@@ -107,22 +110,29 @@ _ALL = [
     ),
     m.RoundCommitted(
         run=RUN, round=1, step=2, total_steps=21, tokens=20, loss=5.25, tokens_per_second=20.0, members=MEMBERS,
-        wire_bytes=100, state_hash="cd" * 32, val_loss=5.5, val_bits_per_byte=2.5,
+        wire_bytes=100, state_hash="cd" * 32, val_loss=5.5, val_bits_per_byte=2.5, average_val_loss=5.25,
     ),
+    m.MemberJoined(run=RUN, name="노트북", device_kind="cpu", tuning="bf16, 2 threads"),
     m.CheckpointSaved(run=RUN, step=2, state_hash="cd" * 32, members=("노트북",)),
     m.MemberLost(run=RUN, name="노트북", why="it left"),
-    m.RunFinished(run=RUN, step=21, tokens=999, seconds=12.5, stopped=False, val_loss=3.5),
+    m.RunFinished(
+        run=RUN, step=21, tokens=999, seconds=12.5, stopped=False, val_loss=3.5, early=True, best_step=14,
+        best_val_loss=3.25,
+    ),
     m.RunFailed(run=RUN, why="it left", hint="resume"),
     m.PrepareMember(spec=SPEC, rank=1, term=2),
-    m.MemberReady(device_kind="cpu"),
+    m.MemberReady(device_kind="cpu", tuning="bf16, 2 threads"),
     m.MemberProgressed(
         step=1, loss=5.5, tokens=10, compute_tokens_per_second=20.0, idle_fraction=0.5, wire_bytes=100
     ),
     m.MemberFailed(why="it fell", lost_peer=True),
     m.TrainRound(run=RUN, round=1, first_step=0, num_steps=2, shares=(8, 8), evaluate=True),
-    m.RoundTrained(state_hash="cd" * 32, tokens=20, loss=5.25, val_loss=None),
-    m.CommitRound(run=RUN, round=1, step=2, tokens=20, checkpoint=True, time=1767312000.0, val_loss=5.5),
-    m.MemberCommitted(checkpoint=MODEL),
+    m.RoundTrained(state_hash="cd" * 32, tokens=20, loss=5.25, val_loss=None, average_val_loss=5.5),
+    m.CommitRound(
+        run=RUN, round=1, step=2, tokens=20, checkpoint=True, time=1767312000.0, val_loss=5.5, is_best=True,
+        held_out=HeldOutRecord(best_loss=5.5, best_step=2),
+    ),
+    m.MemberCommitted(checkpoint=MODEL, best=BEST),
     m.DismissMember(run=RUN, state="failed", error="it left"),
     m.ProbeGloo(),
     m.GlooProbed(fault="it crashed"),

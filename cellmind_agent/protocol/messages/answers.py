@@ -9,6 +9,7 @@ from cellmind_agent.protocol.blobs import BlobRef
 from cellmind_agent.protocol.ids import DeviceId, RunId
 from cellmind_agent.protocol.messages.declarations import Request, StreamRequest, message, request, value
 from cellmind_agent.protocol.messages.endings import Done
+from model.line.held_out import NO_EVALUATION, HeldOutRecord
 from model.line.sampling import Sampling
 
 # -- models ------------------------------------------------------------------------------------------------------------
@@ -26,6 +27,8 @@ class ModelView:
     tokenizer: BlobRef
     created: float  # seconds since 1970
     val_loss: float | None = None
+    is_best: bool = False  # the weights with the lowest held-out loss of their run, without an optimiser's state
+    held_out: HeldOutRecord = NO_EVALUATION
 
 
 @message

@@ -9,6 +9,7 @@ from cellmind_agent.protocol.messages.answers import ModelView
 from cellmind_agent.protocol.messages.declarations import Request, StreamRequest, message, request
 from cellmind_agent.protocol.messages.endings import Done
 from cellmind_agent.protocol.messages.runs import RunSpec, RunState
+from model.line.held_out import NO_EVALUATION, HeldOutRecord
 
 # -- taking part -------------------------------------------------------------------------------------------------------
 
@@ -18,6 +19,7 @@ class MemberReady:
     """The blobs are here and the trainer has started."""
 
     device_kind: str
+    tuning: str = ""  # how it computes, in one line for people
 
 
 @message
@@ -71,6 +73,7 @@ class RoundTrained:
     loss: float | None
     val_loss: float | None = None
     val_bits_per_byte: float | None = None
+    average_val_loss: float | None = None  # of the averaged weights
 
 
 @request(asked_by="member", size="small")
@@ -87,12 +90,15 @@ class TrainRound(Request[RoundTrained]):
 
 @message
 class MemberCommitted:
+    """The checkpoint, and the best weights, if they were saved."""
+
     checkpoint: ModelView | None = None
+    best: ModelView | None = None
 
 
 @request(asked_by="member", size="small")
 class CommitRound(Request[MemberCommitted]):
-    """Record the round as committed, and with `checkpoint` save the weights."""
+    """Record the round as committed. With `is_best` keep the evaluated weights, with `checkpoint` save everything."""
 
     run: RunId
     round: int
@@ -101,6 +107,8 @@ class CommitRound(Request[MemberCommitted]):
     checkpoint: bool
     time: float  # by the leader's clock, so that the checkpoint is the same on every member
     val_loss: float | None = None
+    is_best: bool = False
+    held_out: HeldOutRecord = NO_EVALUATION
 
 
 # -- before a run ------------------------------------------------------------------------------------------------------

@@ -37,6 +37,8 @@ class RunSpec:
     batch_samples: int
     epochs: int
     max_steps: int | None = None
+    evaluate_every: int = 0  # steps; 0: only before the first step and after the last
+    patience: int = 0  # evaluations in a row that are worse than the best end the run; 0: never
     resume_from: ModelView | None = None
     created: float = 0.0  # seconds since 1970
 
@@ -158,6 +160,17 @@ class RoundCommitted:
     state_hash: str
     val_loss: float | None = None
     val_bits_per_byte: float | None = None
+    average_val_loss: float | None = None
+
+
+@message
+class MemberJoined:
+    """A member is ready to train; `tuning` says how it computes."""
+
+    run: RunId
+    name: str
+    device_kind: str
+    tuning: str
 
 
 @message
@@ -183,6 +196,9 @@ class RunFinished:
     seconds: float
     stopped: bool
     val_loss: float | None = None
+    early: bool = False  # the held-out loss rose
+    best_step: int | None = None
+    best_val_loss: float | None = None
 
 
 @message
@@ -193,7 +209,7 @@ class RunFailed:
 
 
 RunEvent: TypeAlias = (
-    RoundStarted | Progressed | RoundCommitted | CheckpointSaved | MemberLost | RunFinished | RunFailed
+    MemberJoined | RoundStarted | Progressed | RoundCommitted | CheckpointSaved | MemberLost | RunFinished | RunFailed
 )
 
 
