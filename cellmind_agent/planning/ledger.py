@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from cellmind_agent.protocol.limits import MAX_EVALUATIONS
 from cellmind_agent.protocol.messages import RunSpec, RunView
 from model.line.held_out import MAX_HELD_OUT_ROWS
 
 _EVALUATION_SHARE = 0.03
-_MAX_EVALUATIONS = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +66,7 @@ def evaluation_interval(total_steps: int, batch_samples: int, held_out_samples: 
     """
     rows = min(held_out_samples, MAX_HELD_OUT_ROWS)
     affordable = rows * 2 / 3 / _EVALUATION_SHARE / batch_samples
-    return max(1, -(-total_steps // _MAX_EVALUATIONS), min(total_steps, math.ceil(affordable)))
+    return max(1, -(-total_steps // MAX_EVALUATIONS), min(total_steps, math.ceil(affordable)))
 
 
 def ledger_of(spec: RunSpec) -> Ledger:

@@ -40,6 +40,7 @@ MAX_MESSAGES_PER_TURN: Final = 16  # read from one socket before the event loop'
 MAX_BANNED_ADDRESSES: Final = 100  # the jumps of a packet filter reach 255 instructions
 MAX_STRANGERS_SEEN: Final = 64  # unpaired devices kept in memory; anybody on the network can announce thousands
 MAX_ADDRESSES_PER_MEMBER: Final = 8  # a laptop has three or four; forged announcements must not push out good ones
+MAX_EVALUATIONS: Final = 50  # of a run: more points of a curve tell a person nothing
 MAX_DIALS: Final = 8  # addresses of one member dialled at once: all that are kept
 MAX_EAGER_DIALS: Final = 5  # after so many failures, nothing makes us dial more often than REDIAL_FIRST_SECONDS
 MAX_INVITERS_TRIED: Final = 3  # with one nameplate of 99; forged announcements must not keep a joiner busy

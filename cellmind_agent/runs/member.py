@@ -18,7 +18,6 @@ from cellmind_agent.network.transfer import Transfer
 from cellmind_agent.network.tunnels import Tunnels
 from cellmind_agent.planning.ledger import first_view
 from cellmind_agent.protocol import messages as m
-from cellmind_agent.protocol.blobs import BlobRef
 from cellmind_agent.protocol.errors import (
     BusyError,
     CellmindError,
@@ -28,6 +27,7 @@ from cellmind_agent.protocol.errors import (
 )
 from cellmind_agent.protocol.ids import DeviceId, RunId
 from cellmind_agent.protocol.limits import PREPARE_SECONDS, ROUND_PATIENCE_SECONDS
+from cellmind_agent.runs.keeping import keep_checkpoint
 from cellmind_agent.runs.participation import Participation, needed_blobs, own_spans, trainer_parameters
 from cellmind_agent.runs.process import ChildFailedError, ChildProcess, start_child
 from cellmind_agent.runs.trainer_calls import TrainerCalls
@@ -37,7 +37,6 @@ from cellmind_agent.storage.journal import Journal
 from cellmind_agent.trust.permissions import Caller
 from model.line.declare import Event
 from model.line.training import (
-    CheckpointWritten,
     KeepBest,
     StepsProgressed,
     TrainerReady,
@@ -145,7 +144,7 @@ class RunMember:
             step=request.step, tokens=request.tokens, val_loss=request.val_loss, held_out=request.held_out
         )
         written = await child.call(call, ROUND_PATIENCE_SECONDS)
-        return await asyncio.to_thread(self._keep_checkpoint, part, written, request)
+        return await asyncio.to_thread(keep_checkpoint, self._store, self._journal, part.spec, written, request)
 
     async def dismiss(self, request: m.DismissMember, caller: Caller) -> m.Done:
         """Stop the trainer, if it has started, and record how the run ended. Raises as `_own_part`."""
@@ -259,41 +258,6 @@ class RunMember:
                 wire_bytes=self._tunnels.sent_bytes() - part.sent_bytes_before,
             )
         )
-
-    def _keep_checkpoint(
-        self, part: Participation, written: CheckpointWritten, request: m.CommitRound
-    ) -> m.MemberCommitted:
-        """The trainer's files become blobs, the same on every member: a checkpoint, and the best weights if they are
-        new."""
-        checkpoint = m.ModelView(
-            model=part.spec.run,
-            step=request.step,
-            tokens=request.tokens,
-            val_loss=request.val_loss,
-            state_hash=written.state_hash,
-            files=self._adopt(part, written.name),
-            tokenizer=part.spec.tokenizer,
-            created=request.time,
-            held_out=request.held_out,
-        )
-        best = None
-        if written.best and written.best_state_hash:
-            best = replace(
-                checkpoint,
-                step=request.held_out.best_step,
-                val_loss=request.held_out.best_loss,
-                state_hash=written.best_state_hash,
-                files=self._adopt(part, written.best),
-                is_best=True,
-            )
-        for model in (checkpoint, best):
-            if model:
-                self._store.remove(self._journal.save_model(model))
-        return m.MemberCommitted(checkpoint=checkpoint, best=best)
-
-    def _adopt(self, part: Participation, name: str) -> dict[str, BlobRef]:
-        folder = self._journal.run_folder(part.spec.run) / "checkpoints" / name
-        return {path.name: self._store.adopt(path) for path in sorted(folder.iterdir())}
 
     def _update(self, part: Participation, **changes: object) -> None:
         part.view = replace(part.view, **changes)  # type: ignore[arg-type] # fields of RunView

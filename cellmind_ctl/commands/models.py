@@ -86,10 +86,10 @@ def rm_(session: Session, model: str) -> None:
 
 def _find(session: Session) -> list[_HeldModel]:
     """Every checkpoint that a device online holds, newest first."""
-    found: dict[tuple[str, str], _HeldModel] = {}
+    found: dict[tuple[str, int, bool], _HeldModel] = {}
     for peer, models in held_models(session.client):
         for model in models:
-            held = found.setdefault((model.model, model.state_hash), _HeldModel(model=model, devices=[]))
+            held = found.setdefault((model.model, model.step, model.is_best), _HeldModel(model=model, devices=[]))
             held.devices.append(peer.name)
     return sorted(found.values(), key=lambda held: (held.model.created, held.model.step), reverse=True)
 

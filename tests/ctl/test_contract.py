@@ -166,7 +166,7 @@ def test_data_stats_shows_what_a_folder_holds_and_how_well_a_tokenizer_fits(tmp_
     plain = ctl(tmp_path, "data", "stats", "data")
     assert plain.code == 0
     assert f"{made['documents']:,} documents, {made['held_out']:,} held out" in plain.out
-    assert "suggested vocabulary: 3,000 pieces" in plain.out
+    assert "suggested vocabulary: 2,000 pieces" in plain.out
     command = [sys.executable, "-m", "tokenizer", "--input", "data", "--model-prefix", "chat", "--output-dir", "."]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert "characters a token" in done.stdout, done.stderr

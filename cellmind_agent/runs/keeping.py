@@ -1,0 +1,48 @@
+"""The files that a trainer has written become blobs and models of this device, the same on every member."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from cellmind_agent.protocol import messages as m
+from cellmind_agent.protocol.blobs import BlobRef
+from cellmind_agent.storage.blobs import BlobStore
+from cellmind_agent.storage.journal import Journal
+from model.line.training import CheckpointWritten
+
+
+def keep_checkpoint(
+    store: BlobStore, journal: Journal, spec: m.RunSpec, written: CheckpointWritten, request: m.CommitRound
+) -> m.MemberCommitted:
+    """Keep the checkpoint, and the best weights if they are new. Raises StorageFullError."""
+    folder = journal.run_folder(spec.run) / "checkpoints"
+    checkpoint = m.ModelView(
+        model=spec.run,
+        step=request.step,
+        tokens=request.tokens,
+        val_loss=request.val_loss,
+        state_hash=written.state_hash,
+        files=_adopt(store, folder / written.name),
+        tokenizer=spec.tokenizer,
+        created=request.time,
+        held_out=request.held_out,
+    )
+    best = None
+    if written.best and written.best_state_hash:
+        best = replace(
+            checkpoint,
+            step=request.held_out.best_step,
+            val_loss=request.held_out.best_loss,
+            state_hash=written.best_state_hash,
+            files=_adopt(store, folder / written.best),
+            is_best=True,
+        )
+    for model in (checkpoint, best):
+        if model:
+            store.remove(journal.save_model(model))
+    return m.MemberCommitted(checkpoint=checkpoint, best=best)
+
+
+def _adopt(store: BlobStore, folder: Path) -> dict[str, BlobRef]:
+    return {path.name: store.adopt(path) for path in sorted(folder.iterdir())}
