@@ -142,7 +142,7 @@ def compare(devices: list[Device]) -> None:
     """Show every device's own record of its newest checkpoint. Raises SystemExit when they differ."""
     hashes = {}
     for device in devices:
-        newest = max((device.home / "models").glob("*/*.json"))
+        newest = max((device.home / "models").glob("*/[0-9]*.json"))
         hashes[device.name] = json.loads(newest.read_text())["state_hash"]
         print(f"{device.name:<8} state {hashes[device.name][:32]}")
     if len(set(hashes.values())) != 1:
