@@ -43,15 +43,17 @@ class Trainer:
         metrics: Metrics | None = None,
         report: Callable[[Event], None] = lambda event: None,
         make_method: MakeRoundMethod = SynchronousRounds,
+        pace: Callable[[], None] = lambda: None,
     ) -> None:
-        """`make_method` makes the way to train a round. `report` takes progress events."""
+        """`make_method` makes the way to train a round. `report` takes progress events. `pace` is called before each
+        step."""
         self._config, self._manifest, self._data, self._group = config, manifest, data, group
         self._metrics, self._report = metrics, report
         torch.manual_seed(config.training.seed)
         self.model = GPT(config.model, manifest.vocab_size).to(group.device)
         self.optimizer = make_optimizer(self.model, config.training)
         self.tokens = 0
-        self._method = make_method(config.training, total_steps, data, group, self.model, self.optimizer)
+        self._method = make_method(config.training, total_steps, data, group, self.model, self.optimizer, pace)
         self._progress_sent_at = 0.0  # monotonic, in seconds
 
     def resume(self, weights: Path, state: Path, moments: Path | None) -> None:

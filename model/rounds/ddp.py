@@ -41,9 +41,10 @@ class SynchronousRounds:
         group: Group,
         model: GPT,
         optimizer: torch.optim.Optimizer,
+        pace: Callable[[], None] = lambda: None,
     ) -> None:
         self._config, self._total_steps, self._data, self._group = config, total_steps, data, group
-        self._model, self._optimizer = model, optimizer
+        self._model, self._optimizer, self._pace = model, optimizer, pace
         self._averaging_model: nn.Module | None = None
         self._meter = ComputeMeter(model)
         self._num_steps = 0  # of this process
@@ -56,6 +57,7 @@ class SynchronousRounds:
             self._averaging_model = self._group.wrap(self._model)
         report = None
         for step, span in enumerate(spans, first_step):
+            self._pace()  # between steps: here this device may rest, or change its number of threads
             report = self._take_step(self._averaging_model, step, span)
             on_step(report)
         return report

@@ -46,5 +46,8 @@ class RoundMethod(Protocol):
         """
 
 
-# Makes a `RoundMethod` for the configuration, the steps of the whole run, and the parts of a trainer.
-MakeRoundMethod: TypeAlias = Callable[[TrainingConfig, int, PackedData, Group, GPT, Optimizer], RoundMethod]
+# Makes a `RoundMethod` for the configuration, the steps of the whole run, the parts of a trainer, and what it must call
+# before each step.
+MakeRoundMethod: TypeAlias = Callable[
+    [TrainingConfig, int, PackedData, Group, GPT, Optimizer, Callable[[], None]], RoundMethod
+]
