@@ -169,8 +169,10 @@ class RunMember:
         self._journal.save_run(spec, part.view)
         await self._transfer.fetch(needed_blobs(spec), preferred=part.leader)
         folder = self._journal.run_folder(spec.run)
+        host = spec.roster[part.rank].host
         part.child = await self._pacing.start_trainer(
             folder,
+            sum(member.host == host for member in spec.roster),
             serve=lambda call: self._trainer_calls.serve(part, call),
             hear=lambda event: self._hear_trainer(part, event),
         )

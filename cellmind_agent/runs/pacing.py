@@ -35,15 +35,18 @@ class Pacing:
             return None
         return TrainingLimit(why=self._allowance.why, is_paused=self._allowance.is_paused)
 
-    async def start_trainer(self, folder: Path, serve: Serve, hear: Hear) -> ChildProcess:
-        """A trainer whose pace is set until it ends; arguments and errors as of `start_child`."""
+    async def start_trainer(self, folder: Path, members_here: int, serve: Serve, hear: Hear) -> ChildProcess:
+        """A trainer whose pace is set until it ends. `members_here` members of its run share this machine.
+
+        The other arguments, and the errors, are those of `start_child`.
+        """
         environment = trainer_environment(os.environ, sys.platform)
         child = await start_child("train", folder, serve, hear, environment, self._settings.nice)
         self._allowance = Allowance()
-        self._following = asyncio.create_task(self._follow(child), name="pace of the trainer")
+        self._following = asyncio.create_task(self._follow(child, members_here), name="pace of the trainer")
         return child
 
-    async def _follow(self, child: ChildProcess) -> None:
+    async def _follow(self, child: ChildProcess, members_here: int) -> None:
         """Read, decide and report until the child ends."""
         ended = asyncio.create_task(child.ended())
         clock = asyncio.get_running_loop().time
@@ -52,7 +55,7 @@ class Pacing:
         try:
             while not ended.done():
                 before, before_at, load, read_at = load, read_at, read_load(child.pid), clock()
-                self._decide(_pressure(before, load, read_at - before_at))
+                self._decide(_pressure(before, load, read_at - before_at, members_here))
                 pace = self._pace()
                 if pace != sent:
                     await child.report(pace)
@@ -76,14 +79,14 @@ class Pacing:
         )
 
 
-def _pressure(before: Load | None, now: Load, elapsed_seconds: float) -> Pressure:
+def _pressure(before: Load | None, now: Load, elapsed_seconds: float, members_here: int) -> Pressure:
     """The pressure between two readings. The first reading says nothing of the processor."""
     others = None
     if before and before.busy_seconds is not None and now.busy_seconds is not None:
         own_seconds = now.own_seconds - before.own_seconds
         others = others_cores(now.busy_seconds - before.busy_seconds, own_seconds, elapsed_seconds)
     return Pressure(
-        usable_cores=now.usable_cores,
+        usable_cores=max(1, now.usable_cores // members_here),  # as trainers on one machine divide the cores
         cores=now.cores,
         others_cores=others,
         temperature_celsius=now.temperature_celsius,
