@@ -36,6 +36,7 @@ from cellmind_agent.network.tunnels import Tunnels
 from cellmind_agent.protocol.ids import DeviceId, short
 from cellmind_agent.runs.conductor import Conductor
 from cellmind_agent.runs.member import RunMember
+from cellmind_agent.runs.pacing import Pacing
 from cellmind_agent.runs.probe import GlooProbe
 from cellmind_agent.runs.rendezvous import Stores
 from cellmind_agent.runs.trainer_calls import TrainerCalls
@@ -168,11 +169,12 @@ class _Work:
         self.tunnels = Tunnels(peers)
         stores = Stores()  # the conductor opens one for each run, in which the trainers find each other
         calls = TrainerCalls(device, peers, self.tunnels, stores)
+        pacing = Pacing(config.politeness)
         self._member = RunMember(
-            device, peers, self._transfer, self.tunnels, self._store, self._journal, calls, speed.record
+            device, peers, self._transfer, self.tunnels, self._store, self._journal, calls, speed.record, pacing
         )
         self.conductor = Conductor(device, peers, self._member, stores, self._journal)
-        self.vitals = VitalsMonitor(home, config.name, speed, lambda: self._member.run)
+        self.vitals = VitalsMonitor(home, config.name, speed, lambda: self._member.run, lambda: pacing.limit)
         self.serving = Serving(device, config.name, self._store, self._journal, self._transfer)
         self._asking = Asking(device, peers, self.serving, self.vitals.current)
 

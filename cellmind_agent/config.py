@@ -1,11 +1,35 @@
-"""How the agent was started. Values only."""
+"""How the agent was started, and what its person allows its trainers. Values only."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cellmind_agent.protocol.address import Address
+from cellmind_agent.protocol.errors import UsageError
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?(MB|GB)", re.IGNORECASE)
+_HELP = "cellmind-agent --help"
+_BITS_BY_UNIT = {"MB": 20, "GB": 30}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Politeness:
+    """How training yields to the person who uses this device, and the most that it may take. Raises UsageError."""
+
+    yields: bool = True  # to other programs, heat and a low battery
+    nice: int = 10  # of trainers, from 0 (as other programs) to 19 (only what others leave)
+    max_threads: int | None = None
+    max_memory_bytes: int | None = None  # resident memory of a trainer
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.nice <= 19:
+            raise UsageError(f"--nice {self.nice} is not between 0 (off) and 19", _HELP)
+        if self.max_threads is not None and self.max_threads < 1:
+            raise UsageError(f"--train-threads {self.max_threads} is less than 1", _HELP)
+        if self.max_memory_bytes is not None and self.max_memory_bytes <= 0:
+            raise UsageError("--train-memory must be more than 0", _HELP)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,3 +43,12 @@ class AgentConfig:
     peers: tuple[Address, ...] = ()  # where members may be
     uses_mdns: bool = True
     quota_bytes: int | None = None  # of all blobs
+    politeness: Politeness = field(default_factory=Politeness)
+
+
+def parse_size(text: str) -> int:
+    """The bytes of a size such as `2GB` or `1.5 GB`, in units of 1024. Raises UsageError."""
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise UsageError(f"{text!r:.40} is no size", "write it like 2GB or 800MB")
+    return int(float(match[1]) * (1 << _BITS_BY_UNIT[match[2].upper()]))

@@ -15,7 +15,7 @@ from pathlib import Path
 from cellmind_agent import __version__
 from cellmind_agent.agent import Agent
 from cellmind_agent.cell.logs import set_up_logging
-from cellmind_agent.config import AgentConfig
+from cellmind_agent.config import AgentConfig, Politeness, parse_size
 from cellmind_agent.protocol.address import parse_address
 from cellmind_agent.protocol.errors import CellmindError
 from cellmind_agent.protocol.home import default_home
@@ -93,6 +93,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--no-mdns", action="store_true", help="do not announce or browse")
     parser.add_argument("--quota", type=int, metavar="MB", help="disk space for all blobs (default: all but 256 MB)")
+    training = parser.add_argument_group("training, while you use the device")
+    training.add_argument(
+        "--yield",
+        dest="yields",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="training gives way to other programs, to heat and to a low battery",
+    )
+    training.add_argument(
+        "--nice", type=int, default=10, metavar="N", help="priority of training: 0 as other programs, 19 the lowest"
+    )
+    training.add_argument("--train-threads", type=int, metavar="N", help="training uses at most N threads")
+    training.add_argument("--train-memory", metavar="SIZE", help="training ends if it takes more memory, such as 2GB")
     parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
     parser.add_argument("--log-format", default="text", choices=["text", "json", "journal"])
     parser.add_argument("--version", action="version", version=f"cellmind {__version__}")
@@ -110,6 +123,12 @@ def _config(options: argparse.Namespace) -> AgentConfig:
         peers=tuple(parse_address(text) for text in options.peer),
         uses_mdns=not options.no_mdns,
         quota_bytes=None if options.quota is None else options.quota << 20,
+        politeness=Politeness(
+            yields=options.yields,
+            nice=options.nice,
+            max_threads=options.train_threads,
+            max_memory_bytes=None if options.train_memory is None else parse_size(options.train_memory),
+        ),
     )
 
 

@@ -18,7 +18,16 @@ from cellmind_agent.protocol.ids import printable
 from cellmind_ctl.figures import UNKNOWN
 
 _DEFAULT_COLUMNS = 80
-_CUTTABLE = ("name", "address", "accel", "os", "torch", "devices", "run")  # half a number would be a wrong number
+_CUTTABLE = (
+    "name",
+    "address",
+    "accel",
+    "os",
+    "torch",
+    "devices",
+    "run",
+    "limit",
+)  # half a number would be a wrong number
 _NARROWEST = 4  # columns: less shows nothing of a name
 
 

@@ -11,7 +11,7 @@ import os
 import queue
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol, TextIO, TypeVar
 
 from model.line.codec import (
@@ -40,7 +40,9 @@ class Agent(Protocol):
 class AgentLink:
     """The connection to the agent. Make it once, before slow imports: from then on the process ends with its agent."""
 
-    def __init__(self) -> None:
+    def __init__(self, hear: Callable[[Event], None] = lambda event: None) -> None:
+        """`hear` receives the agent's events, on the thread that reads the line: it must return at once."""
+        self._hear = hear
         self._out: TextIO = os.fdopen(os.dup(1), "w", encoding="utf-8")
         os.dup2(2, 1)  # a library's print must not break the line
         self._lock = threading.Lock()
@@ -101,6 +103,8 @@ class AgentLink:
                         waiting = self._waiting.get(number)
                         if waiting:
                             waiting.put(frame)
+                    case EventFrame(event=event):
+                        self._hear(event)
                     case StopFrame():
                         break
         except LineError as error:  # without this thread, nothing would notice that the agent is gone

@@ -4,6 +4,7 @@ ModelError
 ├── ConfigError        the configuration is impossible
 ├── CheckpointError    a checkpoint cannot be read, or does not fit
 ├── DivergedError      the loss is no longer a number
+├── MemoryLimitError   the trainer has taken more memory than its device allows
 └── PeerLostError      another member of the process group is gone
 
 Codes follow from where an error was raised and from its type, never from the words of a library.
@@ -47,6 +48,12 @@ class DivergedError(ModelError):
     """The loss is no longer a number."""
 
     code = "diverged"
+
+
+class MemoryLimitError(ModelError):
+    """The trainer has taken more memory than its device allows."""
+
+    code = "out_of_memory"
 
 
 class PeerLostError(ModelError):

@@ -23,6 +23,7 @@ from model.line.training import (
     TrainSteps,
     WriteCheckpoint,
 )
+from model.pace import Pace
 
 if TYPE_CHECKING:
     from model.metrics import Metrics
@@ -30,9 +31,10 @@ if TYPE_CHECKING:
 
 
 def main() -> int:
-    link = AgentLink()  # before torch is imported: if the agent goes away meanwhile, this process must end
+    pace = Pace()
+    link = AgentLink(pace.hear)  # before torch is imported: if the agent goes away meanwhile, this process must end
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    program = _Program(link)
+    program = _Program(link, pace)
     for number, call in link.calls():
         try:
             link.answer(number, program.serve(call))
@@ -52,8 +54,8 @@ def main() -> int:
 class _Program:
     """The state of one training process."""
 
-    def __init__(self, link: AgentLink) -> None:
-        self._link = link
+    def __init__(self, link: AgentLink, pace: Pace) -> None:
+        self._link, self._pace = link, pace
         self._trainer: Trainer | None = None
         self._metrics: Metrics | None = None
         self._parameters: PrepareTrainer | None = None
@@ -64,6 +66,7 @@ class _Program:
             case PrepareTrainer():
                 return self._prepare(call)
             case TrainSteps():
+                self._pace.begin_round()
                 return self._prepared()[0].train_round(call.first_step, call.spans, call.evaluate)
             case KeepBest():
                 self._prepared()[0].keep_best()
@@ -100,7 +103,15 @@ class _Program:
             self._metrics = Metrics(Path(call.folder))
         self._parameters = call
         self._trainer = Trainer(
-            config, manifest, data, group, call.total_steps, self._metrics, self._link.report, tuning
+            config,
+            manifest,
+            data,
+            group,
+            call.total_steps,
+            self._metrics,
+            self._link.report,
+            tuning,
+            pace=self._pace.apply,
         )
         if call.resume_from:
             self._resume(self._trainer, call.resume_from)

@@ -54,8 +54,11 @@ class Trainer:
         report: Callable[[Event], None] = lambda event: None,
         tuning: Tuning = PLAIN,
         make_method: MakeRoundMethod = SynchronousRounds,
+        pace: Callable[[], None] = lambda: None,
     ) -> None:
-        """`make_method` makes the way to train a round. `report` takes progress events. Raises PeerLostError."""
+        """`make_method` makes the way to train a round. `report` takes progress events. `pace` is called before each
+        step. Raises PeerLostError.
+        """
         self._config, self._manifest, self._data, self._group = config, manifest, data, group
         self._metrics, self._report, self._micro_batch = metrics, report, tuning.micro_batch
         torch.manual_seed(config.training.seed)
@@ -63,7 +66,7 @@ class Trainer:
         self.model.compute_dtype = tuning.torch_dtype
         self.state = new_state(self.model, config.training, self._agreed_dtype(tuning.torch_dtype))
         self.tokens = 0
-        self._method = make_method(config.training, total_steps, tuning.micro_batch, data, group, self.state)
+        self._method = make_method(config.training, total_steps, tuning.micro_batch, data, group, self.state, pace)
         self._progress_sent_at = 0.0  # monotonic, in seconds
         self._unsent: StepProgress | None = None
         self._losses: tuple[float | None, float | None] = None, None  # of the last evaluation: live, averaged

@@ -15,7 +15,7 @@ import platform
 import sys
 import uuid
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -43,6 +43,31 @@ def read_vitals(home: Path) -> Vitals:
         ram_available_bytes=Figure(value=float(memory.available), source="psutil") if memory else None,
         disk_free_bytes=_figure(lambda: float(psutil.disk_usage(str(home)).free), "statvfs"),
         temperature_celsius=_figure(_hottest, "psutil"),
+        battery=_battery(),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """What a trainer must give way to, read at one moment. Seconds count from some moment in the past."""
+
+    cores: int  # of the machine
+    usable_cores: int  # by this process
+    busy_seconds: float | None  # of all cores together
+    own_seconds: float  # of the processor, used by this agent and its trainer
+    temperature_celsius: float | None
+    battery: Battery | None
+
+
+def read_load(trainer: int) -> Load:
+    """The load of this moment; `trainer` is the process id of the trainer."""
+    usable = _usable_cpus() or 1
+    return Load(
+        cores=psutil.cpu_count() or usable,
+        usable_cores=usable,
+        busy_seconds=_or_none(_busy_seconds),
+        own_seconds=sum(_or_none(functools.partial(_processor_seconds, pid)) or 0.0 for pid in (os.getpid(), trainer)),
+        temperature_celsius=_or_none(_hottest),
         battery=_battery(),
     )
 
@@ -120,6 +145,17 @@ def _hottest() -> float:
     if not readings:
         raise LookupError("no sensor")
     return max(readings)
+
+
+def _busy_seconds() -> float:
+    """Work of all cores since the machine started. Time that a hypervisor took away is not work of this machine."""
+    times = psutil.cpu_times()
+    return float(times.user + times.system + sum(getattr(times, name, 0.0) for name in ("nice", "irq", "softirq")))
+
+
+def _processor_seconds(pid: int) -> float:
+    times = psutil.Process(pid).cpu_times()
+    return float(times.user + times.system)
 
 
 def _battery() -> Battery | None:

@@ -11,21 +11,29 @@ from cellmind_agent.device.speed import MeasuredSpeed
 from cellmind_agent.device.vitals import differ_noticeably, read_vitals
 from cellmind_agent.protocol.ids import RunId
 from cellmind_agent.protocol.limits import RUN_VITALS_SECONDS, VITALS_SECONDS
-from cellmind_agent.protocol.messages import Vitals
+from cellmind_agent.protocol.messages import TrainingLimit, Vitals
 
 
 class VitalsMonitor:
     """Owns the last reading."""
 
-    def __init__(self, home: Path, name: str, speed: MeasuredSpeed, current_run: Callable[[], RunId | None]) -> None:
-        """`name` is this device's; `current_run` is the run in which it takes part."""
-        self._home, self._name, self._speed, self._current_run = home, name, speed, current_run
+    def __init__(
+        self,
+        home: Path,
+        name: str,
+        speed: MeasuredSpeed,
+        current_run: Callable[[], RunId | None],
+        training_limit: Callable[[], TrainingLimit | None] = lambda: None,
+    ) -> None:
+        """`name` is this device's; `current_run` is the run in which it takes part, `training_limit` what limits it."""
+        self._home, self._name, self._speed = home, name, speed
+        self._current_run, self._training_limit = current_run, training_limit
         self._published = self._read()
         self._changed = asyncio.Condition()
 
     def current(self) -> Vitals:
-        """The last reading, with the run and the speed of this moment."""
-        return replace(self._published, run=self._current_run(), tokens_per_second=self._speed.tokens_per_second)
+        """The last reading, with the run, its limit and the speed of this moment."""
+        return self._with_run(self._published)
 
     async def serve(self) -> None:
         """Read and publish until cancelled."""
@@ -47,7 +55,12 @@ class VitalsMonitor:
                     await self._changed.wait()
 
     def _read(self) -> Vitals:
-        reading = read_vitals(self._home)
+        return self._with_run(replace(read_vitals(self._home), name=self._name))
+
+    def _with_run(self, reading: Vitals) -> Vitals:
         return replace(
-            reading, name=self._name, run=self._current_run(), tokens_per_second=self._speed.tokens_per_second
+            reading,
+            run=self._current_run(),
+            training_limit=self._training_limit(),
+            tokens_per_second=self._speed.tokens_per_second,
         )

@@ -98,6 +98,9 @@ PROBE_SECONDS: Final = 90.0  # the same, and two ranks on loopback that may hang
 PREPARE_SECONDS: Final = 900.0  # fetching all blobs over slow Wi-Fi, then importing torch
 ROUND_SECONDS: Final = 10.0  # about one round: the work that a lost member costs, and the time between comparisons
 ROUND_PATIENCE_SECONDS: Final = 600.0  # a round that takes longer than this is stuck
+# A paused trainer takes one step after each rest. The other ranks wait for it in gloo, for RENDEZVOUS_SECONDS at most.
+REST_SECONDS: Final = RENDEZVOUS_SECONDS / 3
+PRESSURE_SECONDS: Final = 2.0  # how often a trainer's device is looked at: a person notices a slow program after that
 CHECKPOINT_SECONDS: Final = 30.0  # the work that a power cut on every device at once may cost
 PROGRESS_SECONDS: Final = 0.5  # watchers see a run move; more often would only fill their links
 # A trainer that lost a peer reports before the peer's silence is noticed: how long to wait for the true cause.
@@ -112,6 +115,14 @@ SERVE_IDLE_SECONDS: Final = 600.0  # then an idle answering process ends, and fr
 LOG_FOLLOW_SECONDS: Final = 0.3  # log lines are collected for so long and sent together
 AGENT_STOP_SECONDS: Final = 10.0  # for an orderly end after SIGTERM; systemd kills after 15
 INTERFACE_POLL_SECONDS: Final = 10.0  # how soon mDNS follows the machine to another network
+
+# -- heat and battery, while a trainer runs --------------------------------------------------------------------------
+HOT_CELSIUS: Final = 90.0  # laptops throttle from about here, so half the threads cost less than half the speed
+VERY_HOT_CELSIUS: Final = 95.0  # near the point at which processors switch themselves off
+COOLER_CELSIUS: Final = 5.0  # how far below its limit a temperature must fall before that limit ends
+LOW_BATTERY_PERCENT: Final = 20.0  # of a device that is not plugged in: the rest belongs to its person
+CHARGED_BATTERY_PERCENT: Final = 25.0  # a charger that is pulled out and in must not start and stop training
+CALM_READINGS: Final = 5  # others must leave a core free for so many readings before training takes it back
 
 # -- disk ----------------------------------------------------------------------------------------------------------
 FREE_SPACE_FLOOR_BYTES: Final = 256 * 1024 * 1024  # we stop before the person's own programs fail

@@ -28,8 +28,9 @@ from cellmind_agent.protocol.errors import (
 from cellmind_agent.protocol.ids import DeviceId, RunId
 from cellmind_agent.protocol.limits import PREPARE_SECONDS, ROUND_PATIENCE_SECONDS
 from cellmind_agent.runs.keeping import keep_checkpoint
+from cellmind_agent.runs.pacing import Pacing
 from cellmind_agent.runs.participation import Participation, needed_blobs, own_spans, trainer_parameters
-from cellmind_agent.runs.process import ChildFailedError, ChildProcess, start_child
+from cellmind_agent.runs.process import ChildFailedError, ChildProcess
 from cellmind_agent.runs.trainer_calls import TrainerCalls
 from cellmind_agent.storage.blobs import BlobStore
 from cellmind_agent.storage.checkpoints import checkpoint_on_disk
@@ -61,11 +62,12 @@ class RunMember:
         journal: Journal,
         trainer_calls: TrainerCalls,
         measured: Callable[[float], None],
+        pacing: Pacing,
     ) -> None:
         """`measured` receives this device's training speed, in tokens a second, at the end of each run."""
         self._device, self._peers, self._transfer, self._tunnels = device, peers, transfer, tunnels
         self._store, self._journal = store, journal
-        self._trainer_calls, self._measured = trainer_calls, measured
+        self._trainer_calls, self._measured, self._pacing = trainer_calls, measured, pacing
         self._part: Participation | None = None
 
     def handlers(self) -> dict[type, Handler]:
@@ -179,9 +181,10 @@ class RunMember:
         self._journal.save_run(spec, part.view)
         await self._transfer.fetch(needed_blobs(spec), preferred=part.leader)
         folder = self._journal.run_folder(spec.run)
-        part.child = await start_child(
-            "train",
+        host = spec.roster[part.rank].host
+        part.child = await self._pacing.start_trainer(
             folder,
+            sum(member.host == host for member in spec.roster),
             serve=lambda call: self._trainer_calls.serve(part, call),
             hear=lambda event: self._hear_trainer(part, event),
         )

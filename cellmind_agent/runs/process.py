@@ -15,6 +15,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from cellmind_agent.protocol.errors import (
@@ -30,6 +31,7 @@ from cellmind_agent.protocol.limits import (
     STOP_ASK_SECONDS,
     STOP_TERMINATE_SECONDS,
 )
+from cellmind_agent.runs.priority import lower_priority
 from model.line.codec import (
     AnswerFrame,
     CallFrame,
@@ -108,6 +110,10 @@ class ChildProcess:
             message = f"{self._program} answered {type(call).__name__} with {type(answer).__name__}"
             raise ChildFailedError(Failure(code="failed", message=message))
         return answer
+
+    async def report(self, event: Event) -> None:
+        """Send an event to the child. Raises ChildFailedError (it ended)."""
+        await self._write(EventFrame(event=event))
 
     async def ended(self) -> Failure:
         """Wait for the end; the exit summary, with the code of the refusal that came just before the end."""
@@ -235,9 +241,18 @@ class ChildProcess:
                 _log.info("[%s %d] %s", self._program, self._process.pid, text)
 
 
-async def start_child(program: str, folder: Path, serve: Serve, hear: Hear) -> ChildProcess:
-    """Start a program of the allow-list in `folder`. Raises JobFailedError, KeyError (not in the list)."""
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1"}
+async def start_child(
+    program: str,
+    folder: Path,
+    serve: Serve,
+    hear: Hear,
+    environment: Mapping[str, str] = MappingProxyType({}),
+    nice: int = 0,
+) -> ChildProcess:
+    """Start a program of the allow-list in `folder`, with these variables too. `nice` lowers its priority.
+
+    Raises JobFailedError, KeyError (not in the list).
+    """
     try:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -248,12 +263,13 @@ async def start_child(program: str, folder: Path, serve: Serve, hear: Hear) -> C
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             cwd=folder,
-            env=environment,
+            env={**os.environ, **environment, "PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1"},
             limit=MAX_CHILD_LINE_BYTES,
             start_new_session=True,
         )
     except OSError as error:
         raise JobFailedError(f"cannot start {program}: {error.strerror}") from error
+    lower_priority(process.pid, nice)  # now, because later threads inherit the priority and earlier ones keep theirs
     _log.info("started %s, process %d", program, process.pid)
     return ChildProcess(program, process, serve, hear)
 

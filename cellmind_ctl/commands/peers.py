@@ -28,6 +28,7 @@ _WIDE_HEADERS = (
     "os",
     "torch",
     "run",
+    "limit",
     "how",
     "address",
     "seen",
@@ -88,6 +89,7 @@ def peer_json(peer: PeerView) -> dict[str, object]:
         "battery": to_plain(vitals.battery) if vitals else None,
         "tokens_per_second": _value(vitals.tokens_per_second) if vitals else None,
         "run": vitals.run if vitals else None,
+        "training_limit": to_plain(vitals.training_limit) if vitals else None,
         "carried_bytes": peer.carried_bytes,
         "last_seen": seen,
     }
@@ -97,7 +99,7 @@ def _row(peer: PeerView, wide: bool) -> list[str]:
     vitals = peer.vitals
     state: str = peer.state if peer.paired else "unpaired"
     if vitals and vitals.run and peer.state == "online":
-        state = "training"
+        state = "paused" if vitals.training_limit and vitals.training_limit.is_paused else "training"
     name = f"{peer.name} (this)" if peer.is_self else peer.name
     battery = figures.UNKNOWN
     if vitals and vitals.battery:
@@ -116,6 +118,7 @@ def _row(peer: PeerView, wide: bool) -> list[str]:
         "os": vitals.os if vitals else figures.UNKNOWN,
         "torch": (vitals.versions.torch if vitals else None) or figures.UNKNOWN,
         "run": (vitals.run if vitals else None) or figures.UNKNOWN,
+        "limit": vitals.training_limit.why if vitals and vitals.training_limit else figures.UNKNOWN,
         "how": peer.how or figures.UNKNOWN,
         "address": peer.addresses[0] if peer.addresses else figures.UNKNOWN,
         "seen": figures.ago(peer.seen_seconds) if peer.paired else figures.UNKNOWN,

@@ -3,7 +3,7 @@
     {"call": 7, "name": "TrainSteps", "fields": {...}}          a request, from either end
     {"answer": 7, "name": "StepsTrained", "fields": {...}}      its answer
     {"refusal": 7, "fields": {"code": "...", "message": "..."}}  or why there is none
-    {"event": "TextPiece", "fields": {...}}                     a report
+    {"event": "TextPiece", "fields": {...}}                     a report, from either end
     {"stop": true}                                              the agent wants the child to end
 
 Bytes are written as {"base64": "..."}.
@@ -18,6 +18,7 @@ from typing import Any, TypeAlias
 
 import model.line.answering
 import model.line.meeting
+import model.line.pace
 import model.line.probing
 import model.line.training  # noqa: F401 - declaring registers what the line can carry
 from model.line.declare import LINE_TYPES, Call, Event

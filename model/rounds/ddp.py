@@ -46,10 +46,11 @@ class SynchronousRounds:
         data: PackedData,
         group: Group,
         state: TrainingState,
+        pace: Callable[[], None] = lambda: None,
     ) -> None:
-        """`micro_batch` is the largest number of rows that are computed at once."""
+        """`micro_batch` is the largest number of rows that are computed at once; `pace` is called before each step."""
         self._config, self._total_steps, self._micro_batch = config, total_steps, micro_batch
-        self._data, self._group, self._state = data, group, state
+        self._data, self._group, self._state, self._pace = data, group, state, pace
         self._averaging_model: nn.Module | None = None
         self._meter = ComputeMeter(state.model)
         self._num_steps = 0  # of this process
@@ -70,6 +71,7 @@ class SynchronousRounds:
         # 2. The steps.
         losses, norms = [], []
         for number, batch in enumerate(prefetched(self._data, spans, self._group.device)):
+            self._pace()  # between steps: here this device may rest, or change its number of threads
             started = time.perf_counter()
             loss_sum, norm = self._take_step(self._averaging_model, first_step + number, batch, tokens[number])
             losses.append(loss_sum)

@@ -60,6 +60,8 @@ class RoundMethod(Protocol):
         """
 
 
-# Makes a `RoundMethod` for the configuration, the steps of the whole run, the rows of a micro-batch, and a trainer's
-# parts.
-MakeRoundMethod: TypeAlias = Callable[[TrainingConfig, int, int, PackedData, Group, TrainingState], RoundMethod]
+# Makes a `RoundMethod` for the configuration, the steps of the whole run, the rows of a micro-batch, a trainer's parts,
+# and what must be called before each step.
+MakeRoundMethod: TypeAlias = Callable[
+    [TrainingConfig, int, int, PackedData, Group, TrainingState, Callable[[], None]], RoundMethod
+]

@@ -19,6 +19,7 @@ from model.line.meeting import (
     StoreSet,
     StoreValue,
 )
+from model.line.pace import PaceChanged
 from model.line.probing import TryGloo
 from model.line.sampling import Sampling
 from model.line.training import (
@@ -55,6 +56,7 @@ VALUES: list[object] = [
         name="step-000000012", state_hash="ab" * 32, best="best-000000009", best_state_hash="cd" * 32
     ),
     StepsProgressed(step=5, loss=3.75, tokens=640, compute_tokens_per_second=1000.5, idle_fraction=0.25),
+    PaceChanged(threads=1, rest_seconds=20.0, memory_bytes=2 << 30),
     LoadModel(checkpoint=CheckpointPaths(weights="/h/w", state="/h/s"), tokenizer="/h/t"),
     GenerateText(
         prompt="안녕", so_far="", max_tokens=20, sampling=Sampling(temperature=0.5, top_k=40, top_p=0.9, seed=7)

@@ -26,6 +26,7 @@ VITALS = m.Vitals(
     accelerator=m.Accelerator(kind="cuda", name="H100", uuid="GPU-1", memory_bytes=1 << 36),
     battery=m.Battery(percent=80.0, plugged=False, source="psutil"),
     run=RUN,
+    training_limit=m.TrainingLimit(why="at most 1 of 2 threads: --train-threads"),
 )
 PEER = m.PeerView(
     id=DEVICE, name="노트북", role="owner", paired=True, state="online", is_self=False,

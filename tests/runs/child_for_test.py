@@ -7,6 +7,7 @@ import sys
 from model.agent_link import AgentLink
 from model.line.declare import Call, Done, Event, line_message
 from model.line.failure import CallFailedError, Failure
+from model.pace import Pace
 
 
 @line_message
@@ -70,8 +71,28 @@ class AnswerWrongly(Call[Done]):
     pass
 
 
+@line_message
+class Paced:
+    threads: int
+
+
+@line_message
+class TakePace(Call[Paced]):
+    """Compute with two threads of torch, then take the pace of the agent, and answer with the number of threads."""
+
+
+def take_pace(pace: Pace) -> Paced:
+    import torch
+
+    torch.set_num_threads(2)
+    torch.ones(512, 512) @ torch.ones(512, 512)
+    pace.apply()
+    return Paced(threads=torch.get_num_threads())
+
+
 def main() -> None:
-    link = AgentLink()
+    pace = Pace()
+    link = AgentLink(pace.hear)
     for number, call in link.calls():
         match call:
             case Echo(word=word):
@@ -98,6 +119,8 @@ def main() -> None:
                 os.kill(os.getpid(), signal.SIGSTOP)
             case WriteNonsense():
                 os.write(link._out.fileno(), b"this is not JSON\n")
+            case TakePace():
+                link.answer(number, take_pace(pace))
             case AnswerWrongly():
                 link.answer(number, Echoed(word="not what was asked"))
 

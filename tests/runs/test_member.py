@@ -4,8 +4,10 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+from cellmind_agent.config import Politeness
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.runs.member import RunMember
+from cellmind_agent.runs.pacing import Pacing
 from cellmind_agent.storage.journal import Journal
 from cellmind_agent.trust.permissions import Caller
 from tests.protocol.examples import SPEC
@@ -34,7 +36,7 @@ def test_a_run_that_is_stopped_while_blobs_are_fetched_is_stopped_and_not_failed
     async def play() -> None:
         journal = Journal(tmp_path)
         parts: Any = (None, EndlessTransfer(), NoTunnels(), None, journal, None)
-        member = RunMember(SPEC.roster[0].device, *parts, lambda speed: None)
+        member = RunMember(SPEC.roster[0].device, *parts, lambda speed: None, Pacing(Politeness()))
         preparing = asyncio.ensure_future(anext(member.prepare(m.PrepareMember(spec=SPEC, rank=0, term=1), LEADER)))
         await asyncio.sleep(0.01)
         await member.dismiss(m.DismissMember(run=SPEC.run, state="stopped"), LEADER)

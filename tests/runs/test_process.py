@@ -16,6 +16,7 @@ from cellmind_agent.protocol.errors import CellmindError, JobFailedError, TimedO
 from cellmind_agent.runs import process as process_module
 from cellmind_agent.runs.process import ChildFailedError, ChildProcess, start_child
 from model.line.declare import Call, Event
+from model.line.pace import PaceChanged
 from tests.runs.child_for_test import (
     AnswerWrongly,
     AskBack,
@@ -26,6 +27,7 @@ from tests.runs.child_for_test import (
     RefusalOf,
     Refuse,
     RefuseAndExit,
+    TakePace,
     WordHeard,
     WriteNonsense,
 )
@@ -39,7 +41,7 @@ def program(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process_module, "PROGRAMS", {"test": "tests.runs.child_for_test"})
 
 
-def with_child(folder: Path, play: Callable[[ChildProcess, list[Event]], Awaitable[None]]) -> None:
+def with_child(folder: Path, play: Callable[[ChildProcess, list[Event]], Awaitable[None]], **options: Any) -> None:
     async def run() -> None:
         events: list[Event] = []
 
@@ -52,7 +54,7 @@ def with_child(folder: Path, play: Callable[[ChildProcess, list[Event]], Awaitab
                 raise KeyError("a bug")
             raise CellmindError("not that")
 
-        child = await start_child("test", folder, serve, events.append)
+        child = await start_child("test", folder, serve, events.append, **options)
         try:
             await play(child, events)
         finally:
@@ -183,6 +185,40 @@ def test_nonsense_from_the_agent_ends_the_child() -> None:
     assert child.wait(timeout=20) == 1
     _, errors = child.communicate()
     assert b"not a frame" in errors
+
+
+def test_an_event_of_the_agent_reaches_the_child(program: None, tmp_path: Path) -> None:
+    async def play(child: ChildProcess, events: list[Event]) -> None:
+        assert (await child.call(TakePace(), 60)).threads == 2
+        await child.report(PaceChanged(threads=1))
+        assert (await child.call(TakePace(), 60)).threads == 1
+
+    with_child(tmp_path, play)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize(("nice", "policy"), [(10, os.SCHED_BATCH), (0, os.SCHED_OTHER)])
+def test_every_thread_of_a_child_has_its_priority(program: None, tmp_path: Path, nice: int, policy: int) -> None:
+    wanted = max(nice, os.getpriority(os.PRIO_PROCESS, 0)), policy
+
+    async def play(child: ChildProcess, events: list[Event]) -> None:
+        await child.call(TakePace(), 60)  # torch starts its threads
+        threads = [int(path.name) for path in Path(f"/proc/{child.pid}/task").iterdir()]
+        assert len(threads) >= 3
+        assert {(os.getpriority(os.PRIO_PROCESS, t), os.sched_getscheduler(t)) for t in threads} == {wanted}
+        group = Path(f"/proc/{child.pid}/autogroup")
+        if nice and group.exists():
+            assert group.read_text().split()[-2:] == ["nice", str(nice)]
+
+    with_child(tmp_path, play, nice=nice)
+
+
+def test_a_child_gets_variables_that_its_agent_does_not_have(program: None, tmp_path: Path) -> None:
+    async def play(child: ChildProcess, events: list[Event]) -> None:
+        assert psutil.Process(child.pid).environ()["MALLOC_TOP_PAD_"] == "65536"
+        assert "MALLOC_TOP_PAD_" not in os.environ
+
+    with_child(tmp_path, play, environment={"MALLOC_TOP_PAD_": "65536"})
 
 
 def test_only_programs_of_the_allow_list_are_started(tmp_path: Path) -> None:

@@ -50,6 +50,14 @@ class Versions:
 
 
 @value
+class TrainingLimit:
+    """Why training takes less than it could on a device now."""
+
+    why: str  # such as "at most 1 of 2 threads: other programs use the processor"
+    is_paused: bool = False  # it rests before every step
+
+
+@value
 class Vitals:
     """What an agent reports of its device. A figure that cannot be read is None, never 0."""
 
@@ -69,6 +77,7 @@ class Vitals:
     battery: Battery | None = None
     tokens_per_second: Figure | None = None
     run: RunId | None = None
+    training_limit: TrainingLimit | None = None
 
 
 @message

@@ -1,0 +1,94 @@
+"""Starts trainers, and lets each take only what the person who uses this device can spare (`planning/politeness`)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from pathlib import Path
+
+from cellmind_agent.config import Politeness
+from cellmind_agent.device.vitals import Load, read_load
+from cellmind_agent.planning.politeness import Allowance, Pressure, allowance, others_cores
+from cellmind_agent.protocol.limits import PRESSURE_SECONDS, REST_SECONDS
+from cellmind_agent.protocol.messages import TrainingLimit
+from cellmind_agent.runs.environment import trainer_environment
+from cellmind_agent.runs.process import ChildFailedError, ChildProcess, Hear, Serve, start_child
+from model.line.pace import PaceChanged
+
+_log = logging.getLogger(__name__)
+
+
+class Pacing:
+    """Owns the allowance of this device's trainer."""
+
+    def __init__(self, settings: Politeness) -> None:
+        self._settings = settings
+        self._allowance = Allowance()
+        self._following: asyncio.Task[None] | None = None
+
+    @property
+    def limit(self) -> TrainingLimit | None:
+        """Why the trainer takes less than it could, while there is one."""
+        if self._following is None or self._following.done() or self._allowance.why is None:
+            return None
+        return TrainingLimit(why=self._allowance.why, is_paused=self._allowance.is_paused)
+
+    async def start_trainer(self, folder: Path, members_here: int, serve: Serve, hear: Hear) -> ChildProcess:
+        """A trainer whose pace is set until it ends. `members_here` members of its run share this machine.
+
+        The other arguments, and the errors, are those of `start_child`.
+        """
+        environment = trainer_environment(os.environ, sys.platform)
+        child = await start_child("train", folder, serve, hear, environment, self._settings.nice)
+        self._allowance = Allowance()
+        self._following = asyncio.create_task(self._follow(child, members_here), name="pace of the trainer")
+        return child
+
+    async def _follow(self, child: ChildProcess, members_here: int) -> None:
+        """Read, decide and report until the child ends."""
+        ended = asyncio.create_task(child.ended())
+        clock = asyncio.get_running_loop().time
+        load, read_at = None, clock()
+        sent = PaceChanged()
+        try:
+            while not ended.done():
+                before, before_at, load, read_at = load, read_at, read_load(child.pid), clock()
+                self._decide(_pressure(before, load, read_at - before_at, members_here))
+                pace = self._pace()
+                if pace != sent:
+                    await child.report(pace)
+                    sent = pace
+                await asyncio.wait({ended}, timeout=PRESSURE_SECONDS)
+        except ChildFailedError:  # it has ended
+            pass
+        finally:
+            ended.cancel()
+
+    def _decide(self, pressure: Pressure) -> None:
+        previous, self._allowance = self._allowance, allowance(pressure, self._settings, self._allowance)
+        if self._allowance.why != previous.why:
+            _log.info("training here: %s", self._allowance.why or "no limit any more")
+
+    def _pace(self) -> PaceChanged:
+        return PaceChanged(
+            threads=self._allowance.threads,
+            rest_seconds=REST_SECONDS if self._allowance.is_paused else 0.0,
+            memory_bytes=self._settings.max_memory_bytes,
+        )
+
+
+def _pressure(before: Load | None, now: Load, elapsed_seconds: float, members_here: int) -> Pressure:
+    """The pressure between two readings. The first reading says nothing of the processor."""
+    others = None
+    if before and before.busy_seconds is not None and now.busy_seconds is not None:
+        own_seconds = now.own_seconds - before.own_seconds
+        others = others_cores(now.busy_seconds - before.busy_seconds, own_seconds, elapsed_seconds)
+    return Pressure(
+        usable_cores=max(1, now.usable_cores // members_here),  # as trainers on one machine divide the cores
+        cores=now.cores,
+        others_cores=others,
+        temperature_celsius=now.temperature_celsius,
+        battery=now.battery,
+    )

@@ -1,0 +1,72 @@
+"""How a trainer keeps to the pace that its agent asks for: threads, rests, memory. Acts only between two steps."""
+
+from __future__ import annotations
+
+import sys
+import threading
+
+from model.errors import MemoryLimitError
+from model.line.declare import Event
+from model.line.pace import PaceChanged
+
+# The members' agents wait ten minutes for a round. Rests of several members may follow each other, so each gets a part.
+_MAX_ROUND_REST_SECONDS = 120.0
+
+
+class Pace:
+    """The latest pace, heard on the thread of the link, and applied by the training loop before each step."""
+
+    def __init__(self, max_round_rest_seconds: float = _MAX_ROUND_REST_SECONDS) -> None:
+        """In one round the trainer rests for at most `max_round_rest_seconds`; then it trains on without rests."""
+        self._latest = PaceChanged()
+        self._changed = threading.Condition()
+        self._max_round_rest_seconds = self._rest_left_seconds = max_round_rest_seconds
+        self._own_threads: int | None = None  # as the trainer chose them
+
+    def hear(self, event: Event) -> None:
+        """Take an event of the agent, on any thread. A rest that is under way ends if it is no longer asked for."""
+        if isinstance(event, PaceChanged):
+            with self._changed:
+                self._latest = event
+                self._changed.notify_all()
+
+    def begin_round(self) -> None:
+        """A round begins: rests are possible again."""
+        self._rest_left_seconds = self._max_round_rest_seconds
+
+    def apply(self) -> None:
+        """Rest, then set the number of threads. Raises MemoryLimitError.
+
+        OpenMP keeps its number of threads for each thread, so only the thread that trains may call this.
+        """
+        import torch
+
+        self._rest()
+        pace = self._latest
+        if pace.memory_bytes is not None and peak_memory_bytes() > pace.memory_bytes:
+            raise MemoryLimitError(
+                f"training has taken {peak_memory_bytes() >> 20} MB, and may take {pace.memory_bytes >> 20} MB here",
+                "lower training.batch_size, or raise --train-memory of this device's agent",
+            )
+        if self._own_threads is None:
+            self._own_threads = torch.get_num_threads()
+        threads = min(self._own_threads, pace.threads or self._own_threads)
+        if threads != torch.get_num_threads():
+            torch.set_num_threads(threads)
+
+    def _rest(self) -> None:
+        with self._changed:
+            seconds = min(self._latest.rest_seconds, self._rest_left_seconds)
+            if seconds > 0:
+                self._rest_left_seconds -= seconds
+                self._changed.wait_for(lambda: self._latest.rest_seconds == 0, timeout=seconds)
+
+
+def peak_memory_bytes() -> int:
+    """The most resident memory that this process has had, as `top` shows it; 0 where the system does not say."""
+    if sys.platform == "win32":
+        return 0
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak << 10  # macOS counts bytes, Linux kilobytes
