@@ -70,6 +70,7 @@ class _Context(Protocol):
     saved_tensors: tuple[Tensor, ...]
     outputs: list[int]
     weight_dtype: torch.dtype
+    gradients: tuple[Tensor, Tensor]
 
     def save_for_backward(self, *tensors: Tensor) -> None: ...
 
@@ -170,7 +171,8 @@ class _Attention(Function):
         rotated_gradient.mul_(D**-0.5)
         inner = torch.empty_like(normal)  # of the normalised and weighted queries and keys
         _rotate(rotated_gradient.permute(1, 3, 0, 2, 4), cos, -sin, out=inner)
-        weight_gradients = (inner * normal).sum((0, 1, 3), dtype=_wide(gradient.dtype))  # (2, D)
+        by_column = (inner * normal).view(B * T, 2 * H * D).sum(0, dtype=_wide(gradient.dtype))  # at once it is slow
+        weight_gradients = by_column.view(2, H, D).sum(1)  # (2, D)
         out = gradient.new_empty(B, T, 3, H, D)
         out[:, :, :2] = _unscale(inner.mul_(weights), normal, scale)
         out[:, :, 2] = v_gradient.view(B, H, T, D).transpose(1, 2)
@@ -185,29 +187,32 @@ class _SummedLoss(Function):
         matrix = weight.to(x.dtype)  # (V, C)
         wide = _wide(x.dtype)
         loss = x.new_zeros((), dtype=wide)
-        x_gradient = torch.empty_like(x) if needs_gradient else x
-        weight_gradient = torch.zeros_like(weight) if needs_gradient else weight
+        x_gradient = torch.empty_like(x) if needs_gradient else None
+        weight_gradient = None
         for start in range(0, len(x), _LOSS_ROWS):
             rows, wanted = x[start : start + _LOSS_ROWS], targets[start : start + _LOSS_ROWS]
-            is_counted = (wanted != ignored).unsqueeze(1)  # (rows, 1)
-            wanted = wanted.clamp_min(0).unsqueeze(1)  # (rows, 1)
+            is_counted = wanted != ignored  # (rows,)
+            places = torch.arange(len(rows), device=x.device), wanted.clamp_min(0)
             probabilities = torch.softmax(rows @ matrix.T, dim=1)  # (rows, V)
             # A probability of zero would be an infinite loss; the smallest normal number of the dtype is not.
-            likelihood = probabilities.gather(1, wanted).to(wide).clamp_min_(torch.finfo(x.dtype).tiny)
-            loss -= (likelihood.log_() * is_counted).sum()
-            if needs_gradient:
-                logits_gradient = probabilities.scatter_add_(1, wanted, probabilities.new_full(wanted.shape, -1.0))
+            likelihood = probabilities[places]  # (rows,)
+            loss -= (likelihood.to(wide).clamp_min(torch.finfo(x.dtype).tiny).log_() * is_counted).sum()
+            if x_gradient is not None:
+                probabilities[places] = likelihood - 1  # now they are the gradient of the logits
                 part = x_gradient[start : start + _LOSS_ROWS]
-                torch.mm(logits_gradient, matrix, out=part)
-                part.mul_(is_counted)
-                weight_gradient += logits_gradient.T @ (rows * is_counted)
-        ctx.save_for_backward(x_gradient, weight_gradient)
+                torch.mm(probabilities, matrix, out=part)
+                part.mul_(is_counted.unsqueeze(1))
+                weight_part = probabilities.T @ (rows * is_counted.unsqueeze(1))  # (V, C)
+                weight_gradient = weight_part.to(wide) if weight_gradient is None else weight_gradient.add_(weight_part)
+        if x_gradient is not None:
+            ctx.gradients = x_gradient, torch.zeros_like(weight) if weight_gradient is None else weight_gradient
         return loss
 
     @staticmethod
     def backward(ctx: _Context, gradient: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
-        x_gradient, weight_gradient = ctx.saved_tensors
-        return x_gradient * gradient.to(x_gradient.dtype), weight_gradient * gradient, None, None, None
+        x_gradient, weight_gradient = ctx.gradients
+        del ctx.gradients  # they are scaled in place: a second backward pass fails rather than scale them again
+        return x_gradient.mul_(gradient.to(x_gradient.dtype)), weight_gradient.mul_(gradient), None, None, None
 
 
 def _wide(dtype: torch.dtype) -> torch.dtype:
