@@ -15,6 +15,7 @@ of several large shapes and the model's own.
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cellmind_agent.runs.environment import trainer_environment
 from tests.bench.results import Results
 from tests.bench.shards import Shape, write_random_project
 from tests.bench.watched import Watched, watch
@@ -56,7 +58,9 @@ class Place:
 
     def json_of(self, module: str, *words: str) -> Any:
         command = [sys.executable, "-m", f"tests.bench.{module}", *words]
-        return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+        ours = trainer_environment(os.environ, sys.platform) if OURS in words else {}
+        done = subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ, **ours})
+        return json.loads(done.stdout.splitlines()[-1])
 
 
 def main() -> int:
