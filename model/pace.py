@@ -30,6 +30,15 @@ class Pace:
                 self._latest = event
                 self._changed.notify_all()
 
+    @property
+    def is_limited(self) -> bool:
+        """Whether this device may take less than it could, so that it is slower than it was tuned for."""
+        return self._latest.threads is not None or self._latest.rest_seconds > 0
+
+    def allow_threads(self, threads: int) -> None:
+        """The trainer has chosen another number of threads, and set it."""
+        self._own_threads = threads
+
     def begin_round(self) -> None:
         """A round begins: rests are possible again."""
         self._rest_left_seconds = self._max_round_rest_seconds

@@ -105,7 +105,7 @@ def _load(call: LoadModel) -> _Loaded:
     from model.arithmetic.gpt import GPT
     from model.checkpoint import load_weights, read_state
     from model.config import parse_config
-    from model.device import choose_device
+    from model.device import choose_devices
     from model.errors import CheckpointError
     from tokenizer.vocabulary.encoding import load_encoder
 
@@ -116,7 +116,7 @@ def _load(call: LoadModel) -> _Loaded:
     config = parse_config(json.dumps(state.config))
     model = GPT(config.model, state.vocab_size)
     load_weights(Path(call.checkpoint.weights), model)
-    device = choose_device()
+    device = choose_devices()[0]
     return _Loaded(model=model.to(device).eval(), encoder=encoder, context=config.training.dataset.seq_len)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,10 +25,15 @@ from model.line.training import (
     WriteCheckpoint,
 )
 from model.pace import Pace
+from model.tuning.watch import SpeedWatch
 
 if TYPE_CHECKING:
     from model.metrics import Metrics
     from model.trainer import Trainer
+    from model.tuning.tune import Tuner
+
+
+_log = logging.getLogger(__name__)
 
 
 def main() -> int:
@@ -42,7 +48,7 @@ def main() -> int:
             from model.errors import failure_of
 
             failure = failure_of(error)
-            logging.getLogger(__name__).debug("failed", exc_info=error)
+            _log.debug("failed", exc_info=error)
             print(failure.message, file=sys.stderr, flush=True)
             link.refuse(number, failure)
             program.close()
@@ -59,6 +65,8 @@ class _Program:
         self._trainer: Trainer | None = None
         self._metrics: Metrics | None = None
         self._parameters: PrepareTrainer | None = None
+        self._tuner: Tuner | None = None
+        self._watch: SpeedWatch | None = None
 
     def serve(self, call: Call[Any]) -> TrainerReady | StepsTrained | CheckpointWritten | Done:
         """Raises ModelError, TextError, OSError, ValueError (a call that this program does not serve)."""
@@ -67,6 +75,7 @@ class _Program:
                 return self._prepare(call)
             case TrainSteps():
                 self._pace.begin_round()
+                self._tune_again_if_slow()
                 return self._prepared()[0].train_round(call.first_step, call.spans, call.evaluate)
             case KeepBest():
                 self._prepared()[0].keep_best()
@@ -85,19 +94,24 @@ class _Program:
 
         from model.config import load_config
         from model.data import PackedData
-        from model.device import choose_device
+        from model.device import choose_devices
         from model.meeting.group import join
         from model.metrics import Metrics
         from model.trainer import Trainer
-        from model.tuning.tune import tune
+        from model.tuning.tune import Tuner
         from tokenizer.sharding.manifest import read_manifest
 
         config = load_config(Path(call.config))
         manifest = read_manifest(Path(call.manifest))
         data = PackedData(manifest, [Path(path) for path in call.shards], config.training.seed)
         torch.set_float32_matmul_precision("high")
-        device = choose_device(rank=call.rank)
-        tuning = tune(config, manifest.vocab_size, call.size, len(call.near) + 1, device, Path(call.tuning))
+        members_here = len(call.near) + 1
+        devices = choose_devices(call.rank, call.size, members_here)
+        self._tuner = Tuner(
+            config, manifest.vocab_size, devices, Path(call.tuning), call.total_steps, call.size, members_here
+        )
+        tuning, device = self._tuner.tune(), devices[0]
+        self._watch = SpeedWatch(tuning.tokens_per_second * tuning.num_devices)
         group = join(call.backend, call.rank, call.size, self._link, device, call.rendezvous_seconds, call.near)
         if call.rank == 0:  # the figures cover all members, so one of them writes them
             self._metrics = Metrics(Path(call.folder))
@@ -116,6 +130,18 @@ class _Program:
         if call.resume_from:
             self._resume(self._trainer, call.resume_from)
         return TrainerReady(device_kind=device.type, tuning=tuning.describe())
+
+    def _tune_again_if_slow(self) -> None:
+        """Another program may have taken processors for good: fewer threads are faster then."""
+        trainer = self._prepared()[0]
+        if self._tuner is None or self._watch is None or self._pace.is_limited:
+            return
+        if self._watch.has_dropped(trainer.tokens_per_second, time.monotonic()):
+            tuning = self._tuner.tune_again()
+            trainer.adopt(tuning)
+            self._pace.allow_threads(tuning.threads)
+            self._watch.begin_again(tuning.tokens_per_second * tuning.num_devices)
+            _log.info("this device has become slow, so it computes otherwise now: %s", tuning.describe())
 
     def _resume(self, trainer: Trainer, paths: CheckpointPaths) -> None:
         optimizer = Path(paths.optimizer) if paths.optimizer else None

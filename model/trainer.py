@@ -60,13 +60,13 @@ class Trainer:
         step. Raises PeerLostError.
         """
         self._config, self._manifest, self._data, self._group = config, manifest, data, group
-        self._metrics, self._report, self._micro_batch = metrics, report, tuning.micro_batch
+        self._metrics, self._report = metrics, report
         torch.manual_seed(config.training.seed)
         self.model = GPT(config.model, manifest.vocab_size).to(group.device)
-        self.model.compute_dtype = tuning.torch_dtype
+        self._use(tuning)
         self.state = new_state(self.model, config.training, self._agreed_dtype(tuning.torch_dtype))
         self.tokens = 0
-        self._method = make_method(config.training, total_steps, tuning.micro_batch, data, group, self.state, pace)
+        self._method = make_method(config.training, total_steps, tuning, data, group, self.state, pace)
         self._progress_sent_at = 0.0  # monotonic, in seconds
         self._unsent: StepProgress | None = None
         self._losses: tuple[float | None, float | None] = None, None  # of the last evaluation: live, averaged
@@ -76,6 +76,11 @@ class Trainer:
     def tokens_per_second(self) -> float:
         """This device's speed while it computes; 0 before the second step."""
         return self._method.tokens_per_second
+
+    def adopt(self, tuning: Tuning) -> None:
+        """Compute so from the next round on."""
+        self._use(tuning)
+        self._method.adopt(tuning)
 
     def resume(self, weights: Path, state: Path, beside_weights: Path | None) -> None:
         """Load a checkpoint. Without the tensors `beside_weights` it is only the model that a new run starts from.
@@ -148,6 +153,11 @@ class Trainer:
         best_path = save_best(folder, best, of_best)
         self._best = None  # it is on the disk now
         return CheckpointWritten(name=path.name, state_hash=digest, best=best_path.name, best_state_hash=best_digest)
+
+    def _use(self, tuning: Tuning) -> None:
+        self.model.compute_dtype, self._micro_batch = tuning.torch_dtype, tuning.micro_batch
+        if tuning.is_compiled:
+            self.model.compile_layers()
 
     def _copy_of_weights(self) -> dict[str, Tensor]:
         return {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}

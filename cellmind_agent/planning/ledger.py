@@ -62,11 +62,12 @@ def evaluation_interval(total_steps: int, batch_samples: int, held_out_samples: 
     """After how many steps the held-out loss is evaluated again.
 
     Evaluations cost about 3 % of the training: two passes (live and averaged weights) without gradients, each a third
-    of a training step's work for a row. There are at most 50 in a run.
+    of a training step's work for a row. There are at most 50 in a run, at nearly equal distances.
     """
     rows = min(held_out_samples, MAX_HELD_OUT_ROWS)
     affordable = rows * 2 / 3 / _EVALUATION_SHARE / batch_samples
-    return max(1, -(-total_steps // MAX_EVALUATIONS), min(total_steps, math.ceil(affordable)))
+    wanted = max(1, -(-total_steps // MAX_EVALUATIONS), math.ceil(affordable))
+    return -(-total_steps // max(1, round(total_steps / wanted)))
 
 
 def ledger_of(spec: RunSpec) -> Ledger:

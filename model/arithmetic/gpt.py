@@ -144,11 +144,13 @@ class GPT(nn.Module):
         self.config, self.vocab_size = config, vocab_size
         # The precision of activations and matrix products while the loss is computed; None: that of the weights.
         self.compute_dtype: torch.dtype | None = None
+        self.is_compiled = False
         self.embed_tokens = nn.Embedding(vocab_size, config.d_model)
         self.dropout = nn.Dropout(config.dropout)
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.num_layers))
         self.norm = nn.RMSNorm(config.d_model, eps=_EPSILON)
         self.lm_head = None if config.tie_embeddings else nn.Linear(config.d_model, vocab_size, bias=False)
+        self._tables: dict[tuple[torch.dtype, torch.device], tuple[Tensor, Tensor]] = {}  # see `_angles`
         self._positions: dict[tuple[int, torch.dtype, torch.device], _Positions] = {}
         self._initialise()
 
@@ -196,19 +198,29 @@ class GPT(nn.Module):
         """The output projection (V, C)."""
         return self.embed_tokens.weight if self.lm_head is None else self.lm_head.weight
 
+    def compile_layers(self) -> None:
+        """Compile the layers when they are first called; all share one compiled form. For accelerators."""
+        for layer in self.layers if not self.is_compiled else ():
+            layer.compile()
+        self.is_compiled = True
+
     def new_cache(self) -> Cache:
         """An empty cache for one sequence or one batch."""
         return Cache(layers=[None] * self.config.num_layers)
 
     def _angles(self, start: int, length: int, device: torch.device) -> tuple[Tensor, Tensor]:
         """Cosines and sines (T, D) of the rotary angles at positions start ... start + length - 1."""
-        D = self.config.head_width
-        dtype = self.norm.weight.dtype
-        # In float64, because a far position times a frequency loses too many digits in float32.
-        frequencies = ROPE_THETA ** -(torch.arange(0, D, 2, device=device, dtype=torch.float64) / D)  # (D/2,)
-        positions = torch.arange(start, start + length, device=device, dtype=torch.float64)  # (T,)
-        angles = torch.outer(positions, frequencies).repeat(1, 2)  # (T, D)
-        return angles.cos().to(dtype), angles.sin().to(dtype)
+        dtype, stop = self.norm.weight.dtype, start + length
+        table = self._tables.get((dtype, device))
+        if table is None or stop > len(table[0]):
+            D = self.config.head_width
+            # In float64, because a far position times a frequency loses too many digits in float32; on the CPU, because
+            # not every accelerator has float64. Twice as many positions as now: a generated text gets longer.
+            frequencies = ROPE_THETA ** -(torch.arange(0, D, 2, dtype=torch.float64) / D)  # (D/2,)
+            angles = torch.outer(torch.arange(2 * stop, dtype=torch.float64), frequencies).repeat(1, 2)  # (2 T, D)
+            table = angles.cos().to(device, dtype), angles.sin().to(device, dtype)
+            self._tables[dtype, device] = table
+        return table[0][start:stop], table[1][start:stop]
 
     def _positions_of(self, length: int, device: torch.device) -> _Positions:
         """For rows of `length` positions, made once."""

@@ -27,8 +27,10 @@ from model.data import Batch, PackedData, prefetched
 from model.errors import DivergedError
 from model.line.training import Span
 from model.meeting.group import Group
+from model.rounds.replicas import Replicas
 from model.rounds.round import StepProgress, StepReport
 from model.rounds.speed import ComputeMeter
+from model.tuning.choice import Tuning
 
 _log = logging.getLogger(__name__)
 _MAX_GRADIENT_NORM = 1.0
@@ -42,16 +44,17 @@ class SynchronousRounds:
         self,
         config: TrainingConfig,
         total_steps: int,
-        micro_batch: int,
+        tuning: Tuning,
         data: PackedData,
         group: Group,
         state: TrainingState,
         pace: Callable[[], None] = lambda: None,
     ) -> None:
-        """`micro_batch` is the largest number of rows that are computed at once; `pace` is called before each step."""
-        self._config, self._total_steps, self._micro_batch = config, total_steps, micro_batch
+        """`pace` is called before each step."""
+        self._config, self._total_steps, self._micro_batch = config, total_steps, tuning.micro_batch
         self._data, self._group, self._state, self._pace = data, group, state, pace
         self._averaging_model: nn.Module | None = None
+        self._replicas = Replicas(state.model, [torch.device(name) for name in tuning.further_devices])
         self._meter = ComputeMeter(state.model)
         self._num_steps = 0  # of this process
 
@@ -82,6 +85,12 @@ class SynchronousRounds:
             on_step(self._progress(first_step + number + 1, loss_sum, batch.num_targets, tokens[number]))
         # 3. The losses over all members.
         return self._reports(first_step, tokens, losses, norms)
+
+    def adopt(self, tuning: Tuning) -> None:
+        """See `RoundMethod`. The further devices stay as they are."""
+        self._micro_batch = tuning.micro_batch
+        self._meter = ComputeMeter(self._state.model)
+        self._num_steps = 0
 
     def synchronize_weights(self) -> str:
         """See `RoundMethod`. Unlike processors may differ in the last bits of a sum: then all take rank 0's state."""
@@ -115,9 +124,11 @@ class SynchronousRounds:
     def _backward(self, model: nn.Module, batch: Batch, factor: float) -> Tensor:
         """Add up the gradients of `factor` times the losses. Returns the sum of the losses, without the factor."""
         total = torch.zeros((), device=self._group.device)
-        parts = batch.split(self._micro_batch)
+        parts, of_replicas = self._replicas.start(batch.split(self._micro_batch), factor)
         for number, part in enumerate(parts):
             is_last = number == len(parts) - 1
+            if is_last:
+                total += self._replicas.finish(of_replicas)
             alone = contextlib.nullcontext()
             with model.no_sync() if isinstance(model, DistributedDataParallel) and not is_last else alone:
                 loss_sum: Tensor = model(*part)  # ()

@@ -13,6 +13,7 @@ from model.config import TrainingConfig
 from model.data import PackedData
 from model.line.training import Span
 from model.meeting.group import Group
+from model.tuning.choice import Tuning
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +54,9 @@ class RoundMethod(Protocol):
         Raises DivergedError, PeerLostError.
         """
 
+    def adopt(self, tuning: Tuning) -> None:
+        """Compute so from the next step on."""
+
     def synchronize_weights(self) -> str:
         """Give all members the same weights, and return their hash (invariant I3 of ARCHITECTURE.md).
 
@@ -60,8 +64,8 @@ class RoundMethod(Protocol):
         """
 
 
-# Makes a `RoundMethod` for the configuration, the steps of the whole run, the rows of a micro-batch, a trainer's parts,
+# Makes a `RoundMethod` for the configuration, the steps of the whole run, how this device computes, a trainer's parts,
 # and what must be called before each step.
 MakeRoundMethod: TypeAlias = Callable[
-    [TrainingConfig, int, int, PackedData, Group, TrainingState, Callable[[], None]], RoundMethod
+    [TrainingConfig, int, Tuning, PackedData, Group, TrainingState, Callable[[], None]], RoundMethod
 ]

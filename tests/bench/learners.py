@@ -6,6 +6,7 @@ python -m tests.bench.learners SETTING FOLDER STARTED      SETTING as JSON (`Set
 import asyncio
 import dataclasses
 import json
+import math
 import sys
 import tempfile
 import time
@@ -17,8 +18,10 @@ from typing import Literal
 import torch
 from safetensors.torch import load_file
 
-from model.config import parse_config, to_json
+from cellmind_agent.planning.ledger import evaluation_interval
+from model.config import load_config, parse_config, to_json
 from model.line.checkpoint import OPTIMIZER_FILE, WEIGHTS_FILE
+from model.line.held_out import NO_EVALUATION, after, served_loss
 from model.recipe import TextSize, choose_recipe
 from tests.bench.judge import Course, Judge
 from tests.bench.plain_gpt import PlainGPT, PlainRecipe, plain_loop
@@ -113,7 +116,7 @@ def old(setting: Setting, folder: Path, started: float) -> None:
 
 
 async def cellmind(setting: Setting, folder: Path) -> None:
-    """The product: the recipe that it chooses for this text, in its own training program.
+    """The product: the recipe that it chooses for this text, in its own training program. It stops as a run does.
 
     The run is judged on checkpoints, live and averaged weights; the product keeps the better of both as its best.
     """
@@ -123,12 +126,20 @@ async def cellmind(setting: Setting, folder: Path) -> None:
         project = automatic_project(folder, Path(output), setting.seed)
         async with training_program(project, Path(output) / "run", Path(output) / "tuning.json") as program:
             course = Course(judge, program.started, setting.limit_seconds)
-            total, num_steps = program.ledger.total_steps, 2
-            while program.step < total and not course.is_over:
+            training, total = load_config(project.config).training, program.ledger.total_steps
+            interval = evaluation_interval(total, training.batch_size, manifest.held_out.rows)
+            record, num_steps, is_over = NO_EVALUATION, 2, False
+            while not is_over:
+                steps = min(num_steps, interval - program.step % interval)
                 began = time.monotonic()
-                await program.train(num_steps)
-                num_steps = max(1, round(num_steps * _ROUND_SECONDS / (time.monotonic() - began)))
-                if course.is_due or program.step == total:
+                await program.train(steps)
+                num_steps = max(1, round(steps * _ROUND_SECONDS / (time.monotonic() - began)))
+                if program.step % interval == 0 or program.step == total:  # as the leader of a run decides
+                    found = await program.evaluate()
+                    loss = served_loss(found.val_loss, found.average_val_loss)
+                    record = after(record, program.step, math.inf if loss is None else loss)
+                is_over = program.step == total or course.is_over or record.num_worse >= training.patience
+                if course.is_due or is_over:
                     began = time.monotonic()
                     path = await program.checkpoint()
                     live, average = weights_of(path)

@@ -25,7 +25,7 @@ from model.data import PackedData
 from model.line.training import Span
 from model.meeting.group import Group
 from model.trainer import Trainer
-from model.tuning.tune import tune
+from model.tuning.tune import Tuner
 from tests.bench.plain_gpt import PlainGPT, PlainRecipe, plain_loop
 from tests.bench.shards import Shape, epochs_of, read_rows, with_targets, write_config
 from tokenizer.sharding.manifest import MANIFEST, read_manifest
@@ -113,7 +113,7 @@ def cellmind_steps(folder: Path, shape: Shape, clock: OperationClock) -> Callabl
     data = PackedData(manifest, project.shards, config.training.seed)
     ledger = Ledger(num_samples=manifest.train.rows, batch_samples=shape.batch_size, epochs=1000)
     cpu = torch.device("cpu")
-    tuning = tune(config, manifest.vocab_size, 1, 1, cpu, folder.parent / "tuning.json")
+    tuning = Tuner(config, manifest.vocab_size, [cpu], folder.parent / "tuning.json").tune()
     trainer = Trainer(config, manifest, data, Group(0, 1, cpu), ledger.total_steps, tuning=tuning)
     optimizer, numbers = trainer.state.optimizer, iter(range(ledger.total_steps))
     update = optimizer.step

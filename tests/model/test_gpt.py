@@ -52,6 +52,19 @@ def test_the_future_is_not_seen() -> None:
     assert not torch.allclose(a[:, 8:], b[:, 8:])
 
 
+def test_compiled_layers_compute_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a compiler that changes nothing: torch's own needs a C++ compiler or Triton."""
+    compiled = []
+    monkeypatch.setattr(torch, "compile", lambda function, **options: compiled.append(function) or function)
+    model, tokens = make(), torch.randint(0, VOCAB, (1, 12))
+    before = model(tokens)
+    model.compile_layers()
+    model.compile_layers()
+    assert model.is_compiled
+    assert len(compiled) == 2  # one for each layer
+    assert torch.equal(model(tokens), before)
+
+
 @pytest.mark.parametrize("first", [1, 5, 11])
 def test_cached_logits_equal_uncached_ones(first: int) -> None:
     model = make()

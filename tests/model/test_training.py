@@ -31,6 +31,7 @@ from model.meeting.process_group import register
 from model.metrics import Metrics
 from model.rounds.round import StepProgress, StepReport
 from model.trainer import Trainer
+from model.tuning.choice import PLAIN, Tuning
 from tests.tokenizer.test_shards import ENCODER, TEXTS, shards_of
 
 CPU = torch.device("cpu")
@@ -125,6 +126,9 @@ class OneReport:
         )
         return [StepReport(step=step, loss=2.5, tokens=7, gradient_norm=1.0, learning_rate=1e-3)]
 
+    def adopt(self, tuning: Tuning) -> None:
+        self.tokens_per_second = tuning.tokens_per_second
+
     def synchronize_weights(self) -> str:
         return "ab"
 
@@ -135,6 +139,31 @@ def test_a_trainer_trains_rounds_in_the_way_that_it_is_given(tmp_path: Path) -> 
     results = [trainer.train_round(first, steps(first, 3), evaluate=False) for first in (0, 3)]
     assert method.calls == [(0, 3), (3, 3)]
     assert [(result.state_hash, result.tokens, result.loss) for result in results] == [("ab", 7, 2.5), ("ab", 14, 2.5)]
+
+
+def test_further_devices_take_their_part_of_the_rows(tmp_path: Path) -> None:
+    """Three devices (here the same processor) equal one, also in a step with fewer parts than devices."""
+    torch.set_num_threads(1)
+    config = replace(CONFIG, model=replace(MODEL, dropout=0.0))
+    many = replace(PLAIN, micro_batch=1, further_devices=("cpu", "cpu"))
+    spans = [*steps(0, 3), Span(epoch=0, start=8, stop=10), Span(epoch=0, start=3, stop=3)]
+    alone, together = (
+        make_trainer(tmp_path / name, config=config, tuning=tuning).train_round(0, spans, evaluate=True)
+        for name, tuning in (("alone", replace(PLAIN, micro_batch=1)), ("together", many))
+    )
+    assert together.tokens == alone.tokens
+    assert together.val_loss == pytest.approx(alone.val_loss, abs=1e-4)
+
+
+def test_a_trainer_that_is_tuned_again_trains_on(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path, tuning=PLAIN)
+    trainer.train_round(0, steps(0, 3), evaluate=False)
+    trainer.adopt(replace(PLAIN, is_bfloat16=True, micro_batch=1))
+    assert trainer.model.compute_dtype == torch.bfloat16
+    assert trainer.tokens_per_second == 0  # the old speed says nothing about the new tuning
+    result = trainer.train_round(3, steps(3, 3), evaluate=False)
+    assert result.loss is not None
+    assert trainer.tokens_per_second > 0
 
 
 def spawn(work: Callable[..., None], size: int, *arguments: Any) -> list[Any]:

@@ -168,7 +168,8 @@ def test_a_resumed_run_decides_as_if_it_had_not_been_interrupted(losses: list[fl
 
 
 def test_an_interval_costs_little_and_happens_often_enough() -> None:
-    assert evaluation_interval(434, 9, 14) == 35  # about one an epoch of a small text
+    assert evaluation_interval(434, 9, 14) == 37  # about one an epoch of a small text, 12 in all
+    assert evaluation_interval(124, 8, 14) == 42  # not 39, which would leave a last round of 7 steps
     assert evaluation_interval(5000, 32, 10_000) == 100
     assert evaluation_interval(3, 32, 64) == 3
     assert evaluation_interval(100, 16, 0) == 2
