@@ -61,7 +61,7 @@ class Tuner:
         return self._use(tuning)
 
     def tune_again(self) -> Tuning:
-        """Measure anew, because this device has become slow. Later runs measure again too: it may not last."""
+        """Measure again, because this device has become slow. Later runs measure again too: it may not last."""
         try:
             forget(self._path, self._key)
         except OSError as error:
