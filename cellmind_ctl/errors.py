@@ -11,6 +11,7 @@ from collections.abc import Callable
 import click
 
 from cellmind_agent.protocol.errors import CellmindError, StorageFullError, UsageError
+from cellmind_agent.words import t
 
 INTERRUPTED = 130  # as shells report a program that Ctrl-C ended: 128 + SIGINT
 
@@ -53,7 +54,7 @@ def _translated(error: Exception) -> CellmindError:
     if config and isinstance(error, config.ConfigError):
         return UsageError(error.message, error.hint)
     if text and isinstance(error, text.TextError):
-        return CellmindError(error.message, error.hint)
+        return CellmindError(error.message, error.hint, **error.fields)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StorageFullError(f"the disk is full: {error.filename or error.strerror}")
     return CellmindError(f"{type(error).__name__}: {error}", "this is a bug in CellMind; --debug shows where")
@@ -64,4 +65,5 @@ def _print(error: CellmindError, is_json: bool) -> None:
         body = {"code": error.code, "message": error.message, "hint": error.hint}
         print(json.dumps({"schema": "cellmind.error/1", "error": body}, ensure_ascii=False), flush=True)
     else:
-        print(f"error: {error.message}\nhint: {error.hint}", file=sys.stderr, flush=True)
+        what, next_step = t("error: {message}", message=error.message), t("hint: {hint}", hint=error.hint)
+        print(f"{what}\n{next_step}", file=sys.stderr, flush=True)

@@ -9,8 +9,8 @@ from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.blobs import BlobRef, chunks
 from cellmind_agent.protocol.errors import UnknownNameError
 from cellmind_agent.protocol.ids import DeviceId, RunId
+from cellmind_agent.words import t
 from cellmind_ctl.session import Session
-from cellmind_ctl.words import t
 from model.line.checkpoint import STATE_FILE, WEIGHTS_FILE
 
 

@@ -11,13 +11,13 @@ from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.ids import DeviceId
 from cellmind_agent.protocol.limits import PROBE_SECONDS
 from cellmind_agent.protocol.messages import PeerView
-from cellmind_agent.protocol.plain import to_plain
+from cellmind_agent.protocol.plain import to_json
+from cellmind_agent.words import t
 from cellmind_ctl.client import Client
 from cellmind_ctl.discover import list_peers
 from cellmind_ctl.figures import number
 from cellmind_ctl.project import Bundle
 from cellmind_ctl.session import Session
-from cellmind_ctl.words import t
 from model.config import Config
 from model.recipe import BY_MODEL, BY_STEP, BY_TEXT, BY_WIDTH, Recipe
 
@@ -69,7 +69,7 @@ def plan_json(made: RunPlan, bundle: Bundle) -> dict[str, object]:
     """The plan as scripts read it."""
     training = bundle.recipe.config.training
     return {
-        **to_plain(made),
+        **to_json(made),
         "batch_size": training.batch_size,
         "epochs": training.epochs,
         "recipe": [asdict(choice) for choice in bundle.recipe.choices],

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from cellmind_agent.planning.backends import BACKEND_CHOICES
 from cellmind_agent.protocol.errors import CellmindError, UsageError
+from cellmind_agent.words import t
 from cellmind_ctl.session import Session
-from cellmind_ctl.words import t
 from model.config import Config, ModelConfig, TokenizerConfig, load_config, to_json
 from model.errors import ConfigError
 from model.recipe import Recipe, TextSize, choose_recipe

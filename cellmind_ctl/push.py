@@ -9,10 +9,10 @@ from pathlib import Path
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.blobs import BlobRef, chunks
 from cellmind_agent.protocol.ids import BlobId, DeviceId, parse_run_id
+from cellmind_agent.words import t
 from cellmind_ctl.client import Client
 from cellmind_ctl.project import Bundle
 from cellmind_ctl.session import Session
-from cellmind_ctl.words import t
 from model.line.checkpoint import STATE_FILE, WEIGHTS_FILE
 
 _PUSH_SECONDS = 60.0  # for one chunk

@@ -7,11 +7,11 @@ import time
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.errors import LinkLostError, MemberLostError
 from cellmind_agent.protocol.ids import DeviceId, RunId
-from cellmind_agent.protocol.plain import to_plain
+from cellmind_agent.protocol.plain import to_json
+from cellmind_agent.words import t
 from cellmind_ctl.figures import UNKNOWN, duration, number, percent
 from cellmind_ctl.render import LiveView
 from cellmind_ctl.session import Session
-from cellmind_ctl.words import t
 
 _JSON_NAMES: dict[type[m.RunEvent], str] = {
     m.MemberJoined: "member_joined",
@@ -63,7 +63,7 @@ def _follow(session: Session, run: RunId, leader: DeviceId) -> m.RunFinished | N
 
 def _show(session: Session, view: LiveView, event: m.RunEvent) -> None:
     if session.is_json:
-        session.emit_event(_JSON_NAMES[type(event)], to_plain(event))
+        session.emit_event(_JSON_NAMES[type(event)], to_json(event))
     elif isinstance(event, m.Progressed | m.RoundCommitted):
         rows = [
             [member.name, number(member.tokens_per_second), str(member.share), percent(100 * member.idle_fraction)]

@@ -17,19 +17,20 @@ import sys
 from typing import ClassVar
 
 from model.line.failure import CallFailedError, Failure, FailureCode
+from model.line.sentence import Sentence
 from tokenizer.errors import TextError
 
 _MAX_MESSAGE_CHARACTERS = 400
 
 
 class ModelError(Exception):
-    """`message` says what happened, `hint` what to do next."""
+    """`message` says what happened, `hint` what to do next. Both are templates for `fields`."""
 
     code: ClassVar[FailureCode] = "failed"
 
-    def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.message, self.hint = message, hint
+    def __init__(self, message: str, hint: str = "", **fields: object) -> None:
+        self.message, self.hint = Sentence(message, **fields), Sentence(hint, **fields)
+        super().__init__(self.message)
 
 
 class ConfigError(ModelError):
@@ -64,7 +65,13 @@ class PeerLostError(ModelError):
 
 def failure_of(error: Exception) -> Failure:
     """The failure that stands for `error` on the line: its code, and one line of text for people."""
-    return Failure(code=_code(error), message=_message(error))
+    match error:
+        case ModelError():
+            return Failure(code=_code(error), message=error.message, hint=error.hint)
+        case TextError():
+            message, hint = Sentence(error.message, **error.fields), Sentence(error.hint, **error.fields)
+            return Failure(code=_code(error), message=message, hint=hint)
+    return Failure(code=_code(error), message=Sentence(_first_line(error)))
 
 
 def _code(error: Exception) -> FailureCode:
@@ -85,11 +92,8 @@ def _code(error: Exception) -> FailureCode:
     return "failed"
 
 
-def _message(error: Exception) -> str:
+def _first_line(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
-    message = error.message if isinstance(error, ModelError | TextError) else str(error)
-    lines = [line.strip() for line in message.splitlines() if line.strip()]
-    first = (lines[0] if lines else type(error).__name__)[:_MAX_MESSAGE_CHARACTERS]
-    hint = error.hint if isinstance(error, ModelError | TextError) else ""
-    return f"{first} ({hint})" if hint else first
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__)[:_MAX_MESSAGE_CHARACTERS]

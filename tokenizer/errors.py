@@ -6,17 +6,23 @@ from __future__ import annotations
 class TextError(Exception):
     """The text, the tokenizer or the shards cannot be used.
 
-    `message` says what is wrong, and `hint` says what the user can do about it.
+    `message` says what is wrong, and `hint` says what the user can do about it: templates with the names of `fields` in
+    braces, so that the sentences can be worded in another language.
     """
 
-    def __init__(self, message: str, hint: str) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, hint: str, **fields: object) -> None:
+        self.fields = {name: str(value) for name, value in fields.items()}
+        super().__init__(message.format(**self.fields) if fields else message)
         self.message, self.hint = message, hint
 
-    def __reduce__(self) -> tuple[type[TextError], tuple[str, str]]:
-        """Pickle both arguments, so that a worker process can raise this error in the main process."""
-        return type(self), (self.message, self.hint)
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle all arguments, so that a worker process can raise this error in the main process."""
+        return _rebuilt, (type(self), self.message, self.hint, self.fields)
 
 
 class VocabularyTooSmallError(TextError):
     """The characters of the text need more pieces than the vocabulary has."""
+
+
+def _rebuilt(kind: type[TextError], message: str, hint: str, fields: dict[str, str]) -> TextError:
+    return kind(message, hint, **fields)

@@ -32,6 +32,7 @@ from cellmind_agent.protocol.limits import (
 )
 from cellmind_agent.protocol.messages import REQUESTS, Cancel, Declaration, Done, Refused
 from cellmind_agent.trust.permissions import Caller, may_ask
+from model.line.sentence import Sentence
 
 # Each handler takes its own type of request, which the type of a dictionary cannot express; tests check it.
 Handler = Callable[[Any, Caller], Any]
@@ -161,9 +162,13 @@ def refusal(error: CellmindError) -> Refused:
     """An error in wire form."""
     return Refused(
         code=error.code,
-        message=error.message[:MAX_REFUSAL_MESSAGE_CHARACTERS],
-        hint=error.hint[:MAX_REFUSAL_HINT_CHARACTERS],
+        message=_shortened(error.message, MAX_REFUSAL_MESSAGE_CHARACTERS),
+        hint=_shortened(error.hint, MAX_REFUSAL_HINT_CHARACTERS),
     )
+
+
+def _shortened(sentence: Sentence, max_characters: int) -> Sentence:
+    return sentence if len(sentence) <= max_characters else Sentence(sentence[:max_characters])
 
 
 def _checked_answer(declared: Declaration, answer: object) -> object:

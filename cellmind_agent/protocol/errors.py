@@ -26,18 +26,20 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from model.line.sentence import Sentence
+
 
 class CellmindError(Exception):
-    """Something failed. The message says what happened; the hint, what to do next."""
+    """Something failed. The message says what happened; the hint, what to do next. Both are templates for `fields`."""
 
     code: ClassVar[str] = "failed"
     exit_code: ClassVar[int] = 1
     default_hint: ClassVar[str] = "see the agent's log: cellmindctl logs"
 
-    def __init__(self, message: str, hint: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = self.default_hint if hint is None else hint
+    def __init__(self, message: str, hint: str | None = None, **fields: object) -> None:
+        self.message = Sentence(message, **fields)
+        self.hint = Sentence(self.default_hint if hint is None else hint, **fields)
+        super().__init__(self.message)
 
 
 class UsageError(CellmindError):

@@ -8,8 +8,13 @@ from cellmind_agent.protocol.errors import ProtocolError
 from model.line import plain as line_plain
 from model.line.plain import PlainError, to_plain
 
-__all__ = ["from_plain", "to_plain"]
+__all__ = ["from_plain", "to_json", "to_plain"]
 T = TypeVar("T")
+
+
+def to_json(value: Any) -> Any:
+    """`value` as plain values for scripts: a sentence is its English text."""
+    return to_plain(value, as_text=True)
 
 
 def from_plain(kind: type[T], plain: Any) -> T:

@@ -11,9 +11,9 @@ import click
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.errors import UsageError
 from cellmind_agent.protocol.ids import parse_run_id
+from cellmind_agent.words import t
 from cellmind_ctl.discover import device_named
 from cellmind_ctl.session import Session, command
-from cellmind_ctl.words import t
 from model.line.sampling import Sampling
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import click
 
 from cellmind_agent.planning.backends import BACKEND_CHOICES
+from cellmind_agent.words import t
 from cellmind_ctl.project import CONFIG_NAME
 from cellmind_ctl.session import Group, Session, pass_session
-from cellmind_ctl.words import t
 from model.config import Config, load_config, to_plain
 from model.recipe import CHOSEN_KEYS
 

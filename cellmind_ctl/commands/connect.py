@@ -6,8 +6,8 @@ import click
 
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.address import parse_address
+from cellmind_agent.words import t
 from cellmind_ctl.session import Session, command
-from cellmind_ctl.words import t
 
 
 @command("connect")

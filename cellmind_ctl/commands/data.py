@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from cellmind_agent.protocol.errors import UsageError
+from cellmind_agent.words import t
 from cellmind_ctl.session import Group, Session, pass_session
-from cellmind_ctl.words import t
 from tokenizer.corpus.prepare import PrepareOptions, prepare
 from tokenizer.corpus.prepared.jsonl import read_ranges
 from tokenizer.corpus.prepared.split import prepared_split

@@ -13,7 +13,7 @@ from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.errors import NoAgentsFoundError
 from cellmind_agent.protocol.limits import DEFAULT_PORT
 from cellmind_agent.protocol.messages import Check
-from cellmind_agent.protocol.plain import to_plain
+from cellmind_agent.protocol.plain import to_json
 from cellmind_ctl.session import Session, command
 
 
@@ -27,7 +27,7 @@ def command_(session: Session, report: Path | None) -> int:
     except NoAgentsFoundError as error:
         checks = (Check(id="agent", verdict="error", detail=error.message, fix=error.hint), *_taken_port())
     # 2. Show the checks, and write them to the report.
-    plain = [to_plain(check) for check in checks]
+    plain = [to_json(check) for check in checks]
     if report:
         report.write_text(json.dumps(plain, indent=1, ensure_ascii=False) + "\n")
     if session.is_json:

@@ -8,9 +8,9 @@ import click
 
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.messages import Role
+from cellmind_agent.words import t
 from cellmind_ctl.figures import parse_duration
 from cellmind_ctl.session import Session, command
-from cellmind_ctl.words import t
 
 
 @command("invite")

@@ -9,8 +9,8 @@ import click
 
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.errors import UsageError
+from cellmind_agent.words import t
 from cellmind_ctl.session import Session, command
-from cellmind_ctl.words import t
 
 _JOIN_SECONDS = 30.0  # finding the inviter by mDNS and two round trips of the proof, over slow Wi-Fi
 

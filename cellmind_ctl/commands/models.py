@@ -10,10 +10,10 @@ import click
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.errors import UnknownNameError, UnreachableError
 from cellmind_agent.protocol.messages import ModelView
+from cellmind_agent.words import t
 from cellmind_ctl import figures
 from cellmind_ctl.discover import held_models, online_devices
 from cellmind_ctl.session import Group, Session, pass_session
-from cellmind_ctl.words import t
 
 
 @dataclass(slots=True, kw_only=True)

@@ -8,7 +8,7 @@ import click
 
 from cellmind_agent.protocol.ids import short
 from cellmind_agent.protocol.messages import Figure, PeerView
-from cellmind_agent.protocol.plain import to_plain
+from cellmind_agent.protocol.plain import to_json
 from cellmind_ctl import figures
 from cellmind_ctl.discover import list_peers
 from cellmind_ctl.session import Session, command
@@ -77,7 +77,7 @@ def peer_json(peer: PeerView) -> dict[str, object]:
         "found_by": peer.how,
         "os": vitals.os if vitals else None,
         "arch": vitals.arch if vitals else None,
-        "versions": to_plain(vitals.versions) if vitals else None,
+        "versions": to_json(vitals.versions) if vitals else None,
         "cpu_percent": _value(vitals.cpu_percent) if vitals else None,
         "cpu_count": vitals.cpu_count if vitals else None,
         "load": _value(vitals.load) if vitals else None,
@@ -85,11 +85,11 @@ def peer_json(peer: PeerView) -> dict[str, object]:
         "ram_available_bytes": _bytes(vitals.ram_available_bytes) if vitals else None,
         "disk_free_bytes": _bytes(vitals.disk_free_bytes) if vitals else None,
         "temperature_celsius": _value(vitals.temperature_celsius) if vitals else None,
-        "accelerator": to_plain(vitals.accelerator) if vitals else None,
-        "battery": to_plain(vitals.battery) if vitals else None,
+        "accelerator": to_json(vitals.accelerator) if vitals else None,
+        "battery": to_json(vitals.battery) if vitals else None,
         "tokens_per_second": _value(vitals.tokens_per_second) if vitals else None,
         "run": vitals.run if vitals else None,
-        "training_limit": to_plain(vitals.training_limit) if vitals else None,
+        "training_limit": to_json(vitals.training_limit) if vitals else None,
         "carried_bytes": peer.carried_bytes,
         "last_seen": seen,
     }

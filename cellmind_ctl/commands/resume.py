@@ -9,7 +9,7 @@ import click
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.errors import CellmindError, UnknownNameError
 from cellmind_agent.protocol.ids import DeviceId, RunId
-from cellmind_agent.protocol.plain import to_plain
+from cellmind_agent.protocol.plain import to_json
 from cellmind_ctl.discover import held_models, list_runs, run_named
 from cellmind_ctl.planning import plan_run
 from cellmind_ctl.session import Session, command
@@ -35,7 +35,7 @@ def command_(session: Session, run: str, devices: str | None, detach: bool) -> N
     )
     leader = made.roster[0].device
     if session.is_json:
-        session.emit_event("plan", {**to_plain(made), "run": spec.run, "step": checkpoint.step})
+        session.emit_event("plan", {**to_json(made), "run": spec.run, "step": checkpoint.step})
     else:
         names = ", ".join(member.name for member in made.roster)
         session.notice(f"{spec.run} from step {checkpoint.step} on {names}")

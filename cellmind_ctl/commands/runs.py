@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from cellmind_agent.protocol.plain import to_plain
+from cellmind_agent.protocol.plain import to_json
 from cellmind_ctl import figures
 from cellmind_ctl.discover import list_runs
 from cellmind_ctl.session import Session, command
@@ -15,7 +15,7 @@ def command_(session: Session) -> None:
     """List the runs that the devices online know, newest first."""
     runs = list_runs(session.client)
     if session.is_json:
-        session.emit("runs", [{**to_plain(run), "created": figures.rfc3339(run.created)} for run in runs])
+        session.emit("runs", [{**to_json(run), "created": figures.rfc3339(run.created)} for run in runs])
         return
     from cellmind_ctl.render import print_table
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 
 from cellmind_agent.protocol import messages as m
+from cellmind_agent.words import t
 from cellmind_ctl.discover import list_runs, run_named
 from cellmind_ctl.session import Session, command
-from cellmind_ctl.words import t
 
 
 @command("stop")

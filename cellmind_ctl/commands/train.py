@@ -15,13 +15,13 @@ from cellmind_agent.planning.ledger import Ledger, evaluation_interval
 from cellmind_agent.planning.roster import ModeChoice, RunPlan
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.ids import parse_run_id
+from cellmind_agent.words import t
 from cellmind_ctl.keeping import keep_checkpoint
 from cellmind_ctl.planning import make_plan, plan_json, show_plan
 from cellmind_ctl.project import Bundle, checkpoint_paths, make_bundle, open_project
 from cellmind_ctl.push import push, refs, shard_refs, start_view
 from cellmind_ctl.session import Session, command
 from cellmind_ctl.watching import follow, summary
-from cellmind_ctl.words import t
 
 
 @command("train")

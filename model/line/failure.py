@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from model.line.declare import line_value
+from model.line.sentence import Sentence
 
 FailureCode = Literal[
     "peer_lost",  # another member of the run went away: the cause is there, not here
@@ -18,10 +19,11 @@ FailureCode = Literal[
 
 @line_value
 class Failure:
-    """The refusal of a call."""
+    """The refusal of a call. `hint` is empty if there is nothing to do about it."""
 
     code: FailureCode
-    message: str
+    message: Sentence
+    hint: Sentence = Sentence("")
 
 
 class CallFailedError(Exception):

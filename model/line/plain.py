@@ -13,6 +13,8 @@ import typing
 from collections.abc import Hashable, Mapping
 from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin
 
+from model.line.sentence import Sentence, sentence_from_plain, sentence_to_plain
+
 T = TypeVar("T")
 
 
@@ -20,14 +22,17 @@ class PlainError(ValueError):
     """The plain values do not describe the wanted type. The message names the field."""
 
 
-def to_plain(value: Any) -> Any:
-    """`value` as plain values."""
+def to_plain(value: Any, *, as_text: bool = False) -> Any:
+    """`value` as plain values. With `as_text` a sentence becomes its English text; otherwise it keeps its fields."""
+    if isinstance(value, Sentence):
+        return str(value) if as_text else sentence_to_plain(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: to_plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        names = (field.name for field in dataclasses.fields(value))
+        return {name: to_plain(getattr(value, name), as_text=as_text) for name in names}
     if isinstance(value, tuple | list):
-        return [to_plain(item) for item in value]
+        return [to_plain(item, as_text=as_text) for item in value]
     if isinstance(value, Mapping):
-        return {key: to_plain(item) for key, item in value.items()}
+        return {key: to_plain(item, as_text=as_text) for key, item in value.items()}
     return value
 
 
@@ -55,6 +60,8 @@ def _build(kind: Any, plain: Any, where: str) -> Any:
         if not isinstance(plain, dict) or not all(isinstance(key, str) for key in plain):
             raise PlainError(f"{where}: a mapping was expected")
         return {key: _build(get_args(kind)[1], item, f"{where}.{key}") for key, item in plain.items()}
+    if kind is Sentence:
+        return _build_sentence(plain, where)
     if dataclasses.is_dataclass(kind):
         return _build_dataclass(cast("type[Any]", kind), plain, where)
     return _build_scalar(kind, plain, where)
@@ -72,6 +79,13 @@ def _build_union(choices: tuple[Any, ...], plain: Any, where: str) -> Any:
         except PlainError:
             continue
     raise PlainError(f"{where}: {type(plain).__name__} does not fit")
+
+
+def _build_sentence(plain: Any, where: str) -> Sentence:
+    try:
+        return sentence_from_plain(plain)
+    except ValueError as error:
+        raise PlainError(f"{where}: {error}") from error
 
 
 def _build_dataclass(kind: type[Any], plain: Any, where: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cellmind_agent.protocol.messages.declarations import message
+from model.line.sentence import Sentence
 
 
 @message
@@ -15,8 +16,8 @@ class Refused:
     """The request failed: an error of `errors.py` in wire form."""
 
     code: str
-    message: str
-    hint: str
+    message: Sentence
+    hint: Sentence
 
 
 @message

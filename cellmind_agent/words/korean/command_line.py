@@ -1,11 +1,12 @@
-"""Translates the sentences that people read. JSON keys, ids and codes are never translated."""
+"""Korean of `cellmindctl`: its help, notices, tables and questions."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 
-KOREAN: Mapping[str, str] = {
+SENTENCES: Mapping[str, str] = {
+    "error: {message}": "오류: {message}",
+    "hint: {hint}": "도움말: {hint}",
     "join code": "참가 코드",
     "join code: {code}": "참가 코드: {code}",
     "on the other device: cellmindctl join {code}": "다른 기기에서: cellmindctl join {code}",
@@ -65,18 +66,3 @@ KOREAN: Mapping[str, str] = {
     "there already: {count} documents ({kind})": "이미 있음: 문서 {count}개 ({kind})",
     "written: {path}": "저장했습니다: {path}",
 }
-
-
-def language() -> str:
-    """`ko` or `en`: the language of CELLMIND_LANG, or else of the locale."""
-    for name in ("CELLMIND_LANG", "LC_ALL", "LC_MESSAGES", "LANG"):
-        value = os.environ.get(name)
-        if value:
-            return "ko" if value.lower().startswith("ko") else "en"
-    return "en"
-
-
-def t(text: str, **values: object) -> str:
-    """`text` in the person's language, with `values` in the place of its braces."""
-    sentence = KOREAN.get(text, text) if language() == "ko" else text
-    return sentence.format(**values) if values else sentence

@@ -1,0 +1,7 @@
+"""Korean of the checks of `cellmindctl doctor`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+SENTENCES: Mapping[str, str] = {}

@@ -1,0 +1,78 @@
+"""A sentence for people: English text that keeps its template and its fields, so that it can be worded in another
+language where it is shown. Knows no language but English.
+
+On the wire and on the line: {"text": "{name} is removed from {cell}", "fields": {"name": "phone", "cell": "home"}}. A
+field is a string or again a sentence.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+_FIELD = re.compile(r"\{(\w+)\}")
+_MAX_FIELDS = 32  # a sentence with more would not be read
+_MAX_DEPTH = 4  # sentences in sentences: an error, its cause, the cause of that
+
+
+class Sentence(str):
+    """English text, made of a template and fields. It is a `str`, and equals the plain text.
+
+    A field's value is written as `str` writes it; format a number before. A name in braces without a field stays.
+    """
+
+    __slots__ = ("fields", "template")
+    template: str
+    fields: Mapping[str, str]
+
+    def __new__(cls, template: str, /, **fields: object) -> Sentence:
+        """The sentence itself if `template` already is one and there are no fields."""
+        if isinstance(template, Sentence) and not fields:
+            return template
+        values = {name: value if isinstance(value, str) else str(value) for name, value in fields.items()}
+        sentence = super().__new__(cls, filled(template, values))
+        sentence.template, sentence.fields = str(template), values
+        return sentence
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuilt, (self.template, dict(self.fields))
+
+
+def filled(template: str, fields: Mapping[str, str]) -> str:
+    """`template` with the fields in the place of their names. Unlike `str.format` it looks up nothing else, so a
+    template or a value from another device can do no harm."""
+    if not fields:
+        return str(template)
+    return _FIELD.sub(lambda found: fields.get(found[1], found[0]), template)
+
+
+def sentence_to_plain(sentence: Sentence) -> dict[str, Any]:
+    """The wire form of a sentence."""
+    fields = {
+        name: sentence_to_plain(value) if isinstance(value, Sentence) else value
+        for name, value in sentence.fields.items()
+    }
+    return {"text": sentence.template, "fields": fields}
+
+
+def sentence_from_plain(plain: object, depth: int = 0) -> Sentence:
+    """The sentence of a wire form; a plain string is a sentence without fields. Raises ValueError."""
+    if isinstance(plain, str):
+        return Sentence(plain)
+    if not isinstance(plain, dict) or depth >= _MAX_DEPTH:
+        raise ValueError("a sentence was expected")
+    text, fields = plain.get("text"), plain.get("fields", {})
+    if not isinstance(text, str) or not isinstance(fields, dict) or len(fields) > _MAX_FIELDS:
+        raise ValueError("a sentence was expected")
+    return _rebuilt(
+        text,
+        {
+            str(name): value if isinstance(value, str) else sentence_from_plain(value, depth + 1)
+            for name, value in fields.items()
+        },
+    )
+
+
+def _rebuilt(template: str, fields: Mapping[str, str]) -> Sentence:
+    return Sentence(template, **fields)
