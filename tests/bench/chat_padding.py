@@ -32,6 +32,7 @@ from model.data import PackedData, TextDataset, collate_fn
 from model.line.training import Span
 from model.tuning.choice import Tuning
 from model.tuning.race import race
+from model.tuning.work import Work
 from tests.bench.results import Results
 from tests.tokenizer.chats import chat
 from tokenizer.corpus.prepared.split import prepared_split
@@ -70,7 +71,7 @@ def main() -> int:
     config = Config(model=shape, training=TrainingConfig(batch_size=BATCH_ROWS))
     with tempfile.TemporaryDirectory() as name:
         ways, mean_tokens = make_batches(Path(name), num_messages)
-        tuning = race(GPT(shape, VOCAB_SIZE), SEQ_LEN, BATCH_ROWS, torch.get_num_threads())
+        tuning = race(GPT(shape, VOCAB_SIZE), Work(seq_len=SEQ_LEN, own_rows=BATCH_ROWS), torch.get_num_threads())
         torch.set_num_threads(tuning.threads)
         takers = {way: taker(config, tuning, batches) for way, batches in ways.items()}
         rounds: list[dict[str, Stretch]] = []
