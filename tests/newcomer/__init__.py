@@ -1,0 +1,1 @@
+"""A newcomer who types what the README says, in English and in Korean."""
