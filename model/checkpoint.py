@@ -102,7 +102,7 @@ def read_state(path: Path) -> State:
         return State(**json.loads(path.read_bytes()))
     except (OSError, ValueError, TypeError) as error:
         raise CheckpointError(
-            f"{path} is no checkpoint state", "use an older checkpoint: cellmindctl models"
+            "{path} is no checkpoint state", "use an older checkpoint: cellmindctl models", path=path
         ) from error
 
 
@@ -114,8 +114,10 @@ def load_weights(path: Path, model: nn.Module) -> None:
     if expected != found:
         name, _ = min(set(expected.items()) ^ set(found.items()))
         raise CheckpointError(
-            f"the checkpoint does not fit the configuration ({name} is {tuple(found.get(name, ()))} there)",
+            "the checkpoint does not fit the configuration ({name} is {shape} there)",
             "use the configuration and tokenizer that it was trained with",
+            name=name,
+            shape=tuple(found.get(name, ())),
         )
     model.load_state_dict(tensors)
 
@@ -126,7 +128,10 @@ def load_beside_weights(path: Path, training: TrainingState) -> None:
         training.load_beside_weights(_read(path))
     except ValueError as error:
         raise CheckpointError(
-            f"{path} does not fit the optimiser or the model ({error})", "start a new run from its weights"
+            "{path} does not fit the optimiser or the model ({error})",
+            "start a new run from its weights",
+            path=path,
+            error=error,
         ) from error
 
 
@@ -134,7 +139,9 @@ def _read(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path} is no safetensors file: {error}", "pickles are never loaded") from error
+        raise CheckpointError(
+            "{path} is no safetensors file: {error}", "pickles are never loaded", path=path, error=error
+        ) from error
 
 
 def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -62,12 +62,21 @@ class ModelConfig:
         if self.d_model % self.nhead:
             near = max(self.nhead, round(self.d_model / self.nhead) * self.nhead)
             hint = f"for example d_model {near}, or nhead {_divisor(self.d_model, self.nhead)}"
-            raise ConfigError(f"model.d_model {self.d_model} is not divisible by model.nhead {self.nhead}", hint)
+            raise ConfigError(
+                "model.d_model {d_model} is not divisible by model.nhead {nhead}",
+                hint,
+                d_model=self.d_model,
+                nhead=self.nhead,
+            )
         if self.d_model // self.nhead % 2:
             hint = "rotary positions need pairs: choose an even d_model / nhead"
-            raise ConfigError(f"model.d_model / model.nhead is {self.d_model // self.nhead}, an odd number", hint)
+            raise ConfigError(
+                "model.d_model / model.nhead is {width}, an odd number", hint, width=self.d_model // self.nhead
+            )
         if not 0 <= self.dropout < 1:
-            raise ConfigError(f"model.dropout {self.dropout} is not in [0, 1)", "write 0.1, or 0 for none")
+            raise ConfigError(
+                "model.dropout {dropout} is not in [0, 1)", "write 0.1, or 0 for none", dropout=self.dropout
+            )
 
     @property
     def head_width(self) -> int:
@@ -103,7 +112,7 @@ class DatasetConfig:
     def __post_init__(self) -> None:
         _positive(self, "training.dataset", "seq_len")
         if self.seq_len < 8:
-            raise ConfigError(f"training.dataset.seq_len {self.seq_len} is too short", "write 256")
+            raise ConfigError("training.dataset.seq_len {seq_len} is too short", "write 256", seq_len=self.seq_len)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,10 +140,15 @@ class TrainingConfig:
             _positive(self, "training", "max_steps")
         if self.optimizer not in OPTIMIZERS:
             hint = _suggestion(self.optimizer, OPTIMIZERS, "one of")
-            raise ConfigError(f"training.optimizer is {self.optimizer!r}", hint)
+            raise ConfigError("training.optimizer is {optimizer}", hint, optimizer=f"{self.optimizer!r}")
         for name in ("weight_decay", "warmup_steps", "patience"):
             if getattr(self, name) < 0:
-                raise ConfigError(f"training.{name} is {getattr(self, name)}, it cannot be negative", "leave it out")
+                raise ConfigError(
+                    "training.{name} is {value}, it cannot be negative",
+                    "leave it out",
+                    name=name,
+                    value=getattr(self, name),
+                )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,10 +175,10 @@ def load_config(path: Path, backends: Collection[str] | None = None) -> Config:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
         raise ConfigError(
-            f"{path} does not exist", "name a configuration file, or leave it out for the defaults"
+            "{path} does not exist", "name a configuration file, or leave it out for the defaults", path=path
         ) from error
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read as text", "check the name") from error
+        raise ConfigError("{path} cannot be read as text", "check the name", path=path) from error
     return parse_config(text, str(path), backends)
 
 
@@ -176,9 +190,11 @@ def parse_config(text: str, name: str = "the configuration", backends: Collectio
     try:
         plain = json.loads(strip_comments(text))
     except ValueError as error:
-        raise ConfigError(f"{name} is not JSON: {error}", "check the commas and quotes around that place") from error
+        raise ConfigError(
+            "{name} is not JSON: {error}", "check the commas and quotes around that place", name=name, error=error
+        ) from error
     if not isinstance(plain, dict):
-        raise ConfigError(f"{name} is no JSON object", 'begin with { "model": { ... } }')
+        raise ConfigError("{name} is no JSON object", 'begin with { "model": { ... } }', name=name)
     distributed = plain.get("distributed")
     ignored: tuple[str, ...] = ()
     if isinstance(distributed, dict):
@@ -186,12 +202,12 @@ def parse_config(text: str, name: str = "the configuration", backends: Collectio
         plain["distributed"] = {key: value for key, value in distributed.items() if key not in _NOT_NEEDED}
     for name in _BOOKKEEPING:
         if name in plain:
-            raise ConfigError(f"unknown key {name}", "remove it")
+            raise ConfigError("unknown key {name}", "remove it", name=name)
     given = frozenset(_given(plain))
     config = dataclasses.replace(_build(Config, plain, ""), ignored=ignored, given=given)
     if backends is not None and config.distributed.backend not in backends:
         hint = _suggestion(config.distributed.backend, backends, "one of")
-        raise ConfigError(f"distributed.backend is {config.distributed.backend!r}", hint)
+        raise ConfigError("distributed.backend is {backend}", hint, backend=f"{config.distributed.backend!r}")
     return config
 
 
@@ -227,7 +243,11 @@ def _given(plain: Mapping[str, object], section: str = "") -> Iterator[str]:
 def _build(kind: type[C], plain: Any, where: str) -> C:
     if not isinstance(plain, dict):
         raise ConfigError(
-            f"{where} is {_kind_of(plain)}, an object was expected", f'"{where.rpartition(".")[2]}": {{ ... }}'
+            "{where} is {kind}, an object was expected",
+            '"{key}": { ... }',
+            where=where,
+            kind=_kind_of(plain),
+            key=where.rpartition(".")[2],
         )
     hints = typing.get_type_hints(kind)
     known = [f.name for f in dataclasses.fields(kind) if f.name not in _BOOKKEEPING]  # type: ignore[arg-type]
@@ -235,7 +255,7 @@ def _build(kind: type[C], plain: Any, where: str) -> C:
     for key, value in plain.items():
         place = f"{where}.{key}" if where else key
         if key not in known:
-            raise ConfigError(f"unknown key {place}", _suggestion(key, known, "known here"))
+            raise ConfigError("unknown key {place}", _suggestion(key, known, "known here"), place=place)
         if value != AUTO or hints[key] is str:  # "auto" is a value of some strings, such as the backend
             values[key] = _value(hints[key], value, place)
     return kind(**values)
@@ -251,8 +271,11 @@ def _value(kind: Any, value: Any, place: str) -> Any:
         return float(value)
     if type(value) is not kind:
         raise ConfigError(
-            f"{place} is {_kind_of(value)}, {_NAMES[kind]} was expected",
+            "{place} is {kind}, {expected} was expected",
             f"write {place} without quotes" if isinstance(value, str) else "see: cellmindctl config show",
+            place=place,
+            kind=_kind_of(value),
+            expected=_NAMES[kind],
         )
     return value
 
@@ -276,7 +299,12 @@ def _positive(owner: Any, section: str, *names: str) -> None:
         value = getattr(owner, name)
         if not value > 0 or value != value or value == float("inf"):
             raise ConfigError(
-                f"{section}.{name} is {value}, it must be more than 0", f"leave it out for {_default(owner, name)}"
+                "{section}.{name} is {value}, it must be more than 0",
+                "leave it out for {default}",
+                section=section,
+                name=name,
+                value=value,
+                default=_default(owner, name),
             )
 
 

@@ -133,9 +133,11 @@ class TextDataset(Dataset[Tensor]):
                         self._offsets.append(offset)
                     offset += len(line)
         except OSError as error:
-            raise TextError(f"{path} cannot be read: {error.strerror}", "cellmindctl data prepare") from error
+            raise TextError(
+                "{path} cannot be read: {strerror}", "cellmindctl data prepare", path=path, strerror=error.strerror
+            ) from error
         if not self._offsets:
-            raise TextError(f"{path} is empty", "cellmindctl data prepare")
+            raise TextError("{path} is empty", "cellmindctl data prepare", path=path)
 
     def __len__(self) -> int:
         return len(self._offsets)

@@ -54,8 +54,10 @@ class Pace:
         pace = self._latest
         if pace.memory_bytes is not None and peak_memory_bytes() > pace.memory_bytes:
             raise MemoryLimitError(
-                f"training has taken {peak_memory_bytes() >> 20} MB, and may take {pace.memory_bytes >> 20} MB here",
+                "training has taken {taken} MB, and may take {allowed} MB here",
                 "lower training.batch_size, or raise --train-memory of this device's agent",
+                taken=peak_memory_bytes() >> 20,
+                allowed=pace.memory_bytes >> 20,
             )
         if self._own_threads is None:
             self._own_threads = torch.get_num_threads()

@@ -41,4 +41,6 @@ def file_size(path: Path) -> int:
 
 def unreadable(path: Path, error: OSError) -> TextError:
     """The error for a file of prepared text that the system does not let us read."""
-    return TextError(f"{path} cannot be read: {error.strerror}", "cellmindctl data prepare")
+    return TextError(
+        "{path} cannot be read: {strerror}", "cellmindctl data prepare", path=path, strerror=error.strerror
+    )

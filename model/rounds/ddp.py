@@ -162,7 +162,9 @@ class SynchronousRounds:
             step, mean = first_step + number, loss / max(1, tokens[number])
             if not math.isfinite(mean) or not math.isfinite(norm):
                 what = f"the loss became {mean}" if not math.isfinite(mean) else "the gradient became infinite"
-                raise DivergedError(f"{what} at step {step}", f"lower training.lr ({self._config.lr})")
+                raise DivergedError(
+                    "{what} at step {step}", "lower training.lr ({lr})", what=what, step=step, lr=self._config.lr
+                )
             reports.append(
                 StepReport(
                     step=step + 1,

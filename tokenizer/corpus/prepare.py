@@ -152,4 +152,9 @@ def _check_result(reports: Sequence[FileReport], spool: Spool) -> None:
     if sum(report.messages for report in reports):
         raise TextError("no text is left after cleaning", "are these the right files?")
     why = "; ".join(f"{count} {reason}" for reason, count in skipped.most_common(3)) or "no message was found"
-    raise TextError(f"{reports[0].name}: {why}, and nothing else", "export it again, or name its columns: --columns")
+    raise TextError(
+        "{name}: {why}, and nothing else",
+        "export it again, or name its columns: --columns",
+        name=reports[0].name,
+        why=why,
+    )

@@ -104,12 +104,15 @@ def read_manifest(path: Path) -> Manifest:
         plain = json.loads(path.read_bytes())
         if plain["format"] != FORMAT:
             raise TextError(
-                f"{path} has the unknown format {plain['format']!r}", "prepare the data again with this version"
+                "{path} has the unknown format {format}",
+                "prepare the data again with this version",
+                path=path,
+                format=repr(plain["format"]),
             )
         train, held_out = _read_set(plain.pop("train")), _read_set(plain.pop("held_out"))
         return Manifest(train=train, held_out=held_out, **plain)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise TextError(f"{path} is not a manifest of shards", "prepare the data again") from error
+        raise TextError("{path} is not a manifest of shards", "prepare the data again", path=path) from error
 
 
 def _read_set(plain: dict[str, Any]) -> ShardSet:

@@ -21,7 +21,7 @@ class Rows:
         for path in paths:
             flat = np.memmap(path, dtype=np.dtype(dtype), mode="r")
             if flat.size % width:
-                raise TextError(f"{path} is cut short", "fetch the data again")
+                raise TextError("{path} is cut short", "fetch the data again", path=path)
             self._maps.append(flat.reshape(-1, width))
         self._ends = np.cumsum([len(rows) for rows in self._maps])
 

@@ -85,7 +85,7 @@ class Encoder:
     def _control(self, piece: str) -> int:
         number = self._processor.piece_to_id(piece)
         if not self._processor.is_control(number):
-            raise TextError(f"the tokenizer has no {piece} piece", "train it with: python -m tokenizer")
+            raise TextError("the tokenizer has no {piece} piece", "train it with: python -m tokenizer", piece=piece)
         return number
 
 
@@ -126,5 +126,8 @@ def load_encoder(path: Path) -> Encoder:
         return Encoder(path.read_bytes())
     except OSError as error:
         raise TextError(
-            f"the tokenizer {path} cannot be read: {error.strerror}", "train it: python -m tokenizer"
+            "the tokenizer {path} cannot be read: {strerror}",
+            "train it: python -m tokenizer",
+            path=path,
+            strerror=error.strerror,
         ) from error

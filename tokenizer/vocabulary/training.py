@@ -82,8 +82,10 @@ def train_tokenizer(texts: Iterable[str], settings: TokenizerSettings) -> bytes:
     have = vocab_size(model)
     if settings.is_strict and have < settings.vocab_size:
         raise TextError(
-            f"the text allows {have} pieces, not the {settings.vocab_size} asked for",
-            f"--vocab-size {have}, or more text",
+            "the text allows {have} pieces, not the {vocab_size} asked for",
+            "--vocab-size {have}, or more text",
+            have=have,
+            vocab_size=settings.vocab_size,
         )
     return model
 
@@ -107,12 +109,17 @@ def vocab_size(model: bytes) -> int:
 def _check_settings(settings: TokenizerSettings) -> None:
     if settings.vocab_size <= _FIXED_PIECES:
         raise TextError(
-            f"a vocabulary of {settings.vocab_size} has no room beside {_FIXED_PIECES} fixed pieces",
-            f"--vocab-size {2 * _FIXED_PIECES} or more",
+            "a vocabulary of {vocab_size} has no room beside {fixed} fixed pieces",
+            "--vocab-size {least} or more",
+            vocab_size=settings.vocab_size,
+            fixed=_FIXED_PIECES,
+            least=2 * _FIXED_PIECES,
         )
     if not 0.98 <= settings.character_coverage <= 1:
         raise TextError(
-            f"a character coverage of {settings.character_coverage} is out of range", "--character-coverage 0.98 to 1.0"
+            "a character coverage of {character_coverage} is out of range",
+            "--character-coverage 0.98 to 1.0",
+            character_coverage=settings.character_coverage,
         )
 
 
@@ -122,10 +129,17 @@ def _translated(error: RuntimeError) -> TextError:
     if too_small:
         have, needed = too_small.groups()
         return VocabularyTooSmallError(
-            f"a vocabulary of {have} is too small: the text's characters and the fixed pieces alone are {needed}",
-            f"ask for {int(needed) + 200} or more (tokenizer.vocab_size, --vocab-size)",
+            "a vocabulary of {have} is too small: the text's characters and the fixed pieces alone are {needed}",
+            "ask for {least} or more (tokenizer.vocab_size, --vocab-size)",
+            have=have,
+            needed=needed,
+            least=int(needed) + 200,
         )
-    return TextError(f"SentencePiece refused: {_last_line(error)}", "give more text, or ask for another --vocab-size")
+    return TextError(
+        "SentencePiece refused: {last_line}",
+        "give more text, or ask for another --vocab-size",
+        last_line=_last_line(error),
+    )
 
 
 def _lines(texts: Iterable[str]) -> Iterator[str]:

@@ -74,8 +74,9 @@ def detect_format(sample: str, file_name: str, named: Mapping[str, str] | None =
             return found
         if suffix in ("json", "jsonl", "ndjson"):
             raise TextError(
-                f"{file_name} is JSON of no kind that is known here",
+                "{file_name} is JSON of no kind that is known here",
                 'exports of Telegram and Discord are known, and lines such as {"text": "안녕"}',
+                file_name=file_name,
             )
     table = _detect_table(sample, file_name, suffix, named or {})
     if table:
@@ -145,5 +146,10 @@ def _detect_table(sample: str, file_name: str, suffix: str, named: Mapping[str, 
     hint = f"name them: --columns text=...,user=...,time=... (there are: {existing})"
     if named:
         wrong = ", ".join(f"{role}={column}" for role, column in named.items())
-        raise TextError(f"{file_name} has no such columns ({wrong})", hint)
-    raise TextError(f"{file_name} has no column date, user, message: its columns are {existing}", hint)
+        raise TextError("{file_name} has no such columns ({wrong})", hint, file_name=file_name, wrong=wrong)
+    raise TextError(
+        "{file_name} has no column date, user, message: its columns are {existing}",
+        hint,
+        file_name=file_name,
+        existing=existing,
+    )

@@ -151,14 +151,16 @@ def detect_file(source: Source, number: int = 0, columns: Mapping[str, str] | No
     try:
         sample = source.sample()
     except _READ_ERRORS as error:
-        raise TextError(f"{source.name} cannot be read: {error}", "export it again") from error
+        raise TextError(
+            "{source} cannot be read: {error}", "export it again", source=source.name, error=error
+        ) from error
     if not sample.strip():
-        raise TextError(f"{source.name} is empty", "export the chat again")
+        raise TextError("{source} is empty", "export the chat again", source=source.name)
     encoding = detect_encoding(sample)
     if encoding is None:
         is_binary = b"\0" in sample
         what = "is not text but binary" if is_binary else "is text in no encoding known here (UTF-8, UTF-16, CP949)"
-        raise TextError(f"{source.name} {what}", "give a chat export, CSV, JSONL or text file")
+        raise TextError("{source} {what}", "give a chat export, CSV, JSONL or text file", source=source.name, what=what)
     text = sample.decode(encoding, "ignore").replace("\r\n", "\n").replace("\r", "\n")
     return InputFile(
         source=source,

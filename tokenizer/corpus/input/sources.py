@@ -75,18 +75,22 @@ def _walk(path: Path) -> Iterator[Source | SkippedFile]:
     try:
         status = path.stat()
     except FileNotFoundError as error:
-        raise TextError(f"{path} does not exist", "check the name; the example is data/raw/chat.csv") from error
+        raise TextError(
+            "{path} does not exist", "check the name; the example is data/raw/chat.csv", path=path
+        ) from error
     except OSError as error:
-        raise TextError(f"{path} cannot be read: {error.strerror}", "check its permissions") from error
+        raise TextError(
+            "{path} cannot be read: {strerror}", "check its permissions", path=path, strerror=error.strerror
+        ) from error
     if stat.S_ISDIR(status.st_mode):
         yield from _walk_folder(path)
     elif not stat.S_ISREG(status.st_mode):
-        raise TextError(f"{path} is not a file", "give a file, a folder or a zip")
+        raise TextError("{path} is not a file", "give a file, a folder or a zip", path=path)
     elif path.suffix.lower() == ".zip":
         yield from _walk_zip(path, status)
     else:
         if not os.access(path, os.R_OK):
-            raise TextError(f"{path} cannot be read: permission denied", "check its permissions")
+            raise TextError("{path} cannot be read: permission denied", "check its permissions", path=path)
         identity = _identity(path, status)
         yield Source(str(path), status.st_size, identity, lambda: open(path, "rb"), path)  # noqa: SIM115  # the caller closes it
 
@@ -114,7 +118,9 @@ def _walk_zip(path: Path, status: os.stat_result) -> Iterator[Source | SkippedFi
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
     except (zipfile.BadZipFile, OSError, ValueError) as error:
-        raise TextError(f"{path} is no readable zip: {error}", "export it again, or unpack it yourself") from error
+        raise TextError(
+            "{path} is no readable zip: {error}", "export it again, or unpack it yourself", path=path, error=error
+        ) from error
     for member in members:
         name = f"{path}:{member.filename}"
         suffix = Path(member.filename).suffix.lower()

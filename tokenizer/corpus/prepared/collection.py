@@ -48,7 +48,9 @@ class Collection:
             self.entries = np.fromfile(self._folder / INDEX, dtype=ENTRY, count=size)
             self._names = read_hidden_names(self._folder)
         except (OSError, ValueError, KeyError) as error:
-            raise TextError(f"{self._folder} cannot be added to", "prepare it again without --append") from error
+            raise TextError(
+                "{folder} cannot be added to", "prepare it again without --append", folder=self._folder
+            ) from error
 
     def add(self, spool: Spool, report: InputReport) -> Stats:
         """Write the new documents of a batch and return the folder's statistics.
@@ -195,6 +197,8 @@ def _copy(path: Path, file: BinaryIO, size: int) -> None:
         while left:
             data = old.read(min(left, 1 << 20))
             if not data:
-                raise TextError(f"{path} is shorter than {STATS} says", "prepare it again without --append")
+                raise TextError(
+                    "{path} is shorter than {stats} says", "prepare it again without --append", path=path, stats=STATS
+                )
             file.write(data)
             left -= len(data)

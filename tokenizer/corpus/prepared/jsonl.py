@@ -55,9 +55,19 @@ def _parse_document(line: bytes, path: Path, offset: int) -> str:
     try:
         text = json.loads(line)["text"]
     except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise TextError(f'{path}, line {_line_number(path, offset)}: no {{"text": ...}} there', _HINT) from error
+        raise TextError(
+            '{path}, line {line_number}: no {"text": ...} there',
+            _HINT,
+            path=path,
+            line_number=_line_number(path, offset),
+        ) from error
     if not isinstance(text, str):
-        raise TextError(f"{path}, line {_line_number(path, offset)}: `text` is not a string", _HINT)
+        raise TextError(
+            "{path}, line {line_number}: `text` is not a string",
+            _HINT,
+            path=path,
+            line_number=_line_number(path, offset),
+        )
     return text
 
 

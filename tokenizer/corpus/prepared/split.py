@@ -50,12 +50,16 @@ def prepared_split(paths: Sequence[Path], only_new: bool = False) -> Split:
             ranges = _batch_ranges(folder / TRAIN, [batch.sizes[TRAIN] for batch in batches], source)
             if only_new and len(ranges) < len(batches):
                 raise TextError(
-                    f"{folder / TRAIN} was changed, so its new documents are unknown", "train without --only-new"
+                    "{folder} was changed, so its new documents are unknown",
+                    "train without --only-new",
+                    folder=folder / TRAIN,
                 )
             train |= dict(list(ranges.items())[-1:]) if only_new else ranges
             held_out |= _batch_ranges(folder / HELD_OUT, [batch.sizes[HELD_OUT] for batch in batches], source)
         elif only_new:
-            raise TextError(f"{path} has no batches, so none is new", "cellmindctl data prepare FILE --append")
+            raise TextError(
+                "{path} has no batches, so none is new", "cellmindctl data prepare FILE --append", path=path
+            )
         else:
             plain[f"{source}-0"] = ByteRange(path, 0, file_size(path))
     if plain:
@@ -81,7 +85,9 @@ def _hold_out_last(files: Mapping[str, ByteRange]) -> tuple[dict[str, ByteRange]
     starts_by_name = {name: _document_starts(whole.path) for name, whole in files.items()}
     num_documents = sum(map(len, starts_by_name.values()))
     if num_documents < 2:
-        raise TextError(f"{num_documents} document is not enough to train on", "give more text")
+        raise TextError(
+            "{num_documents} document is not enough to train on", "give more text", num_documents=num_documents
+        )
     # How many documents are still to be kept; negative once the cut was in an earlier file.
     num_left = num_documents - max(1, round(num_documents * HELD_OUT_SHARE))
     kept, last = {}, {}

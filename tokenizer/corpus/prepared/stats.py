@@ -83,12 +83,12 @@ def read_stats(folder: Path) -> Stats:
     try:
         plain = json.loads((folder / STATS).read_bytes())
         if plain["format"] != FORMAT:
-            raise TextError(f"{folder} was prepared by another version", "prepare it again with this one")
+            raise TextError("{folder} was prepared by another version", "prepare it again with this one", folder=folder)
         batches = [Batch(**batch) for batch in plain.pop("batches")]
         return Stats(**plain, batches=batches)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise TextError(
-            f"{folder} is not a folder of prepared text", f"cellmindctl data prepare FILE --out {folder}"
+            "{folder} is not a folder of prepared text", "cellmindctl data prepare FILE --out {folder}", folder=folder
         ) from error
 
 
