@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 
 class TextError(Exception):
     """The text, the tokenizer or the shards cannot be used.
@@ -12,7 +14,7 @@ class TextError(Exception):
 
     def __init__(self, message: str, hint: str, **fields: object) -> None:
         self.fields = {name: str(value) for name, value in fields.items()}
-        super().__init__(message.format(**self.fields) if fields else message)
+        super().__init__(re.sub(r"\{(\w+)\}", lambda found: self.fields.get(found[1], found[0]), message))
         self.message, self.hint = message, hint
 
     def __reduce__(self) -> tuple[object, ...]:
