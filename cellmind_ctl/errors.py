@@ -50,8 +50,8 @@ def run_and_exit(work: Callable[[], object], is_json: bool, is_debug: bool) -> i
 def _translated(error: Exception) -> CellmindError:
     """The same failure as a CellmindError. An exception that is not expected is a bug, and says so."""
     # Looked up, not imported: who raised one has imported its module, and `--help` must not.
-    config, text = sys.modules.get("model.config"), sys.modules.get("tokenizer.errors")
-    if config and isinstance(error, config.ConfigError):
+    model, text = sys.modules.get("model.errors"), sys.modules.get("tokenizer.errors")
+    if model and isinstance(error, model.ConfigError):
         return UsageError(error.message, error.hint)
     if text and isinstance(error, text.TextError):
         return CellmindError(error.message, error.hint, **error.fields)

@@ -14,7 +14,8 @@ from cellmind_agent.planning.backends import BACKEND_CHOICES
 from cellmind_agent.protocol.errors import CellmindError, UsageError
 from cellmind_agent.words import t
 from cellmind_ctl.session import Session
-from model.config import Config, ModelConfig, TokenizerConfig, load_config, to_json
+from model.config import Config, ModelConfig, TokenizerConfig
+from model.config_file import load_config, to_json
 from model.errors import ConfigError
 from model.recipe import Recipe, TextSize, choose_recipe
 from tokenizer.corpus.prepared.split import is_prepared
@@ -115,8 +116,9 @@ def make_bundle(project: Project, session: Session, only_new: bool = False) -> B
     start = read_starting_model(project)
     if start and start.tokenizer != data.manifest.tokenizer:
         raise CellmindError(
-            f"the tokenizer does not match the checkpoint {start.weights}",
+            "the tokenizer does not match the checkpoint {weights}",
             "use the tokenizer that it was trained with (tokenizer.model_path), or another model.checkpoint",
+            weights=start.weights,
         )
     # 3. The configuration without gaps, and with the vocabulary that the tokenizer really has.
     config = replace(config, tokenizer=TokenizerConfig(model_path="", vocab_size=data.manifest.vocab_size))
@@ -163,8 +165,10 @@ def read_starting_model(project: Project) -> StartingModel | None:
     old = find_path(project.folder, project.config.model.checkpoint)
     if old.suffix != weights.suffix and old.exists() and not weights.exists():
         raise CellmindError(
-            f"{old} is a pickle, and pickles can run any code: it is not loaded",
-            f"convert it to {weights.name} where you trust it, or name another model.checkpoint",
+            "{old} is a pickle, and pickles can run any code: it is not loaded",
+            "convert it to {weights} where you trust it, or name another model.checkpoint",
+            old=old,
+            weights=weights.name,
         )
     if not weights.exists():
         return None
@@ -179,7 +183,10 @@ def read_starting_model(project: Project) -> StartingModel | None:
         )
     except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
         raise CellmindError(
-            f"{weights} has no readable state beside it ({state.name})", "name another model.checkpoint"
+            "{weights} has no readable state beside it ({state})",
+            "name another model.checkpoint",
+            weights=weights,
+            state=state.name,
         ) from error
 
 
@@ -192,7 +199,7 @@ def _check_data(data: Sequence[Path], only_new: bool) -> None:
     prepared = next((path for path in data if path.is_dir() and is_prepared(path)), None)
     if prepared:
         hint = f"add the rest to it: cellmindctl data prepare FILE --append --out {prepared}"
-        raise UsageError(f"{prepared} is prepared text, and the rest is not", hint)
+        raise UsageError("{prepared} is prepared text, and the rest is not", hint, prepared=prepared)
 
 
 def _describe(notice: Notice) -> str:

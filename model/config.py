@@ -1,32 +1,21 @@
-"""The project's configuration: JSON with comments, checked when it is built. Imports no torch.
+"""The project's configuration as values, checked when they are built. Imports no torch.
 
-An unknown key is an error with a suggestion. Keys that an older guide needed, and that nothing needs now, are ignored
-and named in `Config.ignored`. `Config.given` names the keys that have a value in the file: `model/recipe.py` chooses
-the rest by the text. The value "auto" is the same as no value.
+`Config.given` names the keys that a person gave a value: `model/recipe.py` chooses the rest by the text. The form of
+the file is in `config_file.py`.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
-import json
-import re
-import types
-import typing
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from model.errors import ConfigError
+from model.line.sentence import Sentence
 
-C = TypeVar("C")
 OPTIMIZERS = ("muon", "adamw")
-AUTO = "auto"
-_BOOKKEEPING = ("ignored", "given")  # fields of `Config` that are no keys of the file
-_NOT_NEEDED = ("init_method", "world_size", "worker_ips", "usernames")  # of "distributed": agents find these out
-# Strings (first, so that what looks like a comment inside one stays), comments, and commas before a closing bracket.
-_TOKEN = re.compile(r'"(?:\\.|[^"\\])*"|//[^\n]*|/\*.*?\*/|,(?=\s*(?:(?://[^\n]*|/\*.*?\*/)\s*)*[}\]])', re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,12 +50,14 @@ class ModelConfig:
         # The heads divide the width equally, and rotary positions turn pairs of a head's numbers.
         if self.d_model % self.nhead:
             near = max(self.nhead, round(self.d_model / self.nhead) * self.nhead)
-            hint = f"for example d_model {near}, or nhead {_divisor(self.d_model, self.nhead)}"
+            hint = "for example d_model {near}, or nhead {divisor}"
             raise ConfigError(
                 "model.d_model {d_model} is not divisible by model.nhead {nhead}",
                 hint,
                 d_model=self.d_model,
                 nhead=self.nhead,
+                near=near,
+                divisor=_divisor(self.d_model, self.nhead),
             )
         if self.d_model // self.nhead % 2:
             hint = "rotary positions need pairs: choose an even d_model / nhead"
@@ -139,7 +130,7 @@ class TrainingConfig:
         if self.max_steps is not None:
             _positive(self, "training", "max_steps")
         if self.optimizer not in OPTIMIZERS:
-            hint = _suggestion(self.optimizer, OPTIMIZERS, "one of")
+            hint = suggestion(self.optimizer, OPTIMIZERS)
             raise ConfigError("training.optimizer is {optimizer}", hint, optimizer=f"{self.optimizer!r}")
         for name in ("weight_decay", "warmup_steps", "patience"):
             if getattr(self, name) < 0:
@@ -166,134 +157,6 @@ class Config:
     given: frozenset[str] = field(default=frozenset(), compare=False)
 
 
-def load_config(path: Path, backends: Collection[str] | None = None) -> Config:
-    """The configuration in a file; see `parse_config`.
-
-    Raises ConfigError: no such file, not JSON, an unknown key, a wrong type, an impossible value or combination.
-    """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise ConfigError(
-            "{path} does not exist", "name a configuration file, or leave it out for the defaults", path=path
-        ) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError("{path} cannot be read as text", "check the name", path=path) from error
-    return parse_config(text, str(path), backends)
-
-
-def parse_config(text: str, name: str = "the configuration", backends: Collection[str] | None = None) -> Config:
-    """The configuration in a text that errors call `name`. Raises ConfigError.
-
-    `backends` are the allowed values of `distributed.backend`. The model does not know them: None allows any name.
-    """
-    try:
-        plain = json.loads(strip_comments(text))
-    except ValueError as error:
-        raise ConfigError(
-            "{name} is not JSON: {error}", "check the commas and quotes around that place", name=name, error=error
-        ) from error
-    if not isinstance(plain, dict):
-        raise ConfigError("{name} is no JSON object", 'begin with { "model": { ... } }', name=name)
-    distributed = plain.get("distributed")
-    ignored: tuple[str, ...] = ()
-    if isinstance(distributed, dict):
-        ignored = tuple(f"distributed.{key}" for key in _NOT_NEEDED if key in distributed)
-        plain["distributed"] = {key: value for key, value in distributed.items() if key not in _NOT_NEEDED}
-    for name in _BOOKKEEPING:
-        if name in plain:
-            raise ConfigError("unknown key {name}", "remove it", name=name)
-    given = frozenset(_given(plain))
-    config = dataclasses.replace(_build(Config, plain, ""), ignored=ignored, given=given)
-    if backends is not None and config.distributed.backend not in backends:
-        hint = _suggestion(config.distributed.backend, backends, "one of")
-        raise ConfigError("distributed.backend is {backend}", hint, backend=f"{config.distributed.backend!r}")
-    return config
-
-
-def strip_comments(text: str) -> str:
-    """The text with spaces instead of comments and trailing commas. Positions stay, so those in error messages fit."""
-
-    def blank(match: re.Match[str]) -> str:
-        token = match[0]
-        return token if token.startswith('"') else re.sub(r"[^\n]", " ", token)
-
-    return _TOKEN.sub(blank, text)
-
-
-def to_json(config: Config) -> str:
-    """JSON that `parse_config` reads back as an equal configuration, without `ignored` and with all keys given."""
-    return json.dumps(to_plain(config), indent=1, sort_keys=True, ensure_ascii=False)
-
-
-def to_plain(config: Config) -> dict[str, object]:
-    """The keys of the file, with their values as JSON values."""
-    return {key: value for key, value in dataclasses.asdict(config).items() if key not in _BOOKKEEPING}
-
-
-def _given(plain: Mapping[str, object], section: str = "") -> Iterator[str]:
-    """The keys with a value other than `auto`, each with its sections: `model.d_model`."""
-    for key, value in plain.items():
-        if isinstance(value, dict):
-            yield from _given(value, f"{section}{key}.")
-        elif value != AUTO:
-            yield f"{section}{key}"
-
-
-def _build(kind: type[C], plain: Any, where: str) -> C:
-    if not isinstance(plain, dict):
-        raise ConfigError(
-            "{where} is {kind}, an object was expected",
-            '"{key}": { ... }',
-            where=where,
-            kind=_kind_of(plain),
-            key=where.rpartition(".")[2],
-        )
-    hints = typing.get_type_hints(kind)
-    known = [f.name for f in dataclasses.fields(kind) if f.name not in _BOOKKEEPING]  # type: ignore[arg-type]
-    values = {}
-    for key, value in plain.items():
-        place = f"{where}.{key}" if where else key
-        if key not in known:
-            raise ConfigError("unknown key {place}", _suggestion(key, known, "known here"), place=place)
-        if value != AUTO or hints[key] is str:  # "auto" is a value of some strings, such as the backend
-            values[key] = _value(hints[key], value, place)
-    return kind(**values)
-
-
-def _value(kind: Any, value: Any, place: str) -> Any:
-    if dataclasses.is_dataclass(kind):
-        return _build(typing.cast("type[Any]", kind), value, place)
-    origin, choices = typing.get_origin(kind), typing.get_args(kind)
-    if origin in (types.UnionType, typing.Union):
-        return None if value is None else _value(next(c for c in choices if c is not type(None)), value, place)
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if type(value) is not kind:
-        raise ConfigError(
-            "{place} is {kind}, {expected} was expected",
-            f"write {place} without quotes" if isinstance(value, str) else "see: cellmindctl config show",
-            place=place,
-            kind=_kind_of(value),
-            expected=_NAMES[kind],
-        )
-    return value
-
-
-_NAMES: Mapping[type, str] = {int: "a whole number", float: "a number", str: "a string", bool: "true or false"}
-
-
-def _suggestion(word: str, known: Collection[str], otherwise: str) -> str:
-    close = difflib.get_close_matches(word, known, n=1)
-    return f"did you mean {close[0]}?" if close else f"{otherwise}: {', '.join(known)}"
-
-
-def _kind_of(value: Any) -> str:
-    return _NAMES.get(
-        type(value), "a list" if isinstance(value, list) else "an object" if isinstance(value, dict) else "null"
-    )
-
-
 def _positive(owner: Any, section: str, *names: str) -> None:
     for name in names:
         value = getattr(owner, name)
@@ -314,3 +177,11 @@ def _default(owner: Any, name: str) -> Any:
 
 def _divisor(number: int, near: int) -> int:
     return min((n for n in range(1, number + 1) if number % n == 0), key=lambda n: (abs(n - near), n))
+
+
+def suggestion(word: str, known: Collection[str]) -> Sentence:
+    """The hint for a word that is none of `known`."""
+    close = difflib.get_close_matches(word, known, n=1)
+    if close:
+        return Sentence("did you mean {close}?", close=close[0])
+    return Sentence("one of: {known}", known=", ".join(known))

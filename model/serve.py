@@ -104,7 +104,7 @@ def _load(call: LoadModel) -> _Loaded:
     """Raises CheckpointError, ConfigError, TextError."""
     from model.arithmetic.gpt import GPT
     from model.checkpoint import load_weights, read_state
-    from model.config import parse_config
+    from model.config_file import parse_config
     from model.device import choose_devices
     from model.errors import CheckpointError
     from tokenizer.vocabulary.encoding import load_encoder

@@ -92,7 +92,7 @@ class _Program:
         """1. Configuration and data. 2. Device and tuning. 3. Join the group. 4. Take the state to start from."""
         import torch
 
-        from model.config import load_config
+        from model.config_file import load_config
         from model.data import PackedData
         from model.device import choose_devices
         from model.meeting.group import join

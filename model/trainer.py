@@ -25,7 +25,8 @@ from model.checkpoint import (
     save_checkpoint,
     state_hash,
 )
-from model.config import Config, to_plain
+from model.config import Config
+from model.config_file import to_plain
 from model.data import PackedData
 from model.line.declare import Event
 from model.line.held_out import MAX_HELD_OUT_ROWS

@@ -30,4 +30,5 @@ def t(text: str, **values: object) -> str:
     korean = KOREAN.get(sentence.template)
     if korean is None:
         return str(sentence)
-    return filled(korean, {name: t(value) for name, value in sentence.fields.items()})
+    fields = {name: t(value) if isinstance(value, Sentence) else value for name, value in sentence.fields.items()}
+    return filled(korean, fields)

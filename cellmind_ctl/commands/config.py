@@ -12,7 +12,8 @@ from cellmind_agent.planning.backends import BACKEND_CHOICES
 from cellmind_agent.words import t
 from cellmind_ctl.project import CONFIG_NAME
 from cellmind_ctl.session import Group, Session, pass_session
-from model.config import Config, load_config, to_plain
+from model.config import Config
+from model.config_file import load_config, to_plain
 from model.recipe import CHOSEN_KEYS
 
 

@@ -111,8 +111,9 @@ def _columns(text: str | None) -> dict[str, str]:
         role, equals_sign, name = part.partition("=")
         if role.strip() not in _ROLES or not equals_sign or not name.strip():
             raise UsageError(
-                f"--columns {part!r} is not ROLE=NAME with a role of time, user or text",
+                "--columns {part} is not ROLE=NAME with a role of time, user or text",
                 "--columns text=Body,user=Sender,time=Date",
+                part=f"{part!r}",
             )
         found[role.strip()] = name.strip()
     if found and "text" not in found:

@@ -25,7 +25,7 @@ def command_(session: Session, run: str, devices: str | None, detach: bool) -> N
     # 1. Find the run, and its newest checkpoint on any device that is online.
     view = run_named(list_runs(session.client), run)
     if view.state in ("preparing", "training"):
-        raise CellmindError(f"{view.run} is running", f"cellmindctl watch {view.run}")
+        raise CellmindError("{run} is running", "cellmindctl watch {run}", run=view.run)
     holder, checkpoint = _newest_checkpoint(session, view.run)
     spec = session.client.request(m.GetRun(run=view.run), device=holder).spec
     # 2. Plan a roster of the devices that are online now.
@@ -55,7 +55,7 @@ def _newest_checkpoint(session: Session, run: RunId) -> tuple[DeviceId, m.ModelV
         found += [(model.step, peer.id, model) for model in models if model.model == run and not model.is_best]
     if not found:
         raise UnknownNameError(
-            f"no device that is online has a checkpoint of {run}", "start a new run: cellmindctl train"
+            "no device that is online has a checkpoint of {run}", "start a new run: cellmindctl train", run=run
         )
     _, holder, model = max(found, key=lambda item: item[0])
     return holder, model

@@ -27,8 +27,8 @@ class Sentence(str):
     fields: Mapping[str, str]
 
     def __new__(cls, template: str, /, **fields: object) -> Sentence:
-        """The sentence itself if `template` already is one and there are no fields."""
-        if isinstance(template, Sentence) and not fields:
+        """`template` itself if it is a sentence already: that one has fields of its own."""
+        if isinstance(template, Sentence):
             return template
         values = {name: value if isinstance(value, str) else str(value) for name, value in fields.items()}
         sentence = super().__new__(cls, filled(template, values))

@@ -161,10 +161,10 @@ class SynchronousRounds:
         for number, (loss, norm) in enumerate(zip(loss_of_all, torch.stack(list(norms)).tolist(), strict=True)):
             step, mean = first_step + number, loss / max(1, tokens[number])
             if not math.isfinite(mean) or not math.isfinite(norm):
-                what = f"the loss became {mean}" if not math.isfinite(mean) else "the gradient became infinite"
-                raise DivergedError(
-                    "{what} at step {step}", "lower training.lr ({lr})", what=what, step=step, lr=self._config.lr
-                )
+                what = "the gradient became infinite at step {step}"
+                if not math.isfinite(mean):
+                    what = "the loss became {loss} at step {step}"
+                raise DivergedError(what, "lower training.lr ({lr})", loss=mean, step=step, lr=self._config.lr)
             reports.append(
                 StepReport(
                     step=step + 1,

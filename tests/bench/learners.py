@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import load_file
 
 from cellmind_agent.planning.ledger import evaluation_interval
-from model.config import load_config, parse_config, to_json
+from model.config_file import load_config, parse_config, to_json
 from model.line.checkpoint import OPTIMIZER_FILE, WEIGHTS_FILE
 from model.line.held_out import NO_EVALUATION, after, served_loss
 from model.recipe import TextSize, choose_recipe

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cellmind_agent.planning.ledger import Ledger
 from cellmind_agent.runs.process import ChildProcess, serve_nothing, start_child
-from model.config import load_config
+from model.config_file import load_config
 from model.line.declare import Event
 from model.line.training import PrepareTrainer, Span, StepsProgressed, StepsTrained, TrainSteps, WriteCheckpoint
 from tests.bench.shards import Project

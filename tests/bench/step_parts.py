@@ -20,7 +20,7 @@ from torch.optim import optimizer as torch_optimizer
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from cellmind_agent.planning.ledger import Ledger
-from model.config import load_config
+from model.config_file import load_config
 from model.data import PackedData
 from model.line.training import Span
 from model.meeting.group import Group

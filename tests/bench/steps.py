@@ -15,7 +15,7 @@ import psutil
 import torch
 
 from cellmind_agent.planning.ledger import Ledger
-from model.config import load_config
+from model.config_file import load_config
 from model.data import PackedData
 from model.device import choose_threads
 from model.line.training import Span

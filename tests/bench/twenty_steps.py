@@ -16,7 +16,8 @@ from pathlib import Path
 import torch
 
 from cellmind_agent.planning.ledger import Ledger
-from model.config import Config, load_config
+from model.config import Config
+from model.config_file import load_config
 from model.data import PackedData
 from model.line.training import Span
 from model.meeting.group import Group

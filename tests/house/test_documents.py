@@ -10,7 +10,7 @@ import pytest
 
 from cellmind_ctl.main import cli
 from cellmind_ctl.session import new_session
-from model.config import parse_config
+from model.config_file import parse_config
 from tests.house.product import DOCUMENTS, PACKAGES, ROOT
 
 CURRENT = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "BENCHMARKS.md", "PROTOCOL.md")

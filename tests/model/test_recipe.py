@@ -5,7 +5,8 @@ import math
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.config import Config, ModelConfig, parse_config
+from model.config import Config, ModelConfig
+from model.config_file import parse_config
 from model.recipe import CHOSEN_KEYS, TextSize, choose_recipe
 
 TEXTS = st.integers(100, 400_000_000).map(lambda tokens: TextSize(tokens=tokens, rows=max(1, tokens // 250)))

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from model import train
-from model.config import to_json
+from model.config_file import to_json
 from model.line.declare import Event
 from model.line.pace import PaceChanged
 from model.line.training import PrepareTrainer, StepsTrained, TrainerReady, TrainSteps

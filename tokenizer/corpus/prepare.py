@@ -106,11 +106,11 @@ def _find_files(inputs: Sequence[Path], columns: Mapping[str, str]) -> tuple[lis
         except TextError as error:
             if len(sources) == 1:
                 raise
-            unreadable.append(SkippedFile(source.name, error.message))
+            unreadable.append(SkippedFile(source.name, str(error)))
     left_alone += unreadable
     if not files:
         why = "; ".join(f"{skipped.name}: {skipped.why}" for skipped in left_alone[:3])
-        raise TextError("there is no text in these inputs", why or "name its files")
+        raise TextError("there is no text in these inputs", "{why}" if why else "name its files", why=why)
     return files, left_alone
 
 
@@ -151,10 +151,8 @@ def _check_result(reports: Sequence[FileReport], spool: Spool) -> None:
         skipped.update(report.skipped)
     if sum(report.messages for report in reports):
         raise TextError("no text is left after cleaning", "are these the right files?")
-    why = "; ".join(f"{count} {reason}" for reason, count in skipped.most_common(3)) or "no message was found"
-    raise TextError(
-        "{name}: {why}, and nothing else",
-        "export it again, or name its columns: --columns",
-        name=reports[0].name,
-        why=why,
-    )
+    hint = "export it again, or name its columns: --columns"
+    if not skipped:
+        raise TextError("{name}: no message was found", hint, name=reports[0].name)
+    why = "; ".join(f"{count} {reason}" for reason, count in skipped.most_common(3))
+    raise TextError("{name}: {why}, and nothing else", hint, name=reports[0].name, why=why)

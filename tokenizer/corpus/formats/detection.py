@@ -143,10 +143,11 @@ def _detect_table(sample: str, file_name: str, suffix: str, named: Mapping[str, 
     if suffix not in ("csv", "tsv") and not named:
         return None
     existing = re.sub(r"\s+", " ", ", ".join(header))[:120]
-    hint = f"name them: --columns text=...,user=...,time=... (there are: {existing})"
+    hint = "name them: --columns text=...,user=...,time=... (there are: {existing})"
     if named:
         wrong = ", ".join(f"{role}={column}" for role, column in named.items())
-        raise TextError("{file_name} has no such columns ({wrong})", hint, file_name=file_name, wrong=wrong)
+        message = "{file_name} has no such columns ({wrong})"
+        raise TextError(message, hint, file_name=file_name, wrong=wrong, existing=existing)
     raise TextError(
         "{file_name} has no column date, user, message: its columns are {existing}",
         hint,

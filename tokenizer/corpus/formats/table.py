@@ -16,6 +16,10 @@ from tokenizer.corpus.messages import NO_TIME, Messages
 
 csv.field_size_limit(1 << 27)  # the default refuses a cell of more than 128 KiB
 CSV_LINE: Final = re.compile(r"[^\n]*\n|[^\n]+")  # a line with its line feed, which a cell of several lines needs
+# Reasons in `skipped`.
+_WITHOUT_TEXT: Final = 'lines without {{"{column}": ...}}'
+_NO_STRING: Final = "lines whose {column} is no string"
+_OTHER_WIDTH: Final = "rows of {columns} columns instead of {expected}"
 _USUAL_NAMES: Final = {
     "time": "date time datetime timestamp created_at sent_at 날짜 시간 일시 날짜시간 보낸시간".split(),
     "user": "user name author sender from nickname username 사용자 이름 작성자 보낸사람 발신자 닉네임".split(),
@@ -91,10 +95,10 @@ def parse_json_lines(block: str, layout: TableLayout) -> Messages:
             row = json.loads(line)
             text = row[columns.text]
         except (ValueError, TypeError, KeyError, IndexError, RecursionError):
-            messages.skipped[f'lines without {{"{columns.text}": ...}}'] += 1
+            messages.skipped[_WITHOUT_TEXT.format(column=columns.text)] += 1
             continue
         if not isinstance(text, str):
-            messages.skipped[f"lines whose {columns.text} is no string"] += 1
+            messages.skipped[_NO_STRING.format(column=columns.text)] += 1
             continue
         time, user = row.get(columns.time), row.get(columns.user)
         messages.add(
@@ -121,7 +125,7 @@ def _complete_rows(block: str, layout: TableLayout, skipped: Counter[str]) -> li
     width = len(layout.header)
     for row in rows:
         if row and len(row) != width:
-            skipped[f"rows of {len(row)} columns instead of {width}"] += 1
+            skipped[_OTHER_WIDTH.format(columns=len(row), expected=width)] += 1
     return [row for row in rows if len(row) == width]
 
 

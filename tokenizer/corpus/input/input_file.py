@@ -158,9 +158,10 @@ def detect_file(source: Source, number: int = 0, columns: Mapping[str, str] | No
         raise TextError("{source} is empty", "export the chat again", source=source.name)
     encoding = detect_encoding(sample)
     if encoding is None:
-        is_binary = b"\0" in sample
-        what = "is not text but binary" if is_binary else "is text in no encoding known here (UTF-8, UTF-16, CP949)"
-        raise TextError("{source} {what}", "give a chat export, CSV, JSONL or text file", source=source.name, what=what)
+        hint = "give a chat export, CSV, JSONL or text file"
+        if b"\0" in sample:
+            raise TextError("{source} is not text but binary", hint, source=source.name)
+        raise TextError("{source} is in no encoding known here (UTF-8, UTF-16, CP949)", hint, source=source.name)
     text = sample.decode(encoding, "ignore").replace("\r\n", "\n").replace("\r", "\n")
     return InputFile(
         source=source,

@@ -21,6 +21,9 @@ from tokenizer.errors import TextError
 _TEXT_SUFFIXES: Final = (".txt", ".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".log", ".md", ".text", "")
 _MAX_UNPACKED_RATIO: Final = 200  # a chat compresses to a twentieth, a zip bomb to a thousandth
 _SMALL_BYTES: Final = 16 << 20  # harmless at any ratio
+# Reasons in `SkippedFile.why`.
+_NOT_TEXT: Final = "no text by its name ({suffix})"
+_BOMB: Final = "{packed} bytes that unpack to {unpacked}: no chat does"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +111,7 @@ def _walk_folder(folder: Path) -> Iterator[Source | SkippedFile]:
             if path.is_symlink() or not path.is_file():
                 yield SkippedFile(str(path), "a link, or no file")
             elif path.suffix.lower() not in (*_TEXT_SUFFIXES, ".zip"):
-                yield SkippedFile(str(path), f"no text by its name ({path.suffix})")
+                yield SkippedFile(str(path), _NOT_TEXT.format(suffix=path.suffix))
             else:
                 yield from _walk(path)
 
@@ -131,9 +134,10 @@ def _walk_zip(path: Path, status: os.stat_result) -> Iterator[Source | SkippedFi
         elif suffix == ".zip":
             yield SkippedFile(name, "a zip in a zip: unpack it yourself")
         elif suffix not in _TEXT_SUFFIXES:
-            yield SkippedFile(name, f"no text by its name ({suffix})")
+            yield SkippedFile(name, _NOT_TEXT.format(suffix=suffix))
         elif member.file_size > max(_SMALL_BYTES, _MAX_UNPACKED_RATIO * member.compress_size):
-            yield SkippedFile(name, f"{member.compress_size:,} bytes that unpack to {member.file_size:,}: no chat does")
+            sizes = {"packed": f"{member.compress_size:,}", "unpacked": f"{member.file_size:,}"}
+            yield SkippedFile(name, _BOMB.format(**sizes))
         else:
             identity = f"{_identity(path, status)}\0{member.filename}\0{member.CRC}"
             yield Source(name, member.file_size, identity, _member_opener(path, member))
