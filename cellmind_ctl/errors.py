@@ -54,7 +54,8 @@ def _translated(error: Exception) -> CellmindError:
     if model and isinstance(error, model.ConfigError):
         return UsageError(error.message, error.hint)
     if text and isinstance(error, text.TextError):
-        return CellmindError(error.message, error.hint, **error.fields)
+        kind = UsageError if isinstance(error, text.UnreadableFileError) else CellmindError
+        return kind(error.message, error.hint, **error.fields)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StorageFullError(f"the disk is full: {error.filename or error.strerror}")
     return CellmindError(f"{type(error).__name__}: {error}", "this is a bug in CellMind; --debug shows where")

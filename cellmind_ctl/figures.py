@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from unicodedata import east_asian_width
 
 from cellmind_agent.protocol.errors import UsageError
 
@@ -49,6 +50,11 @@ def percent(value: float | None) -> str:
     return UNKNOWN if value is None else f"{value:.0f}%"
 
 
+def pad(text: str, columns: int) -> str:
+    """`text` and spaces up to a width in columns of a terminal, in which a Hangul syllable takes two."""
+    return text + " " * (columns - sum(2 if east_asian_width(one) in "WF" else 1 for one in text))
+
+
 def rfc3339(seconds_since_1970: float | None) -> str | None:
     """A moment in UTC as JSON has it, such as `1970-01-01T00:00:00Z`; None stays None."""
     if seconds_since_1970 is None:
@@ -60,5 +66,5 @@ def parse_duration(text: str) -> float:
     """The seconds of `90`, `90s`, `10m`, `2h` or `1d`. Raises UsageError."""
     match = _DURATION.fullmatch(text.strip())
     if match is None:
-        raise UsageError(f"{text!r} is not a length of time", "write it as 90s, 10m or 2h")
+        raise UsageError("{text} is not a length of time", "write it as 90s, 10m or 2h", text=repr(text))
     return float(match[1]) * _UNIT_SECONDS[match[2] or "s"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
 from cellmind_agent.planning.backends import AUTO, choose_backend, needs_probe
@@ -15,11 +15,13 @@ from cellmind_agent.protocol.plain import to_json
 from cellmind_agent.words import t
 from cellmind_ctl.client import Client
 from cellmind_ctl.discover import list_peers
-from cellmind_ctl.figures import number
-from cellmind_ctl.project import Bundle
+from cellmind_ctl.figures import number, pad
+from cellmind_ctl.project import FEW_HELD_OUT, MIN_HELD_OUT, Bundle
 from cellmind_ctl.session import Session
 from model.config import Config
-from model.recipe import BY_MODEL, BY_STEP, BY_TEXT, BY_WIDTH, Recipe
+from model.recipe import Recipe
+
+_TITLE_COLUMNS = 9
 
 
 def make_plan(client: Client, config: Config, devices: str | None, mode: ModeChoice, backend: str) -> RunPlan:
@@ -97,21 +99,7 @@ def describe_recipe(recipe: Recipe) -> list[str]:
     values_by_why: dict[str, list[str]] = {}
     for choice in recipe.choices:
         values_by_why.setdefault(choice.why, []).append(f"{choice.key.rpartition('.')[2]} {choice.value:g}")
-    lines = []
-    for why, values in values_by_why.items():
-        because = t("chosen by {what}", what=_reason(why))
-        lines.append(f"{', '.join(values)} ({because})")
-    return lines
-
-
-def _reason(why: str) -> str:
-    reasons = {
-        BY_TEXT: t("the size of the text"),
-        BY_WIDTH: t("the width of the model"),
-        BY_STEP: t("the width of the model and the tokens of a step"),
-        BY_MODEL: t("the model to continue"),
-    }
-    return reasons[why]
+    return [f"{', '.join(values)} ({t(why)})" for why, values in values_by_why.items()]
 
 
 def show_plan(made: RunPlan, bundle: Bundle, session: Session) -> None:
@@ -124,19 +112,37 @@ def show_plan(made: RunPlan, bundle: Bundle, session: Session) -> None:
     from cellmind_ctl.render import console, table
 
     screen = console(session.color, to_stderr=True)
-    headers, right = ("rank", "name", "share", "tok/s"), ("rank", "share", "tok/s")
-    screen.print(table(headers, seats, right, screen.width))
-    session.notice(f"mode     {made.mode} ({made.mode_reason})")
-    session.notice(f"backend  {made.backend} ({made.backend_reason})")
+    headers = (t("rank"), t("name"), t("share"), t("tok/s"))
+    screen.print(table(headers, seats, (headers[0], headers[2], headers[3]), screen.width))
+    for title, text in _plan_lines(made, bundle):
+        session.notice(f"{pad(title, _TITLE_COLUMNS)}{text}")
+
+
+def _plan_lines(made: RunPlan, bundle: Bundle) -> Iterator[tuple[str, str]]:
+    """What stands below the roster: a title and a text each."""
+    yield t("mode"), f"{made.mode} ({t(made.mode_reason)})"
+    yield t("backend"), f"{made.backend} ({t(made.backend_reason)})"
     manifest, train = bundle.manifest, bundle.manifest.train
-    documents = f"{train.documents:,} documents and {manifest.held_out.documents:,} held out"
-    rows = f"{train.tokens:,} tokens in {train.rows:,} rows of {manifest.seq_len}"
-    session.notice(f"data     {documents}, {rows}, vocabulary {manifest.vocab_size:,}")
-    unpacked = f"{train.padding_if_padded:,} if no two documents shared a row"
-    session.notice(f"packing  {train.padding:,} padding tokens ({unpacked})")
+    text = (
+        "{documents} documents and {held_out} held out, {tokens} tokens in {rows} rows of {seq_len}, "
+        "vocabulary {vocab_size}"
+    )
+    counts = {
+        "documents": train.documents,
+        "held_out": manifest.held_out.documents,
+        "tokens": train.tokens,
+        "rows": train.rows,
+        "seq_len": manifest.seq_len,
+        "vocab_size": manifest.vocab_size,
+    }
+    yield t("data"), t(text, **{name: f"{count:,}" for name, count in counts.items()})
+    text = "{padding} padding tokens ({unpacked} if no two documents shared a row)"
+    yield t("packing"), t(text, padding=f"{train.padding:,}", unpacked=f"{train.padding_if_padded:,}")
+    if manifest.held_out.documents < MIN_HELD_OUT:
+        yield t("warning"), t(FEW_HELD_OUT, count=manifest.held_out.documents)
     for line in describe_recipe(bundle.recipe):
-        session.notice(f"recipe   {line}")
+        yield t("recipe"), line
     for out in made.left_out:
-        session.notice(f"without  {out.name}: {out.why}")
+        yield t("without"), f"{out.name}: {t(out.why)}"
     if not made.left_out and len(made.roster) == 1:
-        session.notice("without  other devices: only this one is online")
+        yield t("without"), t("other devices: only this one is online")

@@ -22,8 +22,9 @@ from tokenizer.corpus.prepared.split import is_prepared
 from tokenizer.preparing import (
     Notice,
     TokenizerLeaks,
+    TokenizerOfOtherText,
     TokenizerTrainingStarted,
-    TokenizerWritten,
+    TrainingData,
     TrainingDataOptions,
     VocabularyTooLarge,
     prepare_training_data,
@@ -32,6 +33,11 @@ from tokenizer.sharding.manifest import Manifest
 from tokenizer.sharding.manifest import to_json as manifest_to_json
 from tokenizer.vocabulary.leaks import describe_leaks
 
+MIN_HELD_OUT = 3  # of fewer documents the held-out loss says nothing
+FEW_HELD_OUT = (
+    "{count} documents are held out: too few to see whether the model learns or only repeats. With more text the "
+    "held-out loss becomes meaningful"
+)
 _MIN_REPORTED_BYTES = 100_000_000  # the encoding of less text is done before a person would wonder
 CONFIG_NAME = "cellmind.json"
 
@@ -70,6 +76,7 @@ class Bundle:
     manifest_bytes: bytes
     shards: tuple[Path, ...]
     start: StartingModel | None
+    data: TrainingData
 
 
 def open_project(config_path: Path | None, data: Sequence[Path], session: Session) -> Project:
@@ -82,9 +89,7 @@ def open_project(config_path: Path | None, data: Sequence[Path], session: Sessio
     config = load_config(config_path, BACKEND_CHOICES) if config_path else Config()
     folder = config_path.absolute().parent if config_path else Path.cwd()
     if config.ignored:
-        session.notice(
-            "note: " + t("ignored, because they are no longer needed: {keys}", keys=", ".join(config.ignored))
-        )
+        session.notice(t("note: ignored, because they are no longer needed: {keys}", keys=", ".join(config.ignored)))
     if not data:
         if not config.training.dataset.path:
             raise UsageError("there is nothing to train on", "cellmindctl train --data chat.csv")
@@ -100,11 +105,12 @@ def make_bundle(project: Project, session: Session, only_new: bool = False) -> B
     # 1. Documents, tokenizer and shards, kept in the home and used again for the same files.
     _check_data(project.data, only_new)
     config = project.config
-    model_path = config.tokenizer.model_path
+    start = read_starting_model(project)
     options = TrainingDataOptions(
         data=project.data,
         seq_len=config.training.dataset.seq_len,
-        tokenizer_path=find_path(project.folder, model_path) if model_path else None,
+        tokenizer_path=tokenizer_path(project),
+        continues=start is not None,
         vocab_size=config.tokenizer.vocab_size,
         only_new=only_new,
     )
@@ -113,7 +119,6 @@ def make_bundle(project: Project, session: Session, only_new: bool = False) -> B
         options, cache, lambda notice: session.notice(_describe(notice)), _progress_reporter(session)
     )
     # 2. The model to continue, if there is one, must know the same tokenizer.
-    start = read_starting_model(project)
     if start and start.tokenizer != data.manifest.tokenizer:
         raise CellmindError(
             "the tokenizer does not match the checkpoint {weights}",
@@ -132,7 +137,14 @@ def make_bundle(project: Project, session: Session, only_new: bool = False) -> B
         manifest_bytes=manifest_to_json(data.manifest),
         shards=data.shards,
         start=start,
+        data=data,
     )
+
+
+def tokenizer_path(project: Project) -> Path | None:
+    """The file of the project's tokenizer; None if the configuration names none."""
+    model_path = project.config.tokenizer.model_path
+    return find_path(project.folder, model_path) if model_path else None
 
 
 def checkpoint_paths(project: Project) -> tuple[Path, Path] | None:
@@ -198,7 +210,7 @@ def _check_data(data: Sequence[Path], only_new: bool) -> None:
         raise UsageError("--only-new needs prepared text", "cellmindctl data prepare FILE --append --out FOLDER")
     prepared = next((path for path in data if path.is_dir() and is_prepared(path)), None)
     if prepared:
-        hint = f"add the rest to it: cellmindctl data prepare FILE --append --out {prepared}"
+        hint = "add the rest to it: cellmindctl data prepare FILE --append --out {prepared}"
         raise UsageError("{prepared} is prepared text, and the rest is not", hint, prepared=prepared)
 
 
@@ -208,12 +220,16 @@ def _describe(notice: Notice) -> str:
         case TokenizerTrainingStarted():
             return t("training a tokenizer on the text")
         case VocabularyTooLarge(actual, requested):
-            words = t("the text allows {have} pieces, not the {asked} asked for", have=actual, asked=requested)
-            return f"warning: {words}"
+            words = t(
+                "the text allows {have} pieces, not the {vocab_size} asked for", have=actual, vocab_size=requested
+            )
+            return t("warning: {what}", what=words)
         case TokenizerLeaks(leaks):
-            return f"warning: {describe_leaks(leaks)}"
-        case TokenizerWritten(path):
-            return t("written: {path}", path=path)
+            return t("warning: {what}", what=describe_leaks(leaks, t))
+        case TokenizerOfOtherText(path, is_kept):
+            if is_kept:
+                return t("{path} was trained on another text; the model to continue needs it, so it is used", path=path)
+            return t("{path} was trained on another text, so a tokenizer is trained on this one", path=path)
 
 
 def _progress_reporter(session: Session) -> Callable[[int, int], None]:

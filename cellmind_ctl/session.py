@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cellmind_agent.protocol.home import default_home
+from cellmind_agent.words import t
 
 if TYPE_CHECKING:
     from cellmind_ctl.client import Client
@@ -59,6 +60,10 @@ class Session:
         """Show progress, a warning or a hint to a person, on stderr. With `--json`, print nothing."""
         if not self.is_json:
             print(text, file=sys.stderr, flush=True)
+
+    def warn(self, text: str) -> None:
+        """Show a warning to a person, on stderr, unless the answer is JSON."""
+        self.notice(t("warning: {what}", what=text))
 
 
 def new_session() -> Session:

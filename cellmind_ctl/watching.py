@@ -73,7 +73,7 @@ def _show(session: Session, view: LiveView, event: m.RunEvent) -> None:
         if isinstance(event, m.RoundCommitted):
             view.line(_committed(event))
     elif isinstance(event, m.MemberJoined):
-        view.line(f"{event.name}: {event.device_kind}{', ' if event.tuning else ''}{event.tuning}")
+        view.line(f"{event.name}: {event.device_kind}{', ' if event.tuning else ''}{t(event.tuning)}")
     elif isinstance(event, m.CheckpointSaved):
         view.line(f"checkpoint at step {event.step} on {', '.join(event.members)}")
 

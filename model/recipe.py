@@ -17,11 +17,11 @@ from model.config import Config, ModelConfig, TrainingConfig
 V = TypeVar("V", ModelConfig, TrainingConfig)
 _Chosen: TypeAlias = Mapping[str, tuple[float, str]]  # a value and its reason, by the name of a key
 
-# Reasons, as noun phrases: "chosen by ..."
-BY_TEXT: Final = "the size of the text"
-BY_WIDTH: Final = "the width of the model"
-BY_STEP: Final = "the width of the model and the tokens of a step"
-BY_MODEL: Final = "the model to continue"
+# Reasons.
+BY_TEXT: Final = "chosen by the size of the text"
+BY_WIDTH: Final = "chosen by the width of the model"
+BY_STEP: Final = "chosen by the width of the model and the tokens of a step"
+BY_MODEL: Final = "chosen by the model to continue"
 
 CHOSEN_KEYS: Final = frozenset(
     {
@@ -50,7 +50,7 @@ class TextSize:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """The value that was chosen for `key`, because of `why` (a noun phrase in English)."""
+    """The value that was chosen for `key`, and `why`, in English."""
 
     key: str
     value: float

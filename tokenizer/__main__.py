@@ -6,8 +6,9 @@ import argparse
 import sys
 from pathlib import Path
 
+from cellmind_agent.words import t
 from tokenizer.corpus.texts import read_texts, size_of
-from tokenizer.errors import TextError
+from tokenizer.errors import TextError, UnreadableFileError
 from tokenizer.vocabulary.encoding import Encoder
 from tokenizer.vocabulary.leaks import describe_leaks, find_leaks
 from tokenizer.vocabulary.metrics import describe_metrics, measure
@@ -30,24 +31,30 @@ def main(arguments: list[str] | None = None) -> int:
         path = write_tokenizer(model, options.output_dir, options.model_prefix)
         encoder = Encoder(model)
         metrics = measure(encoder, read_texts(options.input))
-        print(f"{path}: {encoder.vocab_size} pieces\n{describe_metrics(metrics)}")
+        pieces = t("{path}: {count} pieces", path=path, count=f"{encoder.vocab_size:,}")
+        print(f"{pieces}\n{describe_metrics(metrics, t)}")
         folders = {path if path.is_dir() else path.parent for path in options.input}
-        warning = describe_leaks(find_leaks(encoder, sorted(folders)))
+        warning = describe_leaks(find_leaks(encoder, sorted(folders)), t)
         if warning:
-            print(f"warning: {warning}", file=sys.stderr)
+            print(t("warning: {what}", what=warning), file=sys.stderr)
     except TextError as error:
-        print(f"error: {error.message}\nhint: {error.hint}", file=sys.stderr)
-        return 1
+        print(t("error: {message}", message=t(error.message, **error.fields)), file=sys.stderr)
+        print(t("hint: {hint}", hint=t(error.hint, **error.fields)), file=sys.stderr)
+        return 2 if isinstance(error, UnreadableFileError) else 1
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m tokenizer", description="Train a SentencePiece tokenizer on text.")
-    parser.add_argument("--input", type=Path, nargs="+", required=True, metavar="FILE", help="text, CSV or JSONL")
-    parser.add_argument("--model-prefix", default="tokenizer", metavar="NAME", help="writes NAME.model and NAME.vocab")
+    parser = argparse.ArgumentParser(
+        prog="python -m tokenizer", description=t("Train a SentencePiece tokenizer on text.")
+    )
+    parser.add_argument("--input", type=Path, nargs="+", required=True, metavar="FILE", help=t("text, CSV or JSONL"))
+    parser.add_argument(
+        "--model-prefix", default="tokenizer", metavar="NAME", help=t("writes NAME.model and NAME.vocab")
+    )
     parser.add_argument("--character-coverage", type=float, default=0.9995, metavar="X")
     parser.add_argument("--model-type", choices=["bpe", "unigram"], default="bpe")
-    parser.add_argument("--vocab-size", type=int, metavar="N", help="default: depends on the size of the text")
+    parser.add_argument("--vocab-size", type=int, metavar="N", help=t("default: depends on the size of the text"))
     parser.add_argument("--output-dir", type=Path, default=Path("tokenizer"), metavar="DIR")
     return parser
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from tokenizer.errors import TextError
+from tokenizer.errors import TextError, UnreadableFileError
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,6 @@ def file_size(path: Path) -> int:
 
 def unreadable(path: Path, error: OSError) -> TextError:
     """The error for a file of prepared text that the system does not let us read."""
-    return TextError(
+    return UnreadableFileError(
         "{path} cannot be read: {strerror}", "cellmindctl data prepare", path=path, strerror=error.strerror
     )

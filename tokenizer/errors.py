@@ -22,6 +22,10 @@ class TextError(Exception):
         return _rebuilt, (type(self), self.message, self.hint, self.fields)
 
 
+class UnreadableFileError(TextError):
+    """A file or folder that a person named is not there, or cannot be read."""
+
+
 class VocabularyTooSmallError(TextError):
     """The characters of the text need more pieces than the vocabulary has."""
 

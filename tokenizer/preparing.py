@@ -9,8 +9,9 @@ file; it reports to its caller by notices.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tokenizer.byte_ranges import ByteRange
@@ -21,6 +22,7 @@ from tokenizer.corpus.prepared.split import Split, is_prepared, prepared_split
 from tokenizer.corpus.prepared.stats import read_stats
 from tokenizer.corpus.prepared_files import STATS
 from tokenizer.errors import VocabularyTooSmallError
+from tokenizer.files import write_whole
 from tokenizer.sharding.manifest import Manifest
 from tokenizer.sharding.writing import ReportProgress, write_shards
 from tokenizer.vocabulary.encoding import Encoder
@@ -35,15 +37,24 @@ class TrainingDataOptions:
 
     `data` are folders of prepared text and JSONL files, or raw files; a prepared folder cannot be mixed with raw
     files. With `only_new` only the last batch of prepared text is trained on. `tokenizer_path` is the model file of the
-    tokenizer; if it does not exist, a trained tokenizer is written to it. A `vocab_size` of 0 depends on the size of
-    the text.
+    project's tokenizer; `continues` says that a model which was trained with it is trained further. A `vocab_size` of 0
+    depends on the size of the text.
     """
 
     data: tuple[Path, ...]
     seq_len: int
     tokenizer_path: Path | None = None
+    continues: bool = False
     vocab_size: int = 0
     only_new: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenizerOrigin:
+    """What a tokenizer was made from: the identity of the text, and the size that was asked for."""
+
+    text: str
+    vocab_size: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +62,7 @@ class TrainingData:
     """The result. `tokenizer` is the contents of a model file; `shards` are the files of the manifest, in its order."""
 
     tokenizer: bytes
+    origin: TokenizerOrigin
     manifest: Manifest
     shards: tuple[Path, ...]
 
@@ -76,13 +88,14 @@ class TokenizerLeaks:
 
 
 @dataclass(frozen=True, slots=True)
-class TokenizerWritten:
-    """The new tokenizer was written to `tokenizer_path`."""
+class TokenizerOfOtherText:
+    """The project's tokenizer was trained on another text. It is used all the same (`is_kept`), or a new one is."""
 
     path: Path
+    is_kept: bool
 
 
-Notice = TokenizerTrainingStarted | VocabularyTooLarge | TokenizerLeaks | TokenizerWritten
+Notice = TokenizerTrainingStarted | VocabularyTooLarge | TokenizerLeaks | TokenizerOfOtherText
 
 
 def prepare_training_data(
@@ -91,11 +104,13 @@ def prepare_training_data(
     notify: Callable[[Notice], None],
     report_progress: ReportProgress,
 ) -> TrainingData:
-    """Prepare what `cache` does not have yet. `report_progress` gets the encoded and the total bytes of text.
+    """Prepare what `cache` does not have yet, and write nowhere else. `report_progress` gets the encoded and the total
+    bytes of text.
 
     Raises TextError, and OSError if the disk fails or is full.
     """
-    kept = cache / _cache_key(options.data)
+    key = _cache_key(options.data)
+    kept = cache / key
     # 1. Documents: prepared text as it is, anything else cleaned first.
     data = options.data
     if not all(is_prepared(path) for path in data):
@@ -105,16 +120,39 @@ def prepare_training_data(
         if not is_prepared(kept / "data"):
             prepare(data, kept / "data")
         data = (kept / "data",)
-    # 2. The tokenizer: the given one, or one trained on all documents, so that it stays when text is added.
+    # 2. The tokenizer: the project's, or one trained on all documents, so that it stays when text is added.
     split = prepared_split(data)
-    tokenizer = _find_tokenizer(options, kept) or _train_tokenizer(options, split, kept, notify)
+    origin = TokenizerOrigin(text=key, vocab_size=options.vocab_size)
+    tokenizer = _project_tokenizer(options, origin, notify)
+    if tokenizer is None:
+        path = _kept_tokenizer(options, kept)
+        tokenizer = path.read_bytes() if path.exists() else _train_tokenizer(options, split, path, notify)
     # 3. Shards, packed for this sequence length.
     folder = kept / f"shards-{options.seq_len}-{hashlib.sha256(tokenizer).hexdigest()[:12]}"
     if options.only_new:  # after step 2, which needs all documents
         split = prepared_split(data, only_new=True)
     manifest = write_shards(split, tokenizer, options.seq_len, folder, report_progress)
     files = (*manifest.train.files, *manifest.held_out.files)
-    return TrainingData(tokenizer=tokenizer, manifest=manifest, shards=tuple(folder / file.name for file in files))
+    return TrainingData(
+        tokenizer=tokenizer,
+        origin=origin,
+        manifest=manifest,
+        shards=tuple(folder / file.name for file in files),
+    )
+
+
+def keep_tokenizer(path: Path, data: TrainingData) -> bool:
+    """Write the tokenizer to the project's `path`, with a note beside it of the text that it was trained on. Returns
+    False if that file holds it already. Raises OSError.
+
+    Called when a run has started, so that a plan or a failed command leaves nothing in the project.
+    """
+    if path.exists() and path.read_bytes() == data.tokenizer:
+        return False
+    write_tokenizer(data.tokenizer, path.parent, path.stem)
+    note = {"tokenizer": hashlib.sha256(data.tokenizer).hexdigest(), **asdict(data.origin)}
+    write_whole(_note_path(path), json.dumps(note, indent=1).encode())
+    return True
 
 
 def _cache_key(data: Sequence[Path]) -> str:
@@ -133,15 +171,39 @@ def _cache_key(data: Sequence[Path]) -> str:
     return digest.hexdigest()[:16]
 
 
-def _find_tokenizer(options: TrainingDataOptions, kept: Path) -> bytes | None:
-    """The model file that was given, or trained before."""
-    for path in (options.tokenizer_path, _kept_tokenizer(options, kept)):
-        if path and path.exists():
-            return path.read_bytes()
-    return None
+def _project_tokenizer(
+    options: TrainingDataOptions, origin: TokenizerOrigin, notify: Callable[[Notice], None]
+) -> bytes | None:
+    """The tokenizer in the project, if it is to be used.
+
+    One without a note was made by a person, who is obeyed. One of another text is used only for a model that knows it.
+    """
+    path = options.tokenizer_path
+    if path is None or not path.exists():
+        return None
+    model = path.read_bytes()
+    of_other_text = _read_origin(path, model) not in (None, origin)
+    if of_other_text:
+        notify(TokenizerOfOtherText(path, is_kept=options.continues))
+    return None if of_other_text and not options.continues else model
 
 
-def _train_tokenizer(options: TrainingDataOptions, split: Split, kept: Path, notify: Callable[[Notice], None]) -> bytes:
+def _read_origin(path: Path, model: bytes) -> TokenizerOrigin | None:
+    """What the note beside a tokenizer says; None if there is none, or if it is about another tokenizer."""
+    try:
+        note = json.loads(_note_path(path).read_bytes())
+        if note["tokenizer"] != hashlib.sha256(model).hexdigest():
+            return None
+        return TokenizerOrigin(text=str(note["text"]), vocab_size=int(note["vocab_size"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _note_path(tokenizer: Path) -> Path:
+    return tokenizer.with_suffix(".text.json")
+
+
+def _train_tokenizer(options: TrainingDataOptions, split: Split, path: Path, notify: Callable[[Notice], None]) -> bytes:
     ranges = tuple(split.train.values())
     size = sum(part.size for part in ranges)
     notify(TokenizerTrainingStarted())
@@ -152,10 +214,7 @@ def _train_tokenizer(options: TrainingDataOptions, split: Split, kept: Path, not
     leaks = find_leaks(encoder, {part.path.parent for part in ranges})
     if leaks.names or leaks.private:
         notify(TokenizerLeaks(leaks))
-    write_tokenizer(model, kept, _kept_tokenizer(options, kept).stem)
-    if options.tokenizer_path:
-        write_tokenizer(model, options.tokenizer_path.parent, options.tokenizer_path.stem)
-        notify(TokenizerWritten(options.tokenizer_path))
+    write_tokenizer(model, path.parent, path.stem)
     return model
 
 

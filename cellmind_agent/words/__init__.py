@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Mapping
 
 from model.line.sentence import Sentence, filled
 
@@ -19,8 +21,8 @@ def language() -> str:
 def t(text: str, **values: object) -> str:
     """`text` in the person's language, with `values` in the place of its braces.
 
-    `text` may be a Sentence that another part of the program, or another device, has made. What the catalogue does not
-    have stays English.
+    `text` may be a Sentence that another part of the program, or another device, has made, or English text that was
+    stored: its fields are found again by the catalogue's templates. What the catalogue does not have stays English.
     """
     sentence = Sentence(text, **values)
     if language() != "ko":
@@ -28,7 +30,37 @@ def t(text: str, **values: object) -> str:
     from cellmind_agent.words.korean import KOREAN  # most commands run in English, and need no catalogue
 
     korean = KOREAN.get(sentence.template)
+    if korean is None and not sentence.fields:
+        return _reworded(sentence, KOREAN)
     if korean is None:
         return str(sentence)
     fields = {name: t(value) if isinstance(value, Sentence) else value for name, value in sentence.fields.items()}
     return filled(korean, fields)
+
+
+def _reworded(text: str, korean: Mapping[str, str]) -> str:
+    """Stored English text in Korean: by the template with the most literal characters that it fits."""
+    fitting = [template for template in korean if "{" in template and _pattern(template).fullmatch(text)]
+    if not fitting:
+        return str(text)
+    template = max(fitting, key=lambda one: len(re.sub(r"\{\w+\}", "", one)))
+    found = _pattern(template).fullmatch(text)
+    assert found
+    return filled(korean[template], found.groupdict())
+
+
+def _pattern(template: str) -> re.Pattern[str]:
+    """What the template can become. A name that stands in it twice is found at its first place."""
+    seen: set[str] = set()
+
+    def group(match: re.Match[str]) -> str:
+        name = match[1]
+        again = name in seen
+        seen.add(name)
+        return f"(?P={name})" if again else f"(?P<{name}>.+?)"
+
+    parts = re.split(r"(\{\w+\})", template)
+    return re.compile(
+        "".join(re.sub(r"^\{(\w+)\}$", group, part) if part[:1] == "{" else re.escape(part) for part in parts),
+        re.DOTALL,
+    )

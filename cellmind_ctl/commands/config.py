@@ -41,10 +41,10 @@ def show_(session: Session, config: Path | None, origin: bool) -> None:
         session.emit("config.show", data)
         return
     for key, value in _flat(plain):
-        note = f"  # {_origin(key, loaded, path)}" if origin else ""
+        note = f"  # {t(_origin(key, loaded, path))}" if origin else ""
         print(f"{key} = {json.dumps(value, ensure_ascii=False)}{note}")
     if ignored:
-        session.notice("note: " + t("ignored, because they are no longer needed: {keys}", keys=", ".join(ignored)))
+        session.notice(t("note: ignored, because they are no longer needed: {keys}", keys=", ".join(ignored)))
 
 
 def _flat(settings: Mapping[str, object], section: str = "") -> list[tuple[str, object]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import click
 
 from cellmind_agent.protocol.errors import UsageError
 from cellmind_agent.words import t
+from cellmind_ctl.project import FEW_HELD_OUT, MIN_HELD_OUT
 from cellmind_ctl.session import Group, Session, pass_session
 from tokenizer.corpus.prepare import PrepareOptions, prepare
 from tokenizer.corpus.prepared.jsonl import read_ranges
@@ -60,6 +62,7 @@ def prepare_(
         has_turns=turns,
         columns=_columns(columns),
         is_append=append,
+        wording=t,
     )
     stats = prepare(inputs, out, options)
     if session.is_json:
@@ -83,17 +86,32 @@ def stats_(session: Session, folder: Path, tokenizer: Path | None) -> None:
             data |= {"tokenizer": asdict(metrics), "surviving_pieces": {k: len(v) for k, v in asdict(leaks).items()}}
         session.emit("data.stats", data)
         return
-    print(f"{stats.documents:,} documents, {stats.held_out:,} held out, {stats.characters:,} characters")
-    times = f"{stats.first_time or '?'} to {stats.last_time or '?'}"
-    print(f"{stats.messages:,} messages, batches: {len(stats.batches)}, {times}")
-    print(f"suggested vocabulary: {suggested:,} pieces")
-    for placeholder, count in stats.replaced.items():
-        print(f"{placeholder:<9} {count:,}")
+    _show_stats(stats, suggested)
     if metrics and leaks:
-        print(f"{tokenizer}: {metrics.vocab_size:,} pieces\n{describe_metrics(metrics)}")
-        warning = describe_leaks(leaks)
+        pieces = t("{path}: {count} pieces", path=tokenizer, count=f"{metrics.vocab_size:,}")
+        print(f"{pieces}\n{describe_metrics(metrics, t)}")
+        warning = describe_leaks(leaks, t)
         if warning:
-            session.notice(f"warning: {warning}")
+            session.warn(warning)
+
+
+def _show_stats(stats: Stats, suggested: int) -> None:
+    counts = {"documents": stats.documents, "held_out": stats.held_out, "characters": stats.characters}
+    print(t("{documents} documents, {held_out} held out, {characters} characters", **_with_commas(counts)))
+    text = "{messages} messages, batches: {batches}, {first} to {last}"
+    times = {"first": stats.first_time or "?", "last": stats.last_time or "?"}
+    print(t(text, messages=f"{stats.messages:,}", batches=len(stats.batches), **times))
+    print(t("suggested vocabulary: {count} pieces", count=f"{suggested:,}"))
+    _show_replaced(stats.replaced)
+
+
+def _show_replaced(replaced: Mapping[str, int]) -> None:
+    for placeholder, count in replaced.items():
+        print(f"{placeholder:<9} {count:,}")
+
+
+def _with_commas(counts: Mapping[str, int]) -> dict[str, str]:
+    return {name: f"{count:,}" for name, count in counts.items()}
 
 
 def _measure(folder: Path, tokenizer: Path) -> tuple[Metrics, Leaks]:
@@ -124,20 +142,22 @@ def _columns(text: str | None) -> dict[str, str]:
 def _show_batch(stats: Stats, batch: Batch, out: Path, session: Session) -> None:
     """Print what was read to stderr and the result to stdout. It shows nobody's words."""
     for file in batch.files:
-        how = f"{file['format']} ({file['confidence']:.0%} sure), {file['encoding']}, {file['messages']:,} messages"
-        session.notice(f"{file['name']}: {how}")
+        how = {"format": t(file["format"]), "percent": f"{100 * file['confidence']:.0f}", "encoding": file["encoding"]}
+        text = "{name}: {format} ({percent} % sure), {encoding}, {messages} messages"
+        session.notice(t(text, name=file["name"], messages=f"{file['messages']:,}", **how))
     for skipped in batch.left_alone:
-        session.notice("warning: " + t("{name} was left alone: {why}", name=skipped["name"], why=skipped["why"]))
+        session.warn(t("{name} was left alone: {why}", name=skipped["name"], why=t(skipped["why"])))
     for reason, count in batch.skipped.items():
-        session.notice(t("left out: {count} {reason}", count=f"{count:,}", reason=reason))
+        session.notice(t("left out: {count} {reason}", count=f"{count:,}", reason=t(reason)))
     for kind, count in batch.duplicates.items():
         if count:
-            session.notice(t("there already: {count} documents ({kind})", count=f"{count:,}", kind=kind))
-    print(
-        f"{batch.documents:,} documents and {batch.held_out:,} held out of {batch.messages:,} messages, "
-        f"{batch.characters:,} characters -> {out}"
-    )
+            session.notice(t("there already: {count} documents ({kind})", count=f"{count:,}", kind=t(kind)))
+    if stats.held_out < MIN_HELD_OUT:
+        session.warn(t(FEW_HELD_OUT, count=stats.held_out))
+    counts = {"documents": batch.documents, "held_out": batch.held_out, "messages": batch.messages}
+    text = "{documents} documents and {held_out} held out of {messages} messages, {characters} characters -> {out}"
+    print(t(text, **_with_commas({**counts, "characters": batch.characters}), out=out))
     if len(stats.batches) > 1:
-        print(f"{stats.documents:,} documents and {stats.held_out:,} held out in all {len(stats.batches)} batches")
-    for placeholder, count in batch.replaced.items():
-        print(f"{placeholder:<9} {count:,}")
+        counts = {"documents": stats.documents, "held_out": stats.held_out, "batches": len(stats.batches)}
+        print(t("{documents} documents and {held_out} held out in all {batches} batches", **_with_commas(counts)))
+    _show_replaced(batch.replaced)

@@ -10,6 +10,7 @@ from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.errors import CellmindError, UnknownNameError
 from cellmind_agent.protocol.ids import DeviceId, RunId
 from cellmind_agent.protocol.plain import to_json
+from cellmind_agent.words import t
 from cellmind_ctl.discover import held_models, list_runs, run_named
 from cellmind_ctl.planning import plan_run
 from cellmind_ctl.session import Session, command
@@ -38,7 +39,7 @@ def command_(session: Session, run: str, devices: str | None, detach: bool) -> N
         session.emit_event("plan", {**to_json(made), "run": spec.run, "step": checkpoint.step})
     else:
         names = ", ".join(member.name for member in made.roster)
-        session.notice(f"{spec.run} from step {checkpoint.step} on {names}")
+        session.notice(t("{run} from step {step} on {names}", run=spec.run, step=checkpoint.step, names=names))
     # 3. Start the run. The leader fetches the blobs that it lacks from the devices that hold them.
     session.client.request(m.StartRun(spec=spec), device=leader)
     if detach:

@@ -18,10 +18,11 @@ from cellmind_agent.protocol.ids import parse_run_id
 from cellmind_agent.words import t
 from cellmind_ctl.keeping import keep_checkpoint
 from cellmind_ctl.planning import make_plan, plan_json, show_plan
-from cellmind_ctl.project import Bundle, checkpoint_paths, make_bundle, open_project
+from cellmind_ctl.project import Bundle, checkpoint_paths, make_bundle, open_project, tokenizer_path
 from cellmind_ctl.push import push, refs, shard_refs, start_view
 from cellmind_ctl.session import Session, command
 from cellmind_ctl.watching import follow, summary
+from tokenizer.preparing import keep_tokenizer
 
 
 @command("train")
@@ -49,7 +50,7 @@ def command_(
     project = open_project(config, data, session)
     bundle = make_bundle(project, session, only_new)
     if only_new and bundle.start is None:
-        session.notice("warning: " + t("no earlier model was found, so this model learns the new text alone"))
+        session.warn(t("no earlier model was found, so this model learns the new text alone"))
     # 2. Plan: who takes part, who leads, and each member's share of the batch.
     made = make_plan(session.client, bundle.recipe.config, devices, mode, backend)
     if session.is_json:
@@ -67,6 +68,9 @@ def command_(
     # 4. Start the run. From here on the leader drives it, and this command only watches.
     spec = _spec(made, bundle)
     session.client.request(m.StartRun(spec=spec), device=leader)
+    tokenizer = tokenizer_path(project)
+    if tokenizer and keep_tokenizer(tokenizer, bundle.data):
+        session.notice(t("written: {path}", path=tokenizer))
     if detach:
         _show_detached(session, spec.run)
         return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from model.line.checkpoint import CheckpointPaths
 from model.line.declare import Call, Done, Event, line_message, line_value
 from model.line.held_out import NO_EVALUATION, HeldOutRecord
+from model.line.sentence import Sentence
 
 
 @line_value
@@ -21,7 +22,7 @@ class TrainerReady:
     """The trainer has joined the process group and holds the state to start from."""
 
     device_kind: str
-    tuning: str = ""  # how it computes, in one line for people
+    tuning: Sentence = Sentence("")  # how it computes, in one line for people
 
 
 @line_message

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
+from model.line.sentence import Sentence
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tuning:
@@ -29,22 +31,22 @@ class Tuning:
         """The devices that share the rows."""
         return 1 + len(self.further_devices)
 
-    def describe(self) -> str:
+    def describe(self) -> Sentence:
         """One line for people."""
-        parts = [
-            "bf16" if self.is_bfloat16 else "fp32",
-            _counted(self.threads, "thread"),
-            f"{_counted(self.micro_batch, 'row')} at a time",
-        ]
-        if self.is_compiled:
-            parts.append("compiled")
-        if self.further_devices:
-            parts.append(f"{self.num_devices} devices")
-        return f"{', '.join(parts)}: {self.gain:.1f} x plain fp32"
+        return Sentence(
+            "{precision}, {threads}, {rows} at a time{extras}: {gain} x plain fp32",
+            precision="bf16" if self.is_bfloat16 else "fp32",
+            threads=Sentence("{count} threads", count=self.threads) if self.threads > 1 else Sentence("1 thread"),
+            rows=Sentence("{count} rows", count=self.micro_batch) if self.micro_batch > 1 else Sentence("1 row"),
+            extras=self._extras(),
+            gain=f"{self.gain:.1f}",
+        )
+
+    def _extras(self) -> Sentence:
+        if not self.further_devices:
+            return Sentence(", compiled" if self.is_compiled else "")
+        text = ", compiled, {count} devices" if self.is_compiled else ", {count} devices"
+        return Sentence(text, count=self.num_devices)
 
 
 PLAIN = Tuning(is_bfloat16=False, threads=1, micro_batch=8)  # what works everywhere, unmeasured
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}{'s' if count > 1 else ''}"

@@ -34,6 +34,7 @@ from tokenizer.corpus.prepared.report import write_report
 from tokenizer.corpus.prepared.spool import Spool, open_spool
 from tokenizer.corpus.prepared.stats import FileReport, InputReport, Stats
 from tokenizer.errors import TextError
+from tokenizer.wording import Wording, english
 from tokenizer.workers import Workers, open_workers
 
 _MIN_PARALLEL_BYTES: Final = 8 << 20  # for less text, starting processes takes longer than the work
@@ -46,7 +47,7 @@ class PrepareOptions:
 
     `given_names` are names to hide besides those of the users; `keeps_names` hides none. `gap_seconds` of silence end
     a conversation; with `has_turns` each message names its speaker by a letter. `columns` maps time, user and text to
-    the names of a table's columns. `is_append` adds to the folder instead of replacing it.
+    the names of a table's columns. `is_append` adds to the folder instead of replacing it. `wording` words the summary.
     """
 
     given_names: tuple[str, ...] = ()
@@ -55,6 +56,7 @@ class PrepareOptions:
     has_turns: bool = False
     columns: Mapping[str, str] = field(default_factory=dict)
     is_append: bool = False
+    wording: Wording = english
 
 
 def prepare(inputs: Sequence[Path], out: Path, options: PrepareOptions = PrepareOptions()) -> Stats:
@@ -88,7 +90,7 @@ def prepare(inputs: Sequence[Path], out: Path, options: PrepareOptions = Prepare
             files=tuple(reports), left_alone=tuple(left_alone), num_users=len(users), names=frozenset(names)
         )
         stats = collection.add(spool, report)
-        write_report(out, stats, collection.entries, spool.samples)
+        write_report(out, stats, collection.entries, spool.samples, options.wording)
         return stats
 
 

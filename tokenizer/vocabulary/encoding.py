@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Protocol, cast
 
-from tokenizer.errors import TextError
+from tokenizer.errors import TextError, UnreadableFileError
 from tokenizer.vocabulary.pieces import END, PAD, SPACE, START
 from tokenizer.vocabulary.pure import PureProcessor, is_bpe
 
@@ -125,7 +125,7 @@ def load_encoder(path: Path) -> Encoder:
     try:
         return Encoder(path.read_bytes())
     except OSError as error:
-        raise TextError(
+        raise UnreadableFileError(
             "the tokenizer {path} cannot be read: {strerror}",
             "train it: python -m tokenizer",
             path=path,

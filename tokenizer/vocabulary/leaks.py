@@ -12,6 +12,7 @@ from tokenizer.corpus.cleaning.private import is_private
 from tokenizer.corpus.prepared.hidden_names import HiddenNames, read_hidden_names
 from tokenizer.vocabulary.encoding import Encoder
 from tokenizer.vocabulary.pieces import SPACE
+from tokenizer.wording import Wording, english
 
 _MIN_NAME_CHARACTERS: Final = 2
 
@@ -48,10 +49,15 @@ def find_leaks(encoder: Encoder, folders: Iterable[Path]) -> Leaks:
     return Leaks(tuple(names), tuple(private))
 
 
-def describe_leaks(leaks: Leaks) -> str:
+def describe_leaks(leaks: Leaks, t: Wording = english) -> str:
     """A sentence for people, without any piece; empty if there are no leaks."""
-    kinds = ((leaks.names, "spell a hidden name (or a part of another word)"), (leaks.private, "are private data"))
-    return "; ".join(f"{len(numbers)} pieces of the tokenizer {what}" for numbers, what in kinds if numbers)
+    found = []
+    if leaks.names:
+        text = "{count} pieces of the tokenizer spell a hidden name (or a part of another word)"
+        found.append(t(text, count=len(leaks.names)))
+    if leaks.private:
+        found.append(t("{count} pieces of the tokenizer are private data", count=len(leaks.private)))
+    return "; ".join(found)
 
 
 def _read_all(folders: Iterable[Path]) -> Iterator[HiddenNames]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from tokenizer.vocabulary.encoding import Encoder
+from tokenizer.wording import Wording, english
 
 _MAX_CHARACTERS: Final = 4_000_000  # enough for stable figures
 
@@ -57,10 +58,17 @@ def measure(encoder: Encoder, texts: Iterable[str]) -> Metrics:
     )
 
 
-def describe_metrics(metrics: Metrics) -> str:
+def describe_metrics(metrics: Metrics, t: Wording = english) -> str:
     """Two lines for people."""
-    return (
-        f"{metrics.characters_per_token:.2f} characters a token, {metrics.byte_share:.2%} of the tokens are bytes of "
-        f"characters without a piece,\n{metrics.round_trip_share:.2%} of {metrics.texts:,} texts round-trip, "
-        f"{metrics.used_share:.1%} of the vocabulary is used"
+    density = t(
+        "{characters} characters a token, {bytes} of the tokens are bytes of characters without a piece",
+        characters=f"{metrics.characters_per_token:.2f}",
+        bytes=f"{metrics.byte_share:.2%}",
     )
+    fidelity = t(
+        "{round_trips} of {texts} texts round-trip, {used} of the vocabulary is used",
+        round_trips=f"{metrics.round_trip_share:.2%}",
+        texts=f"{metrics.texts:,}",
+        used=f"{metrics.used_share:.1%}",
+    )
+    return f"{density}\n{fidelity}"

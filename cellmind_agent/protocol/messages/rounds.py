@@ -10,6 +10,7 @@ from cellmind_agent.protocol.messages.declarations import Request, StreamRequest
 from cellmind_agent.protocol.messages.endings import Done
 from cellmind_agent.protocol.messages.runs import RunSpec, RunState
 from model.line.held_out import NO_EVALUATION, HeldOutRecord
+from model.line.sentence import Sentence
 
 # -- taking part -------------------------------------------------------------------------------------------------------
 
@@ -19,7 +20,7 @@ class MemberReady:
     """The blobs are here and the trainer has started."""
 
     device_kind: str
-    tuning: str = ""  # how it computes, in one line for people
+    tuning: Sentence = Sentence("")  # how it computes, in one line for people
 
 
 @message

@@ -9,6 +9,7 @@ from cellmind_agent.protocol.ids import BackendName, DeviceId, RunId, is_backend
 from cellmind_agent.protocol.messages.answers import ModelView
 from cellmind_agent.protocol.messages.declarations import Request, StreamRequest, message, request, value
 from cellmind_agent.protocol.messages.endings import Done
+from model.line.sentence import Sentence
 
 RunState = Literal["preparing", "training", "finished", "stopped", "failed"]
 
@@ -170,7 +171,7 @@ class MemberJoined:
     run: RunId
     name: str
     device_kind: str
-    tuning: str
+    tuning: Sentence
 
 
 @message

@@ -16,7 +16,7 @@ from typing import BinaryIO, Final, cast
 
 from tokenizer.corpus.input.encodings import SAMPLE_BYTES
 from tokenizer.corpus.prepared_files import MARKERS
-from tokenizer.errors import TextError
+from tokenizer.errors import TextError, UnreadableFileError
 
 _TEXT_SUFFIXES: Final = (".txt", ".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".log", ".md", ".text", "")
 _MAX_UNPACKED_RATIO: Final = 200  # a chat compresses to a twentieth, a zip bomb to a thousandth
@@ -78,22 +78,22 @@ def _walk(path: Path) -> Iterator[Source | SkippedFile]:
     try:
         status = path.stat()
     except FileNotFoundError as error:
-        raise TextError(
+        raise UnreadableFileError(
             "{path} does not exist", "check the name; the example is data/raw/chat.csv", path=path
         ) from error
     except OSError as error:
-        raise TextError(
+        raise UnreadableFileError(
             "{path} cannot be read: {strerror}", "check its permissions", path=path, strerror=error.strerror
         ) from error
     if stat.S_ISDIR(status.st_mode):
         yield from _walk_folder(path)
     elif not stat.S_ISREG(status.st_mode):
-        raise TextError("{path} is not a file", "give a file, a folder or a zip", path=path)
+        raise UnreadableFileError("{path} is not a file", "give a file, a folder or a zip", path=path)
     elif path.suffix.lower() == ".zip":
         yield from _walk_zip(path, status)
     else:
         if not os.access(path, os.R_OK):
-            raise TextError("{path} cannot be read: permission denied", "check its permissions", path=path)
+            raise UnreadableFileError("{path} cannot be read: permission denied", "check its permissions", path=path)
         identity = _identity(path, status)
         yield Source(str(path), status.st_size, identity, lambda: open(path, "rb"), path)  # noqa: SIM115  # the caller closes it
 

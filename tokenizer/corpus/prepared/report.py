@@ -19,16 +19,19 @@ from tokenizer.corpus.prepared.stats import Batch, Stats
 from tokenizer.corpus.prepared_files import PICTURE, SUMMARY, TRAIN
 from tokenizer.files import write_whole
 from tokenizer.vocabulary_size import suggest_vocab_size
+from tokenizer.wording import Wording, english
 
 _DAY_SECONDS: Final = 86_400
 _MAX_BARS: Final = 120
 _BLUE, _GREY = "#3b6ea5", "#555555"
 
 
-def write_report(folder: Path, stats: Stats, entries: Entries, samples: Sequence[tuple[str, str]]) -> None:
+def write_report(
+    folder: Path, stats: Stats, entries: Entries, samples: Sequence[tuple[str, str]], t: Wording = english
+) -> None:
     """Write the summary and the picture. `samples` are messages of the last batch before and after cleaning.
 
-    Raises OSError.
+    The picture's words are English: few machines have a font with Hangul. Raises OSError.
     """
     picture = draw(entries)
     if picture is None:
@@ -37,20 +40,42 @@ def write_report(folder: Path, stats: Stats, entries: Entries, samples: Sequence
         write_whole(folder / PICTURE, picture)
     parts = [
         f"# {folder.absolute().name}",
-        f"{stats.documents:,} documents to train on and {stats.held_out:,} held out (the last in time), from "
-        f"{stats.messages:,} messages of {stats.users:,} people in {_several(len(stats.batches), 'batch', 'batches')}: "
-        f"{stats.characters:,} characters, {stats.first_time or 'no times'} to {stats.last_time or 'no times'}. "
-        f"A vocabulary of {suggest_vocab_size(stats.batches[-1].sizes[TRAIN]):,} pieces suits that.",
-        f"![lengths and days]({PICTURE})" if picture else "(A picture needs matplotlib: pip install matplotlib)",
-        *_section("Replaced", ("what", "times"), [(f"`{what}`", f"{n:,}") for what, n in stats.replaced.items()]),
-        *_section("Left out", ("what", "times"), _counts({**stats.skipped, "messages without text": stats.empty})),
-        *_section("There already", ("documents", "times"), _counts(stats.duplicates)),
-        *_section("Before and after", ("before", "after"), [(_cell(raw), _cell(text)) for raw, text in samples]),
+        _totals(stats, t),
+        f"![lengths and days]({PICTURE})" if picture else t("(A picture needs matplotlib: pip install matplotlib)"),
+        *_section(
+            t("Replaced"), (t("what"), t("times")), [(f"`{what}`", f"{n:,}") for what, n in stats.replaced.items()]
+        ),
+        *_section(
+            t("Left out"), (t("what"), t("times")), _counts({**stats.skipped, "messages without text": stats.empty}, t)
+        ),
+        *_section(t("There already"), (t("documents"), t("times")), _counts(stats.duplicates, t)),
+        *_section(
+            t("Before and after"), (t("before"), t("after")), [(_cell(raw), _cell(text)) for raw, text in samples]
+        ),
     ]
     for number, batch in enumerate(stats.batches, 1):
-        parts += _section(f"Batch {number}", ("file", "what it is", "encoding", "messages"), _files(batch))
-        parts += _section("", ("left alone", "why"), [(_cell(s["name"]), _cell(s["why"])) for s in batch.left_alone])
+        headers = (t("file"), t("format"), t("encoding"), t("messages"))
+        parts += _section(t("Batch {number}", number=number), headers, _files(batch, t))
+        skipped = [(_cell(file["name"]), _cell(t(file["why"]))) for file in batch.left_alone]
+        parts += _section("", (t("left alone"), t("why")), skipped)
     write_whole(folder / SUMMARY, ("\n\n".join(parts) + "\n").encode())
+
+
+def _totals(stats: Stats, t: Wording) -> str:
+    return t(
+        "{documents} documents to train on and {held_out} held out (the last in time), from {messages} messages of "
+        "{users} people in {batches} batches: {characters} characters, {first} to {last}. A vocabulary of {vocabulary} "
+        "pieces suits that.",
+        documents=f"{stats.documents:,}",
+        held_out=f"{stats.held_out:,}",
+        messages=f"{stats.messages:,}",
+        users=f"{stats.users:,}",
+        batches=len(stats.batches),
+        characters=f"{stats.characters:,}",
+        first=stats.first_time or "?",
+        last=stats.last_time or "?",
+        vocabulary=f"{suggest_vocab_size(stats.batches[-1].sizes[TRAIN]):,}",
+    )
 
 
 def draw(entries: Entries) -> bytes | None:
@@ -97,10 +122,6 @@ def _draw_days(axes: Any, entries: Entries) -> None:
     axes.set_ylabel("messages")
 
 
-def _several(count: int, one: str, many: str) -> str:
-    return f"{count:,} {one if count == 1 else many}"
-
-
 def _messages_by_day(timed: Entries) -> tuple[npt.NDArray[np.datetime64], npt.NDArray[np.float64]]:
     """The first days of at most _MAX_BARS periods of equal length, and how many messages each period has."""
     day = timed["start"] // _DAY_SECONDS
@@ -125,14 +146,19 @@ def _section(title: str, headers: Sequence[str], rows: Iterable[Sequence[str]]) 
     return [*([f"## {title}"] if title else []), "\n".join([*head, *lines])]
 
 
-def _counts(counts: Mapping[str, int]) -> list[tuple[str, str]]:
-    return [(_cell(what), f"{count:,}") for what, count in counts.items() if count]
+def _counts(counts: Mapping[str, int], t: Wording) -> list[tuple[str, str]]:
+    return [(_cell(t(what)), f"{count:,}") for what, count in counts.items() if count]
 
 
-def _files(batch: Batch) -> list[tuple[str, ...]]:
+def _files(batch: Batch, t: Wording) -> list[tuple[str, ...]]:
     return [
-        (_cell(f["name"]), f"{f['format']} ({f['confidence']:.0%} sure)", f["encoding"], f"{f['messages']:,}")
-        for f in batch.files
+        (
+            _cell(file["name"]),
+            t("{format} ({percent} % sure)", format=t(file["format"]), percent=f"{100 * file['confidence']:.0f}"),
+            file["encoding"],
+            f"{file['messages']:,}",
+        )
+        for file in batch.files
     ]
 
 
