@@ -11,7 +11,9 @@ from tokenizer.preparing import (
     Notice,
     TokenizerLeaks,
     TokenizerTrainingStarted,
-    TokenizerWritten,
+    TokenizerOfOtherText,
+    TrainingData,
+    keep_tokenizer,
     TrainingData,
     TrainingDataOptions,
     VocabularyTooLarge,
@@ -44,17 +46,51 @@ def test_a_second_call_uses_the_results_of_the_first(tmp_path: Path, options: Tr
     assert before == {path: path.stat().st_mtime_ns for path in second.shards}
 
 
-def test_a_trained_tokenizer_is_written_where_the_given_one_is_missing(
-    tmp_path: Path, options: TrainingDataOptions
-) -> None:
+def test_the_project_gets_its_tokenizer_only_when_it_is_kept(tmp_path: Path, options: TrainingDataOptions) -> None:
     path = tmp_path / "own" / "chat.model"
     options = replace(options, tokenizer_path=path)
     first, notices, _ = prepared(options, tmp_path / "cache")
-    assert notices == [TokenizerTrainingStarted(), TokenizerWritten(path)]
+    assert notices == [TokenizerTrainingStarted()]
+    assert not path.parent.exists()
+    assert keep_tokenizer(path, first)
     assert path.read_bytes() == first.tokenizer
+    assert not keep_tokenizer(path, first)
     elsewhere, notices, _ = prepared(options, tmp_path / "other cache")
     assert elsewhere.tokenizer == first.tokenizer
     assert notices == []
+
+
+def test_a_tokenizer_of_another_text_is_used_only_to_continue_a_model(
+    tmp_path: Path, options: TrainingDataOptions, other_text: Path
+) -> None:
+    path = tmp_path / "own" / "chat.model"
+    options = replace(options, tokenizer_path=path)
+    first, _, _ = prepared(options, tmp_path / "cache")
+    keep_tokenizer(path, first)
+    other = replace(options, data=(other_text,))
+    fresh, notices, _ = prepared(other, tmp_path / "cache")
+    assert notices == [TokenizerOfOtherText(path, is_kept=False), TokenizerTrainingStarted()]
+    assert fresh.tokenizer != first.tokenizer
+    continued, notices, _ = prepared(replace(other, continues=True), tmp_path / "cache")
+    assert notices == [TokenizerOfOtherText(path, is_kept=True)]
+    assert continued.tokenizer == first.tokenizer == path.read_bytes()
+    sized, notices, _ = prepared(replace(options, vocab_size=400), tmp_path / "cache")
+    assert notices[0] == TokenizerOfOtherText(path, is_kept=False)
+    assert sized.tokenizer != first.tokenizer
+
+
+@pytest.mark.parametrize("note", [None, "{", '{"tokenizer": "of another file", "text": "x", "vocab_size": 0}'])
+def test_a_tokenizer_that_a_person_made_is_obeyed(
+    tmp_path: Path, options: TrainingDataOptions, other_text: Path, note: str | None
+) -> None:
+    path = tmp_path / "own" / "chat.model"
+    first, _, _ = prepared(options, tmp_path / "cache")
+    path.parent.mkdir()
+    path.write_bytes(first.tokenizer)
+    if note:
+        path.with_suffix(".text.json").write_text(note)
+    found, notices, _ = prepared(replace(options, data=(other_text,), tokenizer_path=path), tmp_path / "cache")
+    assert (found.tokenizer, notices) == (first.tokenizer, [])
 
 
 def test_a_vocabulary_that_is_too_large_for_the_text_is_reported(tmp_path: Path, options: TrainingDataOptions) -> None:

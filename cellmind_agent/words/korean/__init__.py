@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from cellmind_agent.words.korean import agent, command_line, doctor, planning, refusals, text, training
+from cellmind_agent.words.korean import agent, command_line, doctor, planning, refusals, text, training, vocabulary
 
 KOREAN: Mapping[str, str] = {
     **agent.SENTENCES,
@@ -25,4 +25,5 @@ KOREAN: Mapping[str, str] = {
     **refusals.SENTENCES,
     **text.SENTENCES,
     **training.SENTENCES,
+    **vocabulary.SENTENCES,
 }

@@ -18,12 +18,8 @@ SENTENCES: Mapping[str, str] = {
     ),
     "{name} joined as {role}": "{name} 기기가 {role}(으)로 참가했습니다",
     "joined the cell of {inviter}: {members}": "{inviter}의 셀에 참가했습니다: {members}",
-    "{name} is removed from the cell; informed devices: {devices}": (
-        "{name} 기기를 셀에서 제거했습니다. 알린 기기: {devices}"
-    ),
-    "{name} answers at {address}; the address is remembered": (
-        "{name} 기기가 {address}에서 응답합니다. 주소를 기억했습니다"
-    ),
+    "{name} is removed from the cell; informed devices: {devices}": "{name} 기기를 셀에서 제거했습니다. 알린 기기: {devices}",
+    "{name} answers at {address}; the address is remembered": "{name} 기기가 {address}에서 응답합니다. 주소를 기억했습니다",
     "no other device was online": "온라인인 다른 기기가 없음",
     "{name} is removed from: {devices}": "{name} 모델을 제거한 기기: {devices}",
     "no device": "없음",
@@ -46,23 +42,11 @@ SENTENCES: Mapping[str, str] = {
     ),
     "answered by {name} ({model}, step {step})": "{name} 기기가 답했습니다 ({model}, {step}단계)",
     "{tokens} tokens in {seconds} s": "{seconds}초에 {tokens} 토큰",
-    "encoded {percent} % of {megabytes} MB": "{megabytes} MB 중 {percent} % 인코딩함",
-    "no earlier model was found, so this model learns the new text alone": (
-        "이어서 학습할 모델이 없습니다. 이 모델은 새 텍스트만 알게 됩니다"
-    ),
-    "training a tokenizer on the text": "토크나이저 학습 중",
-    "the text allows {have} pieces, not the {asked} asked for": (
-        "텍스트가 허용하는 조각은 {asked}개가 아니라 {have}개입니다"
-    ),
-    "chosen by {what}": "{what}에 맞춰 고름",
-    "the size of the text": "텍스트 크기",
-    "the width of the model": "모델 너비",
-    "the width of the model and the tokens of a step": "모델 너비와 한 단계의 토큰 수",
-    "the model to continue": "이어서 학습할 모델",
-    "ignored, because they are no longer needed: {keys}": "더 이상 필요 없어 무시한 설정: {keys}",
+    "no earlier model was found, so this model learns the new text alone": "이어서 학습할 모델이 없습니다. 이 모델은 새 텍스트만 알게 됩니다",
     "starts from {path} (step {step})": "{path}에서 시작합니다 ({step}단계)",
-    "{name} was left alone: {why}": "{name} 파일은 읽지 않았습니다: {why}",
-    "left out: {count} {reason}": "제외: {count} ({reason})",
-    "there already: {count} documents ({kind})": "이미 있음: 문서 {count}개 ({kind})",
     "written: {path}": "저장했습니다: {path}",
+    "warning: {what}": "주의: {what}",
+    "name": "이름",
+    "{text} is not a length of time": "{text}은(는) 시간의 길이가 아닙니다",
+    "write it as 90s, 10m or 2h": "90s, 10m, 2h처럼 적으십시오",
 }

@@ -17,7 +17,7 @@ from tokenizer.corpus.messages import NO_TIME, Messages
 csv.field_size_limit(1 << 27)  # the default refuses a cell of more than 128 KiB
 CSV_LINE: Final = re.compile(r"[^\n]*\n|[^\n]+")  # a line with its line feed, which a cell of several lines needs
 # Reasons in `skipped`.
-_WITHOUT_TEXT: Final = 'lines without {{"{column}": ...}}'
+_WITHOUT_TEXT: Final = 'lines without {"{column}": ...}'
 _NO_STRING: Final = "lines whose {column} is no string"
 _OTHER_WIDTH: Final = "rows of {columns} columns instead of {expected}"
 _USUAL_NAMES: Final = {
@@ -95,7 +95,7 @@ def parse_json_lines(block: str, layout: TableLayout) -> Messages:
             row = json.loads(line)
             text = row[columns.text]
         except (ValueError, TypeError, KeyError, IndexError, RecursionError):
-            messages.skipped[_WITHOUT_TEXT.format(column=columns.text)] += 1
+            messages.skipped[_WITHOUT_TEXT.replace("{column}", columns.text)] += 1
             continue
         if not isinstance(text, str):
             messages.skipped[_NO_STRING.format(column=columns.text)] += 1
