@@ -10,13 +10,12 @@ from tokenizer.errors import TextError
 from tokenizer.preparing import (
     Notice,
     TokenizerLeaks,
-    TokenizerTrainingStarted,
     TokenizerOfOtherText,
-    TrainingData,
-    keep_tokenizer,
+    TokenizerTrainingStarted,
     TrainingData,
     TrainingDataOptions,
     VocabularyTooLarge,
+    keep_tokenizer,
     prepare_training_data,
 )
 
@@ -26,6 +25,13 @@ def options(tmp_path: Path) -> TrainingDataOptions:
     path = tmp_path / "chat.csv"
     path.write_text(kakao_mac(chat(seed=3, count=1500)))
     return TrainingDataOptions(data=(path,), seq_len=64, vocab_size=600)
+
+
+@pytest.fixture
+def other_text(tmp_path: Path) -> Path:
+    path = tmp_path / "other.csv"
+    path.write_text(kakao_mac(chat(seed=5, count=1500)))
+    return path
 
 
 def prepared(options: TrainingDataOptions, cache: Path) -> tuple[TrainingData, list[Notice], list[tuple[int, int]]]:
