@@ -25,9 +25,9 @@ class Politeness:
 
     def __post_init__(self) -> None:
         if not 0 <= self.nice <= 19:
-            raise UsageError(f"--nice {self.nice} is not between 0 (off) and 19", _HELP)
+            raise UsageError("--nice {nice} is not between 0 (off) and 19", _HELP, nice=self.nice)
         if self.max_threads is not None and self.max_threads < 1:
-            raise UsageError(f"--train-threads {self.max_threads} is less than 1", _HELP)
+            raise UsageError("--train-threads {max_threads} is less than 1", _HELP, max_threads=self.max_threads)
         if self.max_memory_bytes is not None and self.max_memory_bytes <= 0:
             raise UsageError("--train-memory must be more than 0", _HELP)
 
@@ -50,5 +50,5 @@ def parse_size(text: str) -> int:
     """The bytes of a size such as `2GB` or `1.5 GB`, in units of 1024. Raises UsageError."""
     match = _SIZE.fullmatch(text.strip())
     if match is None:
-        raise UsageError(f"{text!r:.40} is no size", "write it like 2GB or 800MB")
+        raise UsageError("{text} is no size", "write it like 2GB or 800MB", text=f"{text!r:.40}")
     return int(float(match[1]) * (1 << _BITS_BY_UNIT[match[2].upper()]))

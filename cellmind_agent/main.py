@@ -69,7 +69,10 @@ async def _serve(config: AgentConfig) -> None:
         if not serving.done():
             serving.cancel()
             await asyncio.wait({serving})
-            raise CellmindError(f"the agent did not stop within {AGENT_STOP_SECONDS:g} s, so it was cut off")
+            raise CellmindError(
+                "the agent did not stop within {seconds} s, so it was cut off",
+                seconds=f"{AGENT_STOP_SECONDS:g}",
+            )
     await serving  # raises the error that ended the agent, if one did
 
 

@@ -51,7 +51,10 @@ class Asking:
         if request.device is not None:
             if request.device not in able:
                 raise UnknownNameError(
-                    f"{self._peers.name(request.device)} does not hold {model.model}", "cellmindctl sync"
+                    "{name} does not hold {model}",
+                    "cellmindctl sync",
+                    name=self._peers.name(request.device),
+                    model=model.model,
                 )
             able = [request.device]
         so_far, num_tokens = "", 0
@@ -72,7 +75,7 @@ class Asking:
                 return
             except (UnreachableError, JobFailedError, TimedOutError, NotAllowedError) as error:
                 _log.warning("%s did not answer to the end: %s", self._peers.name(device), error)
-        raise DegradedError(f"every device that holds {model.model} went away", "cellmindctl peers")
+        raise DegradedError("every device that holds {model} went away", "cellmindctl peers", model=model.model)
 
     async def _stream(self, device: DeviceId, answer: m.Answer) -> AsyncIterator[m.AnswerEvent]:
         if device == self._device:
@@ -140,7 +143,7 @@ def newest(models: list[m.ModelView], wanted: RunId | None) -> m.ModelView:
         what = f"no model is called {wanted!r:.60}" if wanted else "there is no model yet"
         raise UnknownNameError(what, "cellmindctl models" if wanted else "train one first: cellmindctl train")
     if wanted and len({model.model for model in fitting}) > 1:
-        raise UnknownNameError(f"several models begin with {wanted!r:.60}", "cellmindctl models")
+        raise UnknownNameError("several models begin with {wanted}", "cellmindctl models", wanted=f"{wanted!r:.60}")
     latest = max(fitting, key=lambda model: (model.created, model.step))
     best = [model for model in fitting if model.is_best and model.model == latest.model]
     return max(best, key=lambda model: (model.created, model.step), default=latest)

@@ -63,7 +63,11 @@ class Serving:
     async def answer(self, request: m.Answer, caller: Caller) -> AsyncIterator[m.AnswerEvent]:
         """Answer with the model that the request names, after any answer that is under way."""
         if len(request.prompt) + len(request.so_far) > MAX_PROMPT_CHARACTERS:
-            raise ProtocolError(f"the prompt has more than {MAX_PROMPT_CHARACTERS} characters", "shorten the prompt")
+            raise ProtocolError(
+                "the prompt has more than {most} characters",
+                "shorten the prompt",
+                most=MAX_PROMPT_CHARACTERS,
+            )
         async with self._turn:
             self._used_at = time.monotonic()
             child = await self._load(request.model)

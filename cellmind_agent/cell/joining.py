@@ -55,8 +55,9 @@ class Joining:
         others = self._admission.others()
         if others:
             raise NotAllowedError(
-                f"this device is already in a cell with {len(others)} others",
+                "this device is already in a cell with {num_others} others",
                 "leave it first: an owner there runs cellmindctl forget DEVICE",
+                num_others=len(others),
             )
         problem: CellmindError | None = None
         for address, key in await self._find_inviters(code, parse_address(request.at) if request.at else None):
@@ -101,7 +102,7 @@ class Joining:
             link = await self._peers.dial(address, key)
         except NotPairedError as error:
             raise JoinRefusedError(
-                f"the device at {address} has no open invitation: the code is used or out of date"
+                "the device at {address} has no open invitation: the code is used or out of date", address=address
             ) from error
         try:
             joiner = Joiner(self._identity, self._name, code, key)

@@ -50,14 +50,14 @@ class Connection(Channel):
             async with asyncio.timeout(seconds):
                 event = await asyncio.shield(self._first_event)  # a time-out must not cancel the future itself
         except (TimeoutError, zmq.ZMQError) as error:
-            raise UnreachableError(f"no answer from {self.address}") from error
+            raise UnreachableError("no answer from {address}", address=self.address) from error
         if event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
             self.outcome = "unknown"
-            raise NotPairedError(f"the agent at {self.address} does not know this device")
+            raise NotPairedError("the agent at {address} does not know this device", address=self.address)
         if event != zmq.EVENT_HANDSHAKE_SUCCEEDED:
             self.outcome = "refused" if event == zmq.EVENT_CLOSED else "other"
             why = "nobody listens there" if event == zmq.EVENT_CLOSED else "another device listens there"
-            raise UnreachableError(f"cannot reach {self.address}: {why}")
+            raise UnreachableError("cannot reach {address}: {why}", address=self.address, why=why)
         self.outcome = "reached"
 
     def try_send(self, frames: Sequence[Frame]) -> bool:

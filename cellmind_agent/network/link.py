@@ -44,7 +44,9 @@ class Link:
                 await self._send(exchange)
                 await self._until_ready(exchange)
         except TimeoutError as error:
-            raise TimedOutError(f"no answer to {type(message).__name__} within {seconds:g} s") from error
+            raise TimedOutError(
+                "no answer to {what} within {seconds} s", what=type(message).__name__, seconds=f"{seconds:g}"
+            ) from error
         else:
             return exchange.take_only()
         finally:
@@ -79,7 +81,7 @@ class Link:
 
     def _check_open(self) -> None:
         if self.is_lost:
-            raise LinkLostError(f"the link to {self.channel.name} is lost")
+            raise LinkLostError("the link to {channel} is lost", channel=self.channel.name)
 
     async def _send(self, exchange: Exchange[object]) -> None:
         self._arrivals[exchange.number] = asyncio.Event()
@@ -106,6 +108,6 @@ class Link:
             self._arrivals[number].set()
 
     def _lose(self) -> None:
-        self._conversation.lose(LinkLostError(f"the link to {self.channel.name} was lost"))
+        self._conversation.lose(LinkLostError("the link to {channel} was lost", channel=self.channel.name))
         for arrival in self._arrivals.values():
             arrival.set()

@@ -75,7 +75,13 @@ class Listener:
         except zmq.ZMQError as error:
             why = "is taken by another program" if error.errno == zmq.EADDRINUSE else f"cannot be used ({error})"
             await self.close()
-            raise CellmindError(f"{host}:{port} {why}", "choose another: cellmind-agent --listen HOST:PORT") from error
+            raise CellmindError(
+                "{host}:{port} {why}",
+                "choose another: cellmind-agent --listen HOST:PORT",
+                host=host,
+                port=port,
+                why=why,
+            ) from error
         self.port = endpoint_port(router)
 
     async def serve(self) -> None:

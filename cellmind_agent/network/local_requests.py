@@ -30,7 +30,7 @@ class LocalRequests:
         as_member = Caller(kind="member", curve_key=b"", device=self._device, host="")
         # What only a device's own user may ask is never relayed.
         if not may_ask(as_member, type(message)):
-            raise NotAllowedError(f"{type(message).__name__} is not for another device")
+            raise NotAllowedError("{what} is not for another device", what=type(message).__name__)
         async for answer in self._peers.link(request.device).forward(message):
             yield answer
 

@@ -207,7 +207,11 @@ class PeerSession:
         addresses = list(self._book.of(self.member.device))[:MAX_DIALS]
         link = await self._dialler.dial_first(addresses, self.member.curve_key)
         if link is None:
-            raise UnreachableError(f"{self.member.name} answers at none of {len(addresses)} addresses")
+            raise UnreachableError(
+                "{member} answers at none of {count} addresses",
+                member=self.member.name,
+                count=len(addresses),
+            )
         return link
 
     async def _use(self, link: Link) -> None:
@@ -232,7 +236,7 @@ class PeerSession:
         sent_at = _now()
         welcome = await link.request(self._events.hello())
         if welcome.device != device:
-            raise UnreachableError(f"another device answers at {channel.name}")
+            raise UnreachableError("another device answers at {channel}", channel=channel.name)
         self._heartbeat.note_round_trip(_now() - sent_at)
         self.goodbye = None
         self._set_link(link)
@@ -255,7 +259,7 @@ class PeerSession:
     async def _watch_vitals(self, link: Link) -> None:
         async for event in link.stream(m.WatchVitals()):
             self.vitals = event.vitals
-        raise UnreachableError(f"{self.member.name} stopped reporting")
+        raise UnreachableError("{member} stopped reporting", member=self.member.name)
 
     def _set_link(self, link: Link | None) -> None:
         self.link = link

@@ -143,7 +143,7 @@ class Peers:
         """The link to a member. Raises UnreachableError when there is none now."""
         session = self._sessions.get(device)
         if session is None or session.link is None or session.link.is_lost:
-            raise UnreachableError(f"{self.name(device)} cannot be reached now", "cellmindctl peers")
+            raise UnreachableError("{name} cannot be reached now", "cellmindctl peers", name=self.name(device))
         return session.link
 
     def devices(self) -> list[DeviceId]:
@@ -233,7 +233,10 @@ class Peers:
                 self._book.save()
                 return session.member.device, session.member.name
         raise UnreachableError(
-            f"no device of this cell answers at {address} ({results[0]})", "cellmindctl peers --wide"
+            "no device of this cell answers at {address} ({results})",
+            "cellmindctl peers --wide",
+            address=address,
+            results=results[0],
         )
 
     def _update_missing(self) -> None:

@@ -124,7 +124,7 @@ class Reception:
             await self._refuse(channel, number, error)
         except Exception as error:
             _log.exception("%s failed", name)
-            bug = CellmindError(f"{type(error).__name__} in the agent; its log says more")
+            bug = CellmindError("{what} in the agent; its log says more", what=type(error).__name__)
             await self._refuse(channel, number, bug)
 
     async def _handle(self, channel: Channel, number: int, caller: Caller, message: object) -> None:
@@ -143,7 +143,7 @@ class Reception:
         if handler is None or not may_ask(caller, message_type):
             if caller.kind == "stranger":
                 raise NotPairedError("this device is not paired with that cell")
-            raise NotAllowedError(f"{message_type.__name__} may not be asked by another device")
+            raise NotAllowedError("{what} may not be asked by another device", what=message_type.__name__)
         if self._num_tasks[caller.curve_key] > MAX_REQUESTS_PER_CALLER:
             raise BusyError("too many requests at once", "wait for some of them to end")
         return REQUESTS[message_type], handler

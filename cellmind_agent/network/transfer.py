@@ -78,7 +78,9 @@ class Transfer:
                     "cannot fetch blob %s by the hashes of %s: %s", short(ref.id), self._peers.name(holder), error
                 )
                 problem = error
-        raise problem or UnknownNameError(f"no device that is online has blob {short(ref.id)}", "cellmindctl peers")
+        raise problem or UnknownNameError(
+            "no device that is online has blob {blob}", "cellmindctl peers", blob=short(ref.id)
+        )
 
     async def _fetch_chunks(self, ref: BlobRef, hashes: bytes) -> int:
         partial = await asyncio.to_thread(self._store.open_partial, ref, hashes)

@@ -152,7 +152,7 @@ class Tunnels:
             async with asyncio.timeout(DIAL_SECONDS):
                 return Link(await expected)
         except TimeoutError as error:
-            raise TimedOutError(f"{self._peers.name(device)} did not dial") from error
+            raise TimedOutError("{name} did not dial", name=self._peers.name(device)) from error
         finally:
             del self._expected[number]
 
@@ -181,7 +181,9 @@ class Tunnels:
             await asyncio.get_running_loop().sock_connect(local, (_LOOPBACK, tunnels.exposed_port))
         except OSError as error:
             local.close()
-            raise UnknownNameError(f"the trainer here takes no connection ({error.strerror})") from error
+            raise UnknownNameError(
+                "the trainer here takes no connection ({strerror})", strerror=error.strerror
+            ) from error
         self._join(local, channel, caller.device)
         return m.Done()
 
@@ -214,7 +216,9 @@ class Tunnels:
 
     def _run_tunnels(self, run: RunId, term: int) -> _RunTunnels:
         if (run, term) not in self._runs:
-            raise UnknownNameError(f"this device takes no part in term {term} of {run!r:.60}", "cellmindctl runs")
+            raise UnknownNameError(
+                "this device takes no part in term {term} of {run}", "cellmindctl runs", term=term, run=f"{run!r:.60}"
+            )
         return self._runs[run, term]
 
 

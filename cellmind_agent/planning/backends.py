@@ -55,7 +55,12 @@ def choose_backend(
         backend = _named(choice)
         why_not = backend.why_not(conditions)
         if why_not:
-            raise UsageError(f"backend {choice} cannot be used: {why_not}", "cellmindctl train --backend auto")
+            raise UsageError(
+                "backend {choice} cannot be used: {why_not}",
+                "cellmindctl train --backend auto",
+                choice=choice,
+                why_not=why_not,
+            )
         return backend.name, "asked for"
     usable, better_ones_fault = _first_usable(conditions)
     return usable.name, better_ones_fault or usable.requirement
@@ -78,7 +83,7 @@ def _first_usable(conditions: Conditions) -> tuple[Backend, str | None]:
         better_ones_fault, why_not = why_not, backend.why_not(conditions)
         if why_not is None:
             return backend, better_ones_fault
-    raise UsageError(f"no backend can be used: {why_not}", "cellmindctl peers --wide")
+    raise UsageError("no backend can be used: {why_not}", "cellmindctl peers --wide", why_not=why_not)
 
 
 def _named(choice: str) -> Backend:
@@ -87,7 +92,7 @@ def _named(choice: str) -> Backend:
             return backend
     close = difflib.get_close_matches(choice, BACKEND_CHOICES, n=1)
     hint = f"did you mean {close[0]}?" if close else f"one of: {', '.join(BACKEND_CHOICES)}"
-    raise UsageError(f"no backend is called {choice!r}", hint)
+    raise UsageError("no backend is called {choice}", hint, choice=f"{choice!r}")
 
 
 def _why_not_nccl(conditions: Conditions) -> str | None:

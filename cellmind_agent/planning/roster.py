@@ -59,7 +59,7 @@ def seat(peers: Sequence[PeerView], batch_samples: int, names: Sequence[str] = (
     order = elect(able)  # the strongest first: where the batch is too small for all, the weakest stay out
     if not order:
         reasons = "; ".join(f"{out.name}: {out.why}" for out in left_out) or "no device is paired and online"
-        raise UnknownNameError(f"no device can train ({reasons})", "cellmindctl peers --wide")
+        raise UnknownNameError("no device can train ({reasons})", "cellmindctl peers --wide", reasons=reasons)
     left_out += [
         LeftOut(name=peer.name, why="the batch has fewer samples than devices") for peer in order[batch_samples:]
     ]
@@ -119,9 +119,14 @@ def find_device(peers: Sequence[PeerView], name: str) -> PeerView:
     known = ", ".join(peer.name for peer in peers) or "none"
     if found:
         raise UnknownNameError(
-            f"{len(found)} devices are called {name!r}", "name it by its id: cellmindctl peers --wide"
+            "{num_found} devices are called {name}",
+            "name it by its id: cellmindctl peers --wide",
+            num_found=len(found),
+            name=f"{name!r}",
         )
-    raise UnknownNameError(f"no device is called {name!r} (known: {known})", "cellmindctl peers")
+    raise UnknownNameError(
+        "no device is called {name} (known: {known})", "cellmindctl peers", name=f"{name!r}", known=known
+    )
 
 
 def _mode_reason(choice: ModeChoice, hosts: Sequence[str]) -> str:

@@ -39,13 +39,13 @@ def parse_address(text: str) -> Address:
     else:
         host, _, port_text = stem.partition(":")
     if not host or any(c.isspace() or c in "/@#?*" for c in host):
-        raise UsageError(f"{shown!r} is not an address", "write HOST:PORT, such as 192.168.0.5:7420")
+        raise UsageError("{text} is not an address", "write HOST:PORT, such as 192.168.0.5:7420", text=f"{shown!r}")
     try:
         port = int(port_text) if port_text else DEFAULT_PORT
     except ValueError:
         port = -1
     if not 0 <= port < 65536:
-        raise UsageError(f"{shown!r} has no valid port", "write HOST:PORT, such as 192.168.0.5:7420")
+        raise UsageError("{text} has no valid port", "write HOST:PORT, such as 192.168.0.5:7420", text=f"{shown!r}")
     return Address(host=host, port=port, key=_parse_key(key_text, shown) if key_text else None)
 
 
@@ -55,5 +55,7 @@ def _parse_key(text: str, shown: str) -> bytes:
     except ValueError:  # not base32, or not ASCII
         key = b""
     if len(key) != 32:
-        raise UsageError(f"{shown!r} has a damaged key", "copy the whole line that `cellmindctl invite` printed")
+        raise UsageError(
+            "{text} has a damaged key", "copy the whole line that `cellmindctl invite` printed", text=f"{shown!r}"
+        )
     return key

@@ -47,7 +47,7 @@ def encode(envelope: Envelope) -> bytes:
 def decode(data: bytes) -> Envelope:
     """The envelope of a frame. Raises VersionMismatchError, ProtocolError; `data` may be any bytes at all."""
     if len(data) > MAX_FRAME_BYTES:
-        raise ProtocolError(f"a frame of {len(data)} bytes is too large")
+        raise ProtocolError("a frame of {num_data} bytes is too large", num_data=len(data))
     try:
         plain = msgpack.unpackb(
             data,
@@ -57,11 +57,15 @@ def decode(data: bytes) -> Envelope:
             max_ext_len=0,
         )
     except Exception as error:  # msgpack raises half a dozen unrelated types on hostile bytes
-        raise ProtocolError(f"not a message: {type(error).__name__}") from error
+        raise ProtocolError("not a message: {what}", what=type(error).__name__) from error
     if not isinstance(plain, list) or not plain or not isinstance(plain[0], int):
         raise ProtocolError("not a message: no version")
     if plain[0] != PROTOCOL_VERSION:
-        raise VersionMismatchError(f"the other side speaks protocol {plain[0]}, this one {PROTOCOL_VERSION}")
+        raise VersionMismatchError(
+            "the other side speaks protocol {other}, this one {own}",
+            other=plain[0],
+            own=PROTOCOL_VERSION,
+        )
     if len(plain) != 5:
         raise ProtocolError("not a message: no envelope")
     return _envelope(plain, len(data))
@@ -83,7 +87,7 @@ def _envelope(plain: list[Any], num_bytes: int) -> Envelope:
         raise ProtocolError("not a message: a bad envelope")
     message_type = MESSAGE_TYPES.get(name)
     if message_type is None:
-        raise ProtocolError(f"unknown message {name!r:.60}")
+        raise ProtocolError("unknown message {name}", name=f"{name!r:.60}")
     _check_size(num_bytes, _KINDS[kind], message_type)
     return Envelope(kind=_KINDS[kind], correlation=correlation, message=from_plain(message_type, fields))
 
@@ -92,4 +96,9 @@ def _check_size(num_bytes: int, kind: Kind, message_type: type) -> None:
     declared = REQUESTS.get(message_type) if kind == "request" else None
     max_bytes = declared.max_bytes if declared else MAX_FRAME_BYTES
     if num_bytes > max_bytes:
-        raise ProtocolError(f"{message_type.__name__} of {num_bytes} bytes; at most {max_bytes} are allowed")
+        raise ProtocolError(
+            "{what} of {num_bytes} bytes; at most {max_bytes} are allowed",
+            what=message_type.__name__,
+            num_bytes=num_bytes,
+            max_bytes=max_bytes,
+        )

@@ -60,7 +60,7 @@ class Exchange(Generic[A]):
         """The answer of a request that gets one. Raises as `take`, and ProtocolError if there was none."""
         answer = self.take()
         if answer is None:
-            raise ProtocolError(f"{self._request_name} was not answered")
+            raise ProtocolError("{request_name} was not answered", request_name=self._request_name)
         return answer
 
     def hear(self, envelope: Envelope) -> None:
@@ -74,9 +74,19 @@ class Exchange(Generic[A]):
         elif is_end and isinstance(message, Done) and Done not in self._answer_types:
             pass  # a stream ends without a last answer
         elif not isinstance(message, self._answer_types):
-            self.fail(ProtocolError(f"{self._request_name} was answered with {type(message).__name__}"))
+            self.fail(
+                ProtocolError(
+                    "{request_name} was answered with {what}",
+                    request_name=self._request_name,
+                    what=type(message).__name__,
+                )
+            )
         elif len(self._answers) >= MAX_WAITING_ANSWERS:
-            self.fail(LinkLostError(f"the answers to {self._request_name} came faster than they were read"))
+            self.fail(
+                LinkLostError(
+                    "the answers to {request_name} came faster than they were read", request_name=self._request_name
+                )
+            )
         else:
             self._answers.append(cast(A, message))
         self._is_over |= is_end

@@ -38,10 +38,13 @@ def parse_device_id(text: str) -> DeviceId:
     cleaned = text.strip().lower().replace("-", "")
     size = _HALF + 1
     if len(cleaned) != 2 * size or any(c not in _ALPHABET for c in cleaned):
-        raise BadIdError(f"{printable(text, 60)!r} is not a device id")
+        raise BadIdError("{text} is not a device id", text=f"{printable(text, 60)!r}")
     for half in (cleaned[:size], cleaned[size:]):
         if _check_character(half[:-1]) != half[-1]:
-            raise BadIdError(f"{printable(text, 60)!r} has a typing mistake: its check characters do not fit")
+            raise BadIdError(
+                "{text} has a typing mistake: its check characters do not fit",
+                text=f"{printable(text, 60)!r}",
+            )
     return DeviceId(cleaned)
 
 
@@ -53,14 +56,14 @@ def short(identifier: str) -> str:
 def parse_run_id(text: str) -> RunId:
     """Check a run id, which becomes the name of a folder. Raises BadIdError."""
     if not _RUN.fullmatch(text):
-        raise BadIdError(f"{printable(text, 60)!r} is not a run's name")
+        raise BadIdError("{text} is not a run's name", text=f"{printable(text, 60)!r}")
     return RunId(text)
 
 
 def parse_blob_id(text: str) -> BlobId:
     """Check a blob id: 64 lower-case hexadecimal digits (a SHA-256). Raises BadIdError."""
     if not _BLOB.fullmatch(text):
-        raise BadIdError(f"{printable(text, 80)!r} is not a blob's name")
+        raise BadIdError("{text} is not a blob's name", text=f"{printable(text, 80)!r}")
     return BlobId(text)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, TypeVar
 
 from cellmind_agent.protocol.errors import ProtocolError
@@ -11,10 +12,8 @@ from model.line.plain import PlainError, to_plain
 __all__ = ["from_plain", "to_json", "to_plain"]
 T = TypeVar("T")
 
-
-def to_json(value: Any) -> Any:
-    """`value` as plain values for scripts: a sentence is its English text."""
-    return to_plain(value, as_text=True)
+# A value as plain values for scripts: a sentence is its English text.
+to_json = functools.partial(to_plain, as_text=True)
 
 
 def from_plain(kind: type[T], plain: Any) -> T:

@@ -76,14 +76,17 @@ class Conductor:
         if not spec.roster or spec.roster[0].device != self._device:
             raise NotAllowedError("this device is not the first of the roster")
         if self.is_busy or self._member.run is not None:
-            raise BusyError(f"{self._member.run or 'another run'} is running here already")
+            raise BusyError("{run} is running here already", run=self._member.run or "another run")
         try:
             ledger = ledger_of(spec)
         except ValueError as error:
             raise ProtocolError(str(error)) from error
         if spec.resume_from and spec.resume_from.step >= ledger.total_steps:
             raise CellmindError(
-                f"{spec.run} has done all its {ledger.total_steps} steps", "raise `epochs` and train again"
+                "{run} has done all its {total_steps} steps",
+                "raise `epochs` and train again",
+                run=spec.run,
+                total_steps=ledger.total_steps,
             )
         self._runs.pop(spec.run, None)
         audience = Audience(spec.run, self._journal)
@@ -97,7 +100,7 @@ class Conductor:
     async def _stop(self, request: m.StopRun, caller: Caller) -> m.Done:
         led = self._led(request.run)
         if led.task.done():
-            raise UnknownNameError(f"{request.run} is not running", "cellmindctl runs")
+            raise UnknownNameError("{run} is not running", "cellmindctl runs", run=request.run)
         led.leader.ask_stop()
         return m.Done()
 
@@ -120,7 +123,7 @@ class Conductor:
 
     def _led(self, run: RunId) -> _Led:
         if run not in self._runs:
-            raise UnknownNameError(f"this device does not lead {run!r:.60} now", "cellmindctl runs")
+            raise UnknownNameError("this device does not lead {run} now", "cellmindctl runs", run=f"{run!r:.60}")
         return self._runs[run]
 
     # -- rendezvous ----------------------------------------------------------------------------------------------------

@@ -90,7 +90,7 @@ class RunMember:
     ) -> AsyncIterator[m.MemberReady | m.MemberProgressed | m.MemberFailed]:
         """The stream lasts as long as this device takes part."""
         if self._part is not None:
-            raise BusyError(f"this device takes part in {self._part.spec.run} already")
+            raise BusyError("this device takes part in {run} already", run=self._part.spec.run)
         if caller.device is None or caller.device != request.spec.roster[0].device:
             raise NotAllowedError("only the first of a roster leads its run")
         part = self._part = Participation(
@@ -161,7 +161,7 @@ class RunMember:
         """Raises UnknownNameError, NotAllowedError."""
         part = self._part
         if part is None or part.spec.run != run:
-            raise UnknownNameError(f"this device takes no part in {run!r:.60}", "cellmindctl runs")
+            raise UnknownNameError("this device takes no part in {run}", "cellmindctl runs", run=f"{run!r:.60}")
         if caller.device != part.leader:
             raise NotAllowedError("only the leader of a run may direct it")
         return part
@@ -170,7 +170,7 @@ class RunMember:
         """Raises UnknownNameError (also before the trainer has started), NotAllowedError."""
         part = self._own_part(run, caller)
         if part.child is None:
-            raise UnknownNameError(f"the trainer of {run} has not started here yet", "cellmindctl runs")
+            raise UnknownNameError("the trainer of {run} has not started here yet", "cellmindctl runs", run=run)
         return part, part.child
 
     # -- the trainer ---------------------------------------------------------------------------------------------------
@@ -216,7 +216,7 @@ class RunMember:
                 if ended.done() and not part.is_dismissed:
                     raise ChildFailedError(ended.result())
                 if leader_lost.done():
-                    raise LinkLostError(f"the leader, {self._peers.name(part.leader)}, went away")
+                    raise LinkLostError("the leader, {name}, went away", name=self._peers.name(part.leader))
         finally:
             ended.cancel()
             leader_lost.cancel()

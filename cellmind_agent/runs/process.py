@@ -103,7 +103,12 @@ class ChildProcess:
             async with asyncio.timeout(seconds):
                 answer = await future
         except TimeoutError as error:
-            raise TimedOutError(f"{self._program} did not answer {type(call).__name__} within {seconds:g} s") from error
+            raise TimedOutError(
+                "{program} did not answer {what} within {seconds} s",
+                program=self._program,
+                what=type(call).__name__,
+                seconds=f"{seconds:g}",
+            ) from error
         finally:
             self._waiting.pop(number, None)
         if not isinstance(answer, answer_type(call)):
@@ -268,7 +273,7 @@ async def start_child(
             start_new_session=True,
         )
     except OSError as error:
-        raise JobFailedError(f"cannot start {program}: {error.strerror}") from error
+        raise JobFailedError("cannot start {program}: {strerror}", program=program, strerror=error.strerror) from error
     lower_priority(process.pid, nice)  # now, because later threads inherit the priority and earlier ones keep theirs
     _log.info("started %s, process %d", program, process.pid)
     return ChildProcess(program, process, serve, hear)
@@ -282,4 +287,4 @@ def _failure_code(error: CellmindError) -> FailureCode:
 
 async def serve_nothing(call: Call[Any]) -> object:
     """The `serve` of a child that may not ask for anything. Raises CellmindError."""
-    raise CellmindError(f"this child may not ask for {type(call).__name__}")
+    raise CellmindError("this child may not ask for {what}", what=type(call).__name__)

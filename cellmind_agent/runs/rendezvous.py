@@ -63,13 +63,15 @@ class Rendezvous:
                 await self._changed.wait_for(all_set)
         except TimeoutError as error:
             missing = sorted(key for key in keys if key not in self._values)
-            raise TimedOutError(f"nobody set {', '.join(missing)[:200]} within {seconds:g} s") from error
+            raise TimedOutError(
+                "nobody set {missing} within {seconds} s", missing=", ".join(missing)[:200], seconds=f"{seconds:g}"
+            ) from error
 
     async def _add(self, key: str, amount: int) -> int:
         try:
             number = int(self._values.get(key, b"0")) + amount
         except ValueError as error:
-            raise ProtocolError(f"{key!r:.60} is not a number") from error
+            raise ProtocolError("{key} is not a number", key=f"{key!r:.60}") from error
         # No other request comes between: nobody holds the lock while suspended, so `_put` does not wait for it.
         await self._put(key, str(number).encode())
         return number
@@ -103,9 +105,9 @@ class Stores:
         `Rendezvous.answer`."""
         store = self._stores.get(request.run)
         if store is None:
-            raise UnknownNameError(f"this device does not lead {request.run!r:.60}", "cellmindctl runs")
+            raise UnknownNameError("this device does not lead {run}", "cellmindctl runs", run=f"{request.run!r:.60}")
         if request.term != store.term:
-            raise NotAllowedError(f"term {request.term} of {store.run} is over")
+            raise NotAllowedError("term {term} of {run} is over", term=request.term, run=store.run)
         return await store.answer(request)
 
 

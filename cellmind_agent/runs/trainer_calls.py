@@ -30,7 +30,7 @@ class TrainerCalls:
                 return Done()
             case meeting.OpenForwarder():
                 if not 0 <= call.rank < len(part.spec.roster):
-                    raise ProtocolError(f"the run has no rank {call.rank}")
+                    raise ProtocolError("the run has no rank {rank}", rank=call.rank)
                 device = part.spec.roster[call.rank].device
                 return meeting.ForwarderOpened(port=await self._tunnels.forward(run, term, device, call.ports))
             case (
@@ -42,7 +42,7 @@ class TrainerCalls:
                 | meeting.StoreDelete()
             ):
                 return store_answer(await self._ask_store(part, store_request(run, term, call)))
-        raise ProtocolError(f"a trainer may not ask for {type(call).__name__}")
+        raise ProtocolError("a trainer may not ask for {what}", what=type(call).__name__)
 
     async def _ask_store(self, part: Participation, request: m.StoreRequest) -> m.StoreAnswer:
         if part.leader == self._device:

@@ -40,7 +40,7 @@ class BlobStore:
     def path(self, ref: BlobRef) -> Path:
         """The file of a whole blob. Raises UnknownNameError when the blob is not here."""
         if not self.has(ref):
-            raise UnknownNameError(f"blob {short(ref.id)} is not here", "cellmindctl sync")
+            raise UnknownNameError("blob {blob} is not here", "cellmindctl sync", blob=short(ref.id))
         return self._whole(ref.id)
 
     def present(self, ref: BlobRef) -> int:
@@ -60,7 +60,12 @@ class BlobStore:
     def read(self, ref: BlobRef, offset: int, length: int) -> bytes:
         """Bytes of a whole blob. Raises UnknownNameError, ProtocolError (outside the blob, or longer than a chunk)."""
         if not 0 <= length <= CHUNK_BYTES or not 0 <= offset <= ref.size:
-            raise ProtocolError(f"cannot read {length} bytes at {offset} of a blob of {ref.size}")
+            raise ProtocolError(
+                "cannot read {length} bytes at {offset} of a blob of {size}",
+                length=length,
+                offset=offset,
+                size=ref.size,
+            )
         with open(self.path(ref), "rb") as file:
             file.seek(offset)
             return file.read(length)
@@ -75,7 +80,13 @@ class BlobStore:
             return ref.size
         here = self._partial_size(ref)
         if offset > here or offset + len(data) > ref.size:
-            raise ProtocolError(f"cannot add {len(data)} bytes at {offset}: {here} of {ref.size} bytes are here")
+            raise ProtocolError(
+                "cannot add {num_data} bytes at {offset}: {here} of {size} bytes are here",
+                num_data=len(data),
+                offset=offset,
+                here=here,
+                size=ref.size,
+            )
         fresh = data[here - offset :]
         self.check_space(len(fresh) if here else ref.size)
         with translated_disk_errors(), open(self._partial(ref.id), "ab") as file:
@@ -121,11 +132,15 @@ class BlobStore:
         free = shutil.disk_usage(self.root).free
         if free - extra_bytes < self.floor_bytes:
             raise StorageFullError(
-                f"{extra_bytes >> 20} MB more would leave less than {self.floor_bytes >> 20} MB free"
+                "{extra} MB more would leave less than {floor} MB free",
+                extra=extra_bytes >> 20,
+                floor=self.floor_bytes >> 20,
             )
         if self.quota_bytes is not None and self.used_bytes() + extra_bytes > self.quota_bytes:
             raise StorageFullError(
-                f"{extra_bytes >> 20} MB more is over the {self.quota_bytes >> 20} MB that blobs may take"
+                "{extra} MB more is over the {quota} MB that blobs may take",
+                extra=extra_bytes >> 20,
+                quota=self.quota_bytes >> 20,
             )
 
     def used_bytes(self) -> int:
@@ -168,7 +183,7 @@ class BlobStore:
     def _publish(self, ref: BlobRef, partial: Path) -> None:
         if ref_of_file(partial) != ref:
             partial.unlink()
-            raise BlobDamagedError(f"the bytes of blob {short(ref.id)} do not match its name")
+            raise BlobDamagedError("the bytes of blob {blob} do not match its name", blob=short(ref.id))
         self._place(ref.id, partial)
 
     def _place(self, blob: BlobId, partial: Path) -> None:

@@ -14,4 +14,4 @@ def checkpoint_on_disk(store: BlobStore, model: ModelView) -> CheckpointPaths:
     try:
         return checkpoint_paths(path_by_name)
     except KeyError as error:
-        raise ProtocolError(f"the checkpoint {model.model} has no file {error}") from error
+        raise ProtocolError("the checkpoint {model} has no file {file}", model=model.model, file=error) from error

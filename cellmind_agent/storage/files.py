@@ -24,7 +24,9 @@ def private_folder(path: Path) -> Path:
         # A folder that existed may have been open to others.
         path.chmod(0o700)
     except OSError as error:
-        raise CellmindError(f"cannot use {path}: {error.strerror}", "choose another folder: --home DIR") from error
+        raise CellmindError(
+            "cannot use {path}: {strerror}", "choose another folder: --home DIR", path=path, strerror=error.strerror
+        ) from error
     return path
 
 
@@ -79,7 +81,7 @@ def translated_disk_errors() -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise StorageFullError(f"the disk is full: {error.filename or error.strerror}") from error
+            raise StorageFullError("the disk is full: {path}", path=error.filename or error.strerror) from error
         raise
 
 
@@ -95,7 +97,7 @@ class HomeLock:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 self._file.close()
-                raise HomeLockedError(f"another agent already runs on {home}") from error
+                raise HomeLockedError("another agent already runs on {home}", home=home) from error
 
     def release(self) -> None:
         """Let another agent use the home."""

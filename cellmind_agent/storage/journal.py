@@ -44,7 +44,7 @@ class Journal:
         try:
             return from_plain(RunSpec, plain["spec"]), from_plain(RunView, plain["view"])
         except (TypeError, KeyError, ProtocolError) as error:
-            raise UnknownNameError(f"no run is called {run!r} here", "cellmindctl runs") from error
+            raise UnknownNameError("no run is called {run} here", "cellmindctl runs", run=f"{run!r}") from error
 
     def runs(self) -> list[tuple[RunSpec, RunView]]:
         """Every run that this device knows, the oldest first."""
@@ -82,7 +82,7 @@ class Journal:
         """Forget a model's checkpoints and delete its trainer's files. Raises UnknownNameError."""
         folder = self._models / parse_run_id(run)
         if not folder.exists():
-            raise UnknownNameError(f"no model is called {run!r} here", "cellmindctl models")
+            raise UnknownNameError("no model is called {run} here", "cellmindctl models", run=f"{run!r}")
         # The run's history stays; `runs` still shows it.
         shutil.rmtree(folder)
         shutil.rmtree(self._runs / parse_run_id(run) / "checkpoints", ignore_errors=True)

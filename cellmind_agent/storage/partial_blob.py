@@ -29,7 +29,11 @@ class PartialBlob:
         self.ref, self.hashes, self.file = ref, hashes, file
         self._chunks = list(chunks(ref.size))
         if len(hashes) != len(self._chunks) * _DIGEST_SIZE:
-            raise BlobDamagedError(f"a blob of {len(self._chunks)} chunks came with {len(hashes)} bytes of hashes")
+            raise BlobDamagedError(
+                "a blob of {chunks} chunks came with {num_hashes} bytes of hashes",
+                chunks=len(self._chunks),
+                num_hashes=len(hashes),
+            )
         self.present: set[int] = set()
         with translated_disk_errors():
             with open(file, "ab"):
@@ -51,7 +55,9 @@ class PartialBlob:
     def keep(self, index: int, data: bytes) -> None:
         """Write a chunk. Raises BlobDamagedError when the bytes do not match its hash, StorageFullError."""
         if not self._matches(index, data):
-            raise BlobDamagedError(f"chunk {index} of blob {short(self.ref.id)} does not match its hash")
+            raise BlobDamagedError(
+                "chunk {index} of blob {blob} does not match its hash", index=index, blob=short(self.ref.id)
+            )
         with translated_disk_errors(), open(self.file, "r+b") as file:
             file.seek(self._chunks[index].offset)
             file.write(data)

@@ -81,7 +81,7 @@ def found_cell(identity: Identity, name: str, time: float) -> Keyring:
 def add_member(keyring: Keyring, identity: Identity, member: Member, time: float) -> Keyring:
     """The keyring with one more member. Raises NotAllowedError if this device is no owner, or the other is a member."""
     if member.device in keyring.members:
-        raise NotAllowedError(f"{member.name} is already in the cell", "cellmindctl peers")
+        raise NotAllowedError("{member} is already in the cell", "cellmindctl peers", member=member.name)
     return _extended(keyring, identity, "add", member, time)
 
 
@@ -93,7 +93,11 @@ def remove_member(keyring: Keyring, identity: Identity, device: DeviceId, time: 
 def verify(entries: Sequence[bytes], tombstones: frozenset[bytes] = frozenset()) -> Keyring:
     """The keyring of these entries. Raises ProtocolError if an entry is not valid after those before it."""
     if not 1 <= len(entries) <= MAX_KEYRING_ENTRIES:
-        raise ProtocolError(f"a keyring has 1 to {MAX_KEYRING_ENTRIES} entries, and this one has {len(entries)}")
+        raise ProtocolError(
+            "a keyring has 1 to {most} entries, and this one has {num_entries}",
+            most=MAX_KEYRING_ENTRIES,
+            num_entries=len(entries),
+        )
     members: dict[DeviceId, Member] = {}
     revoked = set(tombstones)
     previous = b""
@@ -103,7 +107,7 @@ def verify(entries: Sequence[bytes], tombstones: frozenset[bytes] = frozenset())
         signer = subject if action == "found" else members.get(author)
         body, signature = _split(entry)
         if signer is None or not is_signed_by(signer.signing_key, signature, body):
-            raise ProtocolError(f"keyring entry {number} is not signed by a member")
+            raise ProtocolError("keyring entry {number} is not signed by a member", number=number)
         _check_right(action, number, signer, subject, members)
         previous = entry_hash(entry)
         if action == "remove":
@@ -222,12 +226,16 @@ def _read_entry(entry: bytes, number: int, previous: bytes) -> tuple[Action, Dev
         bytes.fromhex(plain["signature"])
         is_in_place = body["number"] == number and body["previous"] == previous.hex()
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ProtocolError(f"keyring entry {number} is damaged") from error
+        raise ProtocolError("keyring entry {number} is damaged", number=number) from error
     # Only the canonical form is valid: with two spellings, one entry would have two hashes.
     if _canonical(plain) != entry or not is_in_place:
-        raise ProtocolError(f"keyring entry {number} is in the wrong place, or not canonical")
+        raise ProtocolError("keyring entry {number} is in the wrong place, or not canonical", number=number)
     if action not in ("found", "add", "remove") or (action == "found") != (number == 0):
-        raise ProtocolError(f"keyring entry {number} has the action {printable(str(action), 20)!r}")
+        raise ProtocolError(
+            "keyring entry {number} has the action {text}",
+            number=number,
+            text=f"{printable(str(action), 20)!r}",
+        )
     return action, author, subject
 
 
@@ -246,8 +254,8 @@ def _check_right(
 ) -> None:
     leaves = action == "remove" and signer.device == subject.device
     if signer.role != "owner" and not leaves:
-        raise ProtocolError(f"keyring entry {number} is signed by a member that is no owner")
+        raise ProtocolError("keyring entry {number} is signed by a member that is no owner", number=number)
     if action == "add" and subject.device in members:
-        raise ProtocolError(f"keyring entry {number} adds a device twice")
+        raise ProtocolError("keyring entry {number} adds a device twice", number=number)
     if action == "remove" and subject.device not in members:
-        raise ProtocolError(f"keyring entry {number} removes a device that is no member")
+        raise ProtocolError("keyring entry {number} removes a device that is no member", number=number)

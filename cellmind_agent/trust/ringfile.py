@@ -23,7 +23,7 @@ def load_keyring(home: Path, identity: Identity, name: str, time: float) -> Keyr
         return verify(entries, frozenset(bytes.fromhex(stone) for stone in plain["tombstones"]))
     except (ProtocolError, TypeError, KeyError, ValueError, AttributeError) as error:
         hint = f"remove {path} and join the cell again: cellmindctl join"
-        raise CellmindError(f"{path} is damaged: {error}", hint) from error
+        raise CellmindError("{path} is damaged: {error}", hint, path=path, error=error) from error
 
 
 def save_keyring(home: Path, keyring: Keyring) -> None:

@@ -81,7 +81,7 @@ def _build_union(choices: tuple[Any, ...], plain: Any, where: str) -> Any:
     raise PlainError(f"{where}: {type(plain).__name__} does not fit")
 
 
-def _build_sentence(plain: Any, where: str) -> Sentence:
+def _build_sentence(plain: object, where: str) -> Sentence:
     try:
         return sentence_from_plain(plain)
     except ValueError as error:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
 
 _FIELD = re.compile(r"\{(\w+)\}")
 _MAX_FIELDS = 32  # a sentence with more would not be read
@@ -35,7 +34,7 @@ class Sentence(str):
         sentence.template, sentence.fields = str(template), values
         return sentence
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         return _rebuilt, (self.template, dict(self.fields))
 
 
@@ -47,9 +46,9 @@ def filled(template: str, fields: Mapping[str, str]) -> str:
     return _FIELD.sub(lambda found: fields.get(found[1], found[0]), template)
 
 
-def sentence_to_plain(sentence: Sentence) -> dict[str, Any]:
+def sentence_to_plain(sentence: Sentence) -> dict[str, object]:
     """The wire form of a sentence."""
-    fields = {
+    fields: dict[str, object] = {
         name: sentence_to_plain(value) if isinstance(value, Sentence) else value
         for name, value in sentence.fields.items()
     }

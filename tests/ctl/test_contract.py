@@ -75,7 +75,7 @@ def test_every_error_has_its_exit_code() -> None:
         (["peers", "--wied"], 2, "No such option"),
         (["train"], 2, "nothing to train on"),
         (["train", "none.json"], 2, "none.json does not exist"),
-        (["train", "--data", "none.csv"], 1, "none.csv does not exist"),
+        (["train", "--data", "none.csv"], 2, "none.csv does not exist"),
         (["plan", "--data", "empty.csv"], 1, "empty.csv is empty"),
         (["data", "prepare", "binary.txt", "--out", "out"], 1, "not text but binary"),
         (["plan", "typo.json"], 2, "unknown key model.n_head"),

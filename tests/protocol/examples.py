@@ -8,6 +8,7 @@ from cellmind_agent.protocol.blobs import BlobRef
 from cellmind_agent.protocol.ids import BlobId, DeviceId, RunId
 from model.line.held_out import HeldOutRecord
 from model.line.sampling import Sampling
+from model.line.sentence import Sentence
 
 DEVICE = DeviceId("a" * 32)
 RUN = RunId("run-0102-abcdef")
@@ -55,7 +56,11 @@ HELLO: dict[str, Any] = {
 
 _ALL = [
     m.Done(),
-    m.Refused(code="not_paired", message="no", hint="join"),
+    m.Refused(
+        code="not_paired",
+        message=Sentence("{name} is not paired", name="노트북"),
+        hint=Sentence("{what}, then try again", what=Sentence("join")),
+    ),
     m.Cancel(),
     m.Hello(**HELLO),
     m.Welcome(**HELLO, addresses={DEVICE: "10.0.0.1:7420"}),

@@ -80,7 +80,7 @@ def test_a_tokenizer_of_another_text_is_used_only_to_continue_a_model(
     continued, notices, _ = prepared(replace(other, continues=True), tmp_path / "cache")
     assert notices == [TokenizerOfOtherText(path, is_kept=True)]
     assert continued.tokenizer == first.tokenizer == path.read_bytes()
-    sized, notices, _ = prepared(replace(options, vocab_size=400), tmp_path / "cache")
+    sized, notices, _ = prepared(replace(options, vocab_size=500), tmp_path / "cache")
     assert notices[0] == TokenizerOfOtherText(path, is_kept=False)
     assert sized.tokenizer != first.tokenizer
 
