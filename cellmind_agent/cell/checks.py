@@ -13,6 +13,7 @@ from cellmind_agent.network.interfaces import choose_interfaces, read_interfaces
 from cellmind_agent.planning.reach import Reach, explain
 from cellmind_agent.protocol.limits import LOW_SPACE_BYTES
 from cellmind_agent.protocol.messages import Check, PeerView, Versions
+from model.line.sentence import Sentence
 
 _EARLIEST_TIME = 1_750_000_000  # June 2025: a clock that shows less was never set
 
@@ -32,7 +33,7 @@ class CheckContext:
 def run_checks(context: CheckContext, reaches: Sequence[Reach]) -> tuple[Check, ...]:
     """Every check, in the order that suits a reader. `reaches` are the results of devices dialling each other."""
     return (
-        Check(id="agent", verdict="ok", detail=f"serves on port {context.port}"),
+        Check(id="agent", verdict="ok", detail=Sentence("serves on port {port}", port=context.port)),
         _home(context),
         _disk(context),
         _clock(),
@@ -51,61 +52,88 @@ def _home(context: CheckContext) -> Check:
     mode = context.home.stat().st_mode & 0o777
     if mode & 0o077:
         return Check(
-            id="home", verdict="error", detail=f"{context.home} is open to others", fix=f"chmod 700 {context.home}"
+            id="home",
+            verdict="error",
+            detail=Sentence("{home} is open to others", home=context.home),
+            fix=Sentence("chmod 700 {home}", home=context.home),
         )
-    return Check(id="home", verdict="ok", detail=f"{context.home} is private")
+    return Check(id="home", verdict="ok", detail=Sentence("{home} is private", home=context.home))
 
 
 def _disk(context: CheckContext) -> Check:
     free = shutil.disk_usage(context.home).free
-    detail = f"{free >> 20} MB free"
+    detail = Sentence("{count} MB free", count=free >> 20)
     if free < LOW_SPACE_BYTES:
-        return Check(id="disk", verdict="warning", detail=detail, fix="cellmindctl models rm NAME, or free some space")
+        return Check(
+            id="disk", verdict="warning", detail=detail, fix=Sentence("cellmindctl models rm NAME, or free some space")
+        )
     return Check(id="disk", verdict="ok", detail=detail)
 
 
 def _clock() -> Check:
     if time.time() < _EARLIEST_TIME:
-        return Check(id="clock", verdict="warning", detail="the clock was never set", fix="turn on network time")
-    return Check(id="clock", verdict="ok", detail=time.strftime("%Y-%m-%d %H:%M:%S %Z"))
+        return Check(
+            id="clock",
+            verdict="warning",
+            detail=Sentence("the clock was never set"),
+            fix=Sentence("turn on network time"),
+        )
+    return Check(id="clock", verdict="ok", detail=Sentence(time.strftime("%Y-%m-%d %H:%M:%S %Z")))
 
 
 def _python() -> Check:
-    return Check(id="python", verdict="ok", detail=f"{sys.version.split()[0]} on {sys.platform}")
+    return Check(
+        id="python",
+        verdict="ok",
+        detail=Sentence(f"{sys.version.split()[0]} ({sys.platform})"),
+    )
 
 
 def _torch(context: CheckContext) -> Check:
     if context.versions.torch is None:
-        fix = "pip install 'cellmind[train]'"
+        fix = Sentence("run ./install again, without --no-train")
         return Check(
-            id="torch", verdict="warning", detail="not installed: this device can neither train nor answer", fix=fix
+            id="torch",
+            verdict="warning",
+            detail=Sentence("not installed: this device can neither train nor answer"),
+            fix=fix,
         )
-    return Check(id="torch", verdict="ok", detail=context.versions.torch)
+    return Check(id="torch", verdict="ok", detail=Sentence(context.versions.torch))
 
 
 def _mdns(context: CheckContext) -> Check:
     if not context.uses_mdns:
-        return Check(id="mdns", verdict="skipped", detail="switched off by --no-mdns")
+        return Check(id="mdns", verdict="skipped", detail=Sentence("switched off by --no-mdns"))
     chosen = choose_interfaces(read_interfaces(), context.interfaces)
     if not chosen:
-        fix = "cellmind-agent --interface NAME, or cellmindctl connect HOST:PORT"
-        return Check(id="mdns", verdict="warning", detail="no network interface looks like a local network", fix=fix)
-    return Check(id="mdns", verdict="ok", detail=", ".join(f"{i.name} {i.address}" for i in chosen))
+        fix = Sentence("cellmind-agent --interface NAME, or cellmindctl connect HOST:PORT")
+        return Check(
+            id="mdns", verdict="warning", detail=Sentence("no network interface looks like a local network"), fix=fix
+        )
+    return Check(id="mdns", verdict="ok", detail=Sentence(", ".join(f"{i.name} {i.address}" for i in chosen)))
 
 
 def _multicast(context: CheckContext) -> Iterator[Check]:
     online = [peer for peer in context.peers if peer.paired and not peer.is_self and peer.state == "online"]
     if context.uses_mdns and online and not any(peer.is_announced for peer in online):
-        why = f"{len(online)} devices are online and mDNS hears none: multicast is blocked (AP isolation, firewall)"
-        fix = "allow UDP port 5353, or leave it: known addresses work, and new devices join with `join --at`"
+        why = Sentence(
+            "{count} devices are online and mDNS hears none: multicast is blocked (AP isolation, firewall)",
+            count=len(online),
+        )
+        fix = Sentence("allow UDP port 5353, or leave it: known addresses work, and new devices join with `join --at`")
         yield Check(id="multicast", verdict="warning", detail=why, fix=fix)
 
 
 def _versions(context: CheckContext) -> Iterator[Check]:
     for peer in context.peers:
         if peer.vitals and peer.vitals.versions.cellmind != context.versions.cellmind:
-            why = f"{peer.name} has CellMind {peer.vitals.versions.cellmind}, this device {context.versions.cellmind}"
-            fix = "pip install --upgrade cellmind, on the older one"
+            why = Sentence(
+                "{name} has CellMind {other}, this device {own}",
+                name=peer.name,
+                other=peer.vitals.versions.cellmind,
+                own=context.versions.cellmind,
+            )
+            fix = Sentence("cellmindctl update, on the older one")
             yield Check(id=f"version {peer.name}", verdict="warning", detail=why, fix=fix)
 
 
@@ -115,18 +143,25 @@ def _peers(context: CheckContext) -> Iterator[Check]:
         yield Check(
             id="cell",
             verdict="warning",
-            detail="this cell has one device",
-            fix="cellmindctl invite, then join on another",
+            detail=Sentence("this cell has one device"),
+            fix=Sentence("cellmindctl invite, then join on another"),
         )
     for peer in members:
         name = f"peer {peer.name}"
         if peer.state == "online":
-            yield Check(id=name, verdict="ok", detail=f"online, found by {peer.how}")
+            yield Check(id=name, verdict="ok", detail=Sentence("online, found by {how}", how=peer.how))
         else:
-            fix = "wake it, or if its address changed: cellmindctl connect HOST:PORT"
+            fix = Sentence("wake it, or if its address changed: cellmindctl connect HOST:PORT")
             yield Check(
                 id=name,
                 verdict="warning",
-                detail=f"{peer.state}; tried {', '.join(peer.addresses) or 'nothing'}",
+                detail=_unreached(peer),
                 fix=fix,
             )
+
+
+def _unreached(peer: PeerView) -> Sentence:
+    state = Sentence(peer.state)
+    if not peer.addresses:
+        return Sentence("{state}; no address of it is known", state=state)
+    return Sentence("{state}; tried {addresses}", state=state, addresses=", ".join(peer.addresses))

@@ -73,15 +73,12 @@ class Listener:
         try:
             router.bind(f"{place}:{port or '*'}")
         except zmq.ZMQError as error:
-            why = "is taken by another program" if error.errno == zmq.EADDRINUSE else f"cannot be used ({error})"
             await self.close()
-            raise CellmindError(
-                "{host}:{port} {why}",
-                "choose another: cellmind-agent --listen HOST:PORT",
-                host=host,
-                port=port,
-                why=why,
-            ) from error
+            text = "{host}:{port} cannot be used ({error})"
+            if error.errno == zmq.EADDRINUSE:
+                text = "{host}:{port} is taken by another program"
+            hint = "choose another: cellmind-agent --listen HOST:PORT"
+            raise CellmindError(text, hint, host=host, port=port, error=error) from error
         self.port = endpoint_port(router)
 
     async def serve(self) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from cellmind_agent.protocol.errors import UsageError
 from cellmind_agent.protocol.ids import BackendName, DeviceId
 from cellmind_agent.protocol.messages import PeerView
+from model.line.sentence import Sentence
 
 AUTO = "auto"  # the choice that leaves the backend to the table
 
@@ -35,8 +36,8 @@ class Backend:
     """
 
     name: BackendName
-    requirement: str
-    why_not: Callable[[Conditions], str | None]
+    requirement: Sentence
+    why_not: Callable[[Conditions], Sentence | None]
     is_probed: bool = False
 
 
@@ -45,7 +46,7 @@ def choose_backend(
     choice: str = AUTO,
     faults: Mapping[DeviceId, str] | None = None,
     is_lan_trusted: bool = False,
-) -> tuple[BackendName, str]:
+) -> tuple[BackendName, Sentence]:
     """The backend for these members, and the reason in words: the first in the table that can be used, or `choice`.
 
     Raises UsageError for a `choice` that is unknown or cannot be used.
@@ -61,7 +62,7 @@ def choose_backend(
                 choice=choice,
                 why_not=why_not,
             )
-        return backend.name, "asked for"
+        return backend.name, Sentence("asked for")
     usable, better_ones_fault = _first_usable(conditions)
     return usable.name, better_ones_fault or usable.requirement
 
@@ -76,7 +77,7 @@ def needs_probe(members: Sequence[PeerView], choice: str = AUTO, is_lan_trusted:
     return usable.is_probed
 
 
-def _first_usable(conditions: Conditions) -> tuple[Backend, str | None]:
+def _first_usable(conditions: Conditions) -> tuple[Backend, Sentence | None]:
     """The first backend that can be used, and why the one before it cannot."""
     why_not = None
     for backend in BACKENDS:
@@ -91,59 +92,60 @@ def _named(choice: str) -> Backend:
         if backend.name == choice:
             return backend
     close = difflib.get_close_matches(choice, BACKEND_CHOICES, n=1)
-    hint = f"did you mean {close[0]}?" if close else f"one of: {', '.join(BACKEND_CHOICES)}"
-    raise UsageError("no backend is called {choice}", hint, choice=f"{choice!r}")
+    hint = "did you mean {close}?" if close else "one of: {known}"
+    known = ", ".join(BACKEND_CHOICES)
+    raise UsageError("no backend is called {choice}", hint, choice=repr(choice), close="".join(close), known=known)
 
 
-def _why_not_nccl(conditions: Conditions) -> str | None:
+def _why_not_nccl(conditions: Conditions) -> Sentence | None:
     members = conditions.members
     gpus = [peer.vitals.accelerator for peer in members if peer.vitals and peer.vitals.accelerator]
     cuda = [gpu.uuid for gpu in gpus if gpu.kind == "cuda"]
     if not cuda:
-        return "no member has a CUDA GPU"
+        return Sentence("no member has a CUDA GPU")
     if len(cuda) != len(members) or len(set(cuda)) != len(cuda):
-        return "not every member has a CUDA GPU of its own"
+        return Sentence("not every member has a CUDA GPU of its own")
     hosts = {peer.vitals.host if peer.vitals else peer.id for peer in members}
     if len(hosts) > 1 and not conditions.is_lan_trusted:
-        return (
+        return Sentence(
             "NCCL sends unencrypted, and the owner has not said that the network is trusted (distributed.trusted_lan)"
         )
     return None
 
 
-def _why_not_gloo(conditions: Conditions) -> str | None:
+def _why_not_gloo(conditions: Conditions) -> Sentence | None:
     """gloo's bytes differ between Linux or Android (TCP) and macOS or Windows (libuv), and between torch versions."""
     members = conditions.members
     systems = {peer.name: peer.vitals.os for peer in members if peer.vitals}
     if len({system in ("linux", "android") for system in systems.values()}) > 1:
-        named = ", ".join(f"{name} runs {system}" for name, system in systems.items())
-        return f"gloo does not work between these systems: {named}"
+        named = ", ".join(f"{name} {system}" for name, system in systems.items())
+        return Sentence("gloo does not work between these systems: {named}", named=named)
     versions = {peer.name: (peer.vitals.versions.torch or "none") for peer in members if peer.vitals}
     # Major and minor version count: 2.10.1+cu128 is as good as 2.10.0.
     if len({version.split("+")[0].rpartition(".")[0] for version in versions.values()}) > 1:
-        named = ", ".join(f"{name} has {version}" for name, version in versions.items())
-        return f"gloo needs the same torch everywhere: {named}"
+        named = ", ".join(f"{name} {version}" for name, version in versions.items())
+        return Sentence("gloo needs the same torch everywhere: {named}", named=named)
     faults = conditions.faults if len(members) > 1 else {}
-    found = [f"gloo does not work on {peer.name} ({faults[peer.id]})" for peer in members if peer.id in faults]
-    return "; ".join(found) or None
+    named = ", ".join(f"{peer.name} ({faults[peer.id]})" for peer in members if peer.id in faults)
+    return Sentence("gloo does not work on {named}", named=named) if named else None
 
 
 # In the order of preference. One of them works everywhere.
 BACKENDS = (
     Backend(
         name=BackendName("nccl"),
-        requirement="every member has a CUDA GPU of its own",
+        requirement=Sentence("every member has a CUDA GPU of its own"),
         why_not=_why_not_nccl,
     ),
     Backend(
         name=BackendName("gloo"),
-        requirement="every member runs the same kind of system and the same torch",
+        requirement=Sentence("every member runs the same kind of system and the same torch"),
         why_not=_why_not_gloo,
         is_probed=True,
     ),
     Backend(
         name=BackendName("portable"),
-        requirement="members may differ in any way",
+        requirement=Sentence("members may differ in any way"),
         why_not=lambda conditions: None,
     ),
 )

@@ -20,6 +20,7 @@ from cellmind_agent.protocol.limits import (
     VERY_HOT_CELSIUS,
 )
 from cellmind_agent.protocol.messages import Battery
+from model.line.sentence import Sentence
 
 Heat = Literal["normal", "hot", "very hot"]
 
@@ -46,7 +47,7 @@ class Allowance:
 
     threads: int | None = None  # at most; None: as many as the trainer chooses
     is_paused: bool = False
-    why: str | None = None  # one line for people; None without a limit
+    why: Sentence | None = None  # one line for people; None without a limit
     free_cores: int | None = None  # that other programs leave to the trainer, in whole cores
     calm_readings: int = 0  # how many in a row have had room for more threads
     heat: Heat = "normal"
@@ -57,7 +58,7 @@ def allowance(pressure: Pressure, settings: Politeness, previous: Allowance) -> 
     """What the trainer may take now, if it was allowed `previous` at the reading before. At least one thread."""
     most = min(pressure.usable_cores, settings.max_threads or pressure.usable_cores)
     if not settings.yields:
-        why = _limit(most, pressure, "--train-threads") if most < pressure.usable_cores else None
+        why = _limit(most, pressure, Sentence("--train-threads")) if most < pressure.usable_cores else None
         return Allowance(threads=most if why else None, why=why)
     state = _free_cores(pressure, previous)
     free = pressure.usable_cores if state.free_cores is None else state.free_cores
@@ -72,15 +73,23 @@ def allowance(pressure: Pressure, settings: Politeness, previous: Allowance) -> 
         threads //= 2
     state = replace(state, threads=threads if threads < pressure.usable_cores else None)
     if state.is_battery_low:
-        return replace(state, is_paused=True, why=f"paused: the battery is below {LOW_BATTERY_PERCENT:g} %")
+        return replace(
+            state,
+            is_paused=True,
+            why=Sentence("paused: the battery is below {percent} %", percent=f"{LOW_BATTERY_PERCENT:g}"),
+        )
     if state.heat == "very hot":
-        return replace(state, is_paused=True, why=f"paused: hotter than {VERY_HOT_CELSIUS:g} °C")
+        return replace(
+            state, is_paused=True, why=Sentence("paused: hotter than {celsius} °C", celsius=f"{VERY_HOT_CELSIUS:g}")
+        )
     if is_halved:
-        return replace(state, why=_limit(threads, pressure, f"hotter than {HOT_CELSIUS:g} °C"))
+        return replace(
+            state, why=_limit(threads, pressure, Sentence("hotter than {celsius} °C", celsius=f"{HOT_CELSIUS:g}"))
+        )
     if free < most:
-        return replace(state, why=_limit(threads, pressure, "other programs use the processor"))
+        return replace(state, why=_limit(threads, pressure, Sentence("other programs use the processor")))
     if most < pressure.usable_cores:
-        return replace(state, why=_limit(threads, pressure, "--train-threads"))
+        return replace(state, why=_limit(threads, pressure, Sentence("--train-threads")))
     return state
 
 
@@ -89,8 +98,10 @@ def others_cores(busy_seconds: float, own_seconds: float, elapsed_seconds: float
     return max(0.0, busy_seconds - own_seconds) / elapsed_seconds if elapsed_seconds > 0 else 0.0
 
 
-def _limit(threads: int, pressure: Pressure, reason: str) -> str:
-    return f"at most {threads} of {pressure.usable_cores} threads: {reason}"
+def _limit(threads: int, pressure: Pressure, reason: Sentence) -> Sentence:
+    return Sentence(
+        "at most {threads} of {cores} threads: {reason}", threads=threads, cores=pressure.usable_cores, reason=reason
+    )
 
 
 def _free_cores(pressure: Pressure, previous: Allowance) -> Allowance:

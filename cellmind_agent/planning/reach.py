@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from cellmind_agent.protocol.ids import DeviceId, short
 from cellmind_agent.protocol.limits import CLOCK_SLACK_SECONDS, DEFAULT_PORT
 from cellmind_agent.protocol.messages import Check, PeerView, ReachProbed
+from model.line.sentence import Sentence
 
 _LOCAL_PREFIX_BITS = 24  # home networks have this size, or are smaller ones of the same router
 
@@ -38,37 +39,82 @@ def _explain_one(reach: Reach, back: Reach | None, view: dict[DeviceId, PeerView
     one, other = _name(reach.dialler, view), _name(reach.target, view)
     probed, check = reach.probed, f"reach {one} -> {other}"
     if probed is None:
-        return Check(id=check, verdict="skipped", detail=f"{one} could not say")
+        return Check(id=check, verdict="skipped", detail=Sentence("{one} could not say", one=one))
     place, port = probed.address, (probed.address or f":{DEFAULT_PORT}").rpartition(":")[2]
-    connect = f"on {one}: cellmindctl connect HOST:PORT, as {other} shows it under `cellmindctl peers`"
+    connect = Sentence(
+        "on {one}: cellmindctl connect HOST:PORT, as {other} shows it under `cellmindctl peers`", one=one, other=other
+    )
     match probed.outcome:
         case "reached":
-            return Check(id=check, verdict="ok", detail=f"at {place}, {probed.seconds * 1000:.0f} ms")
+            return Check(
+                id=check,
+                verdict="ok",
+                detail=Sentence(
+                    "at {place}, {milliseconds} ms", place=place, milliseconds=f"{probed.seconds * 1000:.0f}"
+                ),
+            )
         case None:
-            return Check(id=check, verdict="warning", detail=f"{one} knows no address of {other}", fix=connect)
+            return Check(
+                id=check,
+                verdict="warning",
+                detail=Sentence("{one} knows no address of {other}", one=one, other=other),
+                fix=connect,
+            )
         case "refused":
-            why = f"nothing listens at {place}: the agent of {other} has stopped, or listens on another port now"
+            why = Sentence(
+                "nothing listens at {place}: the agent of {other} has stopped, or listens on another port now",
+                place=place,
+                other=other,
+            )
             return Check(id=check, verdict="warning", detail=why, fix=connect)
         case "other":
-            why = f"another device is at {place}: the address of {other} has changed"
+            why = Sentence("another device is at {place}: the address of {other} has changed", place=place, other=other)
             return Check(id=check, verdict="warning", detail=why, fix=connect)
         case "unknown":
-            why = f"{other} does not know the key of {one}: their keyrings differ"
-            return Check(id=check, verdict="error", detail=why, fix="on an owner's device: cellmindctl invite")
+            why = Sentence("{other} does not know the key of {one}: their keyrings differ", other=other, one=one)
+            return Check(
+                id=check, verdict="error", detail=why, fix=Sentence("on an owner's device: cellmindctl invite")
+            )
     # Nobody answered. The other direction shows why.
     reaches_back = back is not None and back.probed is not None and back.probed.outcome == "reached"
     if reaches_back:
-        why = f"{other} reaches {one}, but not the other way: a firewall on {other} lets nothing in at port {port}"
-        fix = f"on {other}: sudo ufw allow {port}/tcp (runs work without it: {other} dials out)"
+        why = Sentence(
+            "{other} reaches {one}, but not the other way: a firewall on {other} lets nothing in at port {port}",
+            other=other,
+            one=one,
+            port=port,
+        )
+        fix = Sentence(
+            "on {other}: sudo ufw allow {port}/tcp (runs work without it: {other} dials out)", other=other, port=port
+        )
         return Check(id=check, verdict="warning", detail=why, fix=fix)
     if not _is_same_network(reach.dialler, place, view):
-        why = f"{place} is on another network than {one}: a guest Wi-Fi, a VPN, or an outdated address"
-        return Check(id=check, verdict="warning", detail=why, fix=f"bring both into one network, or {connect}")
+        why = Sentence(
+            "{place} is on another network than {one}: a guest Wi-Fi, a VPN, or an outdated address",
+            place=place,
+            one=one,
+        )
+        return Check(
+            id=check,
+            verdict="warning",
+            detail=why,
+            fix=Sentence("bring both into one network, or {connect}", connect=connect),
+        )
     if _state(reach.target, view) != "online":
-        why = f"nobody answers at {place}: {other} is off or asleep, or has another address now"
-        return Check(id=check, verdict="warning", detail=why, fix=f"wake {other}, or {connect}")
-    why = f"neither reaches the other at {place}: the access point keeps its clients apart (AP isolation), or firewalls"
-    fix = f"switch client isolation off in the router, or on both: sudo ufw allow {port}/tcp"
+        why = Sentence(
+            "nobody answers at {place}: {other} is off or asleep, or has another address now", place=place, other=other
+        )
+        return Check(
+            id=check,
+            verdict="warning",
+            detail=why,
+            fix=Sentence("wake {other}, or {connect}", other=other, connect=connect),
+        )
+    why = Sentence(
+        "neither reaches the other at {place}: the access point keeps its clients apart (AP isolation), or firewalls",
+        place=place,
+    )
+    fix = Sentence("switch client isolation off in the router, or on both: sudo ufw allow {port}/tcp", port=port)
     return Check(id=check, verdict="warning", detail=why, fix=fix)
 
 
@@ -78,8 +124,11 @@ def _clocks(reaches: Sequence[Reach], view: dict[DeviceId, PeerView]) -> list[Ch
         ahead = next(r.probed.time - r.here for r in reaches if r.dialler == dialler and r.probed)
         if abs(ahead) > CLOCK_SLACK_SECONDS:
             name = _name(dialler, view)
-            why = f"the clock of {name} is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} this device's"
-            fix = f"on {name}: turn on network time (timedatectl set-ntp true)"
+            text = "the clock of {name} is {seconds} s behind this device's"
+            if ahead > 0:
+                text = "the clock of {name} is {seconds} s ahead of this device's"
+            why = Sentence(text, name=name, seconds=f"{abs(ahead):.0f}")
+            fix = Sentence("on {name}: turn on network time (timedatectl set-ntp true)", name=name)
             checks.append(Check(id=f"clock {name}", verdict="warning", detail=why, fix=fix))
     return checks
 

@@ -11,6 +11,7 @@ from cellmind_agent.planning.shares import shares
 from cellmind_agent.protocol.errors import UnknownNameError, UsageError
 from cellmind_agent.protocol.ids import BackendName
 from cellmind_agent.protocol.messages import PeerView, RosterMember
+from model.line.sentence import Sentence
 
 ModeChoice = Literal["auto", "ddp", "local"]
 
@@ -20,7 +21,7 @@ class LeftOut:
     """A device that does not take part, and the reason in words."""
 
     name: str
-    why: str
+    why: Sentence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,9 +31,9 @@ class RunPlan:
     roster: tuple[RosterMember, ...]
     shares: tuple[int, ...]
     mode: Literal["ddp"]
-    mode_reason: str
+    mode_reason: Sentence
     backend: BackendName
-    backend_reason: str
+    backend_reason: Sentence
     left_out: tuple[LeftOut, ...]
 
 
@@ -58,10 +59,15 @@ def seat(peers: Sequence[PeerView], batch_samples: int, names: Sequence[str] = (
             left_out.append(LeftOut(name=peer.name, why=why))
     order = elect(able)  # the strongest first: where the batch is too small for all, the weakest stay out
     if not order:
-        reasons = "; ".join(f"{out.name}: {out.why}" for out in left_out) or "no device is paired and online"
+        reasons = Sentence("no device is paired and online")
+        if left_out:
+            reasons = Sentence("{name}: {why}", name=left_out[0].name, why=left_out[0].why)
+        for out in left_out[1:]:
+            reasons = Sentence("{reasons}; {name}: {why}", reasons=reasons, name=out.name, why=out.why)
         raise UnknownNameError("no device can train ({reasons})", "cellmindctl peers --wide", reasons=reasons)
     left_out += [
-        LeftOut(name=peer.name, why="the batch has fewer samples than devices") for peer in order[batch_samples:]
+        LeftOut(name=peer.name, why=Sentence("the batch has fewer samples than devices"))
+        for peer in order[batch_samples:]
     ]
     return Seating(seated=tuple(order[:batch_samples]), left_out=tuple(left_out))
 
@@ -69,7 +75,7 @@ def seat(peers: Sequence[PeerView], batch_samples: int, names: Sequence[str] = (
 def plan(
     seating: Seating,
     batch_samples: int,
-    backend: tuple[BackendName, str],
+    backend: tuple[BackendName, Sentence],
     mode: ModeChoice = "auto",
 ) -> RunPlan:
     """The plan, with the result of `choose_backend`. Raises UsageError for a mode that this version lacks."""
@@ -90,18 +96,18 @@ def plan(
     )
 
 
-def why_not(peer: PeerView) -> str | None:
+def why_not(peer: PeerView) -> Sentence | None:
     """Why a device cannot train now, or None if it can."""
     if not peer.paired:
-        return "not paired"
+        return Sentence("not paired")
     if peer.state != "online":
-        return peer.state
+        return Sentence(peer.state)
     if peer.vitals is None:
-        return "has not reported its vitals yet"
+        return Sentence("has not reported its vitals yet")
     if peer.vitals.versions.torch is None:
-        return "has no torch: pip install 'cellmind[train]'"
+        return Sentence("has no torch: run ./install there again, without --no-train")
     if peer.vitals.run is not None:
-        return f"is busy with {peer.vitals.run}"
+        return Sentence("is busy with {run}", run=peer.vitals.run)
     return None
 
 
@@ -129,14 +135,14 @@ def find_device(peers: Sequence[PeerView], name: str) -> PeerView:
     )
 
 
-def _mode_reason(choice: ModeChoice, hosts: Sequence[str]) -> str:
+def _mode_reason(choice: ModeChoice, hosts: Sequence[str]) -> Sentence:
     if choice == "ddp":
-        return "asked for"
+        return Sentence("asked for")
     if len(hosts) == 1:
-        return "one device alone"
+        return Sentence("one device alone")
     if len(set(hosts)) == 1:
-        return "the members share one machine, so gradients are cheap to exchange"
-    return "the members step together; the mode for slow networks is not part of this version"
+        return Sentence("the members share one machine, so gradients are cheap to exchange")
+    return Sentence("the members step together; the mode for slow networks is not part of this version")
 
 
 def _named(peers: Sequence[PeerView], names: Sequence[str]) -> list[PeerView]:

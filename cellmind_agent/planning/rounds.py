@@ -18,6 +18,7 @@ from cellmind_agent.planning.ledger import Ledger
 from cellmind_agent.protocol.limits import CHECKPOINT_SECONDS, ROUND_SECONDS
 from cellmind_agent.protocol.messages import RoundTrained
 from model.line.held_out import NO_EVALUATION, HeldOutRecord, after, served_loss
+from model.line.sentence import Sentence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +52,7 @@ class Committing:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
     cause: Literal["finished", "stopped", "failed"]
-    why: str | None = None
+    why: Sentence | None = None
 
 
 RunLife: TypeAlias = Preparing | Training | Committing | Ended
@@ -76,7 +77,7 @@ class Committed:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lost:
     rank: int
-    why: str
+    why: Sentence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +109,7 @@ class Commit:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class End:
     cause: Literal["finished", "stopped", "failed"]
-    why: str | None = None
+    why: Sentence | None = None
     is_early: bool = False  # finished before all steps, because the held-out loss rose
 
 
@@ -153,7 +154,8 @@ def transition(
             return _after_commit(committing, ledger, pace)
         case Committing(), StopAsked():
             return replace(life, is_stop_asked=True), ()
-    return _end("failed", f"a member said {type(event).__name__} while the run was {type(life).__name__.lower()}")
+    what, phase = type(event).__name__, type(life).__name__.lower()
+    return _end("failed", Sentence("a member said {what} while the run was {phase}", what=what, phase=phase))
 
 
 def steps_for_round(seconds_per_step: float | None, round_number: int) -> int:
@@ -216,10 +218,8 @@ def _compare(
     hashes = {rank: result.state_hash for rank, result in results.items()}
     odd = sorted(rank for rank, state in hashes.items() if state != hashes[0])
     if odd:
-        return _end(
-            "failed",
-            f"after round {training.round} the weights of rank {', '.join(map(str, odd))} differ from rank 0's",
-        )
+        text = "after round {round} the weights of rank {ranks} differ from rank 0's"
+        return _end("failed", Sentence(text, round=training.round, ranks=", ".join(map(str, odd))))
     step = training.step + training.num_steps
     held_out, is_best = _note(training, results[0])
     is_over = step >= ledger.total_steps or 0 < ledger.patience <= held_out.num_worse
@@ -244,6 +244,6 @@ def _compare(
 
 
 def _end(
-    cause: Literal["finished", "stopped", "failed"], why: str | None = None, is_early: bool = False
+    cause: Literal["finished", "stopped", "failed"], why: Sentence | None = None, is_early: bool = False
 ) -> tuple[RunLife, tuple[Action, ...]]:
     return Ended(cause=cause, why=why), (End(cause=cause, why=why, is_early=is_early),)

@@ -111,7 +111,7 @@ class TimedOutError(CellmindError):
 class ProtocolError(CellmindError):
     """The bytes are not a valid message, or the message is not valid here."""
 
-    code, default_hint = "protocol", "update CellMind on both devices: pip install --upgrade cellmind"
+    code, default_hint = "protocol", "update CellMind on both devices: cellmindctl update"
 
 
 class VersionMismatchError(ProtocolError):

@@ -25,6 +25,7 @@ from cellmind_agent.runs.member import RunMember
 from cellmind_agent.runs.rendezvous import Stores
 from cellmind_agent.storage.journal import Journal
 from cellmind_agent.trust.permissions import Caller
+from model.line.sentence import Sentence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +62,8 @@ class Conductor:
         """The agent shuts down: every run that it leads ends as failed, in good order."""
         active = [led for led in self._runs.values() if not led.task.done()]
         for led in active:
-            led.leader.give_up(f"the leader, {led.leader.spec.roster[0].name}, is shutting down")
+            name = led.leader.spec.roster[0].name
+            led.leader.give_up(Sentence("the leader, {name}, is shutting down", name=name))
         tasks = [led.task for led in active]
         if tasks:
             await asyncio.wait(tasks, timeout=LEADER_CLOSE_SECONDS)
@@ -118,7 +120,7 @@ class Conductor:
     def _present(self, view: m.RunView) -> m.RunView:
         """The view, corrected: the journal of an agent that was killed may still say `training`."""
         if view.state in ("preparing", "training") and self._member.run != view.run:
-            return replace(view, state="failed", error="the device went down during the run")
+            return replace(view, state="failed", error=Sentence("the device went down during the run"))
         return view
 
     def _led(self, run: RunId) -> _Led:

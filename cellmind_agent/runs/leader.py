@@ -24,6 +24,7 @@ from cellmind_agent.runs.figures import RunFigures
 from cellmind_agent.runs.member import RunMember
 from cellmind_agent.runs.members import LinkedMember, Member, OwnMember
 from cellmind_agent.runs.rendezvous import Rendezvous
+from model.line.sentence import Sentence
 
 _log = logging.getLogger(__name__)
 
@@ -73,7 +74,9 @@ class Leader:
                     await self._perform(action)
         except Exception:
             _log.exception("leading %s failed", self.spec.run)
-            await self._end(rounds.End(cause="failed", why="an error in the leader's agent; its log says more"))
+            await self._end(
+                rounds.End(cause="failed", why=Sentence("an error in the leader's agent; its log says more"))
+            )
         finally:
             for task in self._tasks:
                 task.cancel()
@@ -83,7 +86,7 @@ class Leader:
         """Stop after the round that is under way."""
         self._inbox.put_nowait(rounds.StopAsked())
 
-    def give_up(self, why: str) -> None:
+    def give_up(self, why: Sentence) -> None:
         """End the run as failed, in good order: the agent is shutting down."""
         self._inbox.put_nowait(rounds.Lost(rank=0, why=why))
 
@@ -144,10 +147,10 @@ class Leader:
         """Inform the watchers first: a lost member must not keep them waiting."""
         run = self.spec.run
         if action.cause == "failed":
-            hint = f"cellmindctl resume {run} continues from the last checkpoint"
+            hint = Sentence("cellmindctl resume {run} continues from the last checkpoint", run=run)
             if not self._figures.has_checkpoint:
-                hint = "there was no checkpoint yet: start again with cellmindctl train"
-            self.audience.publish(m.RunFailed(run=run, why=action.why or "unknown", hint=hint))
+                hint = Sentence("there was no checkpoint yet: start again with cellmindctl train")
+            self.audience.publish(m.RunFailed(run=run, why=action.why or Sentence("unknown"), hint=hint))
         else:
             self.audience.publish(self._figures.finished(action.cause == "stopped", action.is_early, _now()))
         request = m.DismissMember(run=run, state=action.cause, error=action.why)
@@ -157,7 +160,7 @@ class Leader:
 
     async def _attend(self, rank: int) -> None:
         """One member's stream, from its preparation to its end."""
-        why = "it left"
+        why = Sentence("it left")
         try:
             request = m.PrepareMember(spec=self.spec, rank=rank, term=self._term)
             async for event in self._members[rank].prepare(request):
@@ -183,7 +186,7 @@ class Leader:
     async def _watch_absence(self, rank: int) -> None:
         """A frozen or sleeping device reports nothing: its silence ends the run too."""
         await self._peers.until_absent(self.spec.roster[rank].device)
-        self._lose(rank, "it fell silent")
+        self._lose(rank, Sentence("it fell silent"))
 
     def _ask_all(self, ask: Callable[[int], Awaitable[rounds.RunEvent]]) -> None:
         async def ask_one(rank: int) -> None:
@@ -196,8 +199,9 @@ class Leader:
         for rank in range(self._size):
             self._start(ask_one(rank))
 
-    def _lose(self, rank: int, why: str) -> None:
-        self._inbox.put_nowait(rounds.Lost(rank=rank, why=f"{self.spec.roster[rank].name} left the run: {why}"))
+    def _lose(self, rank: int, why: Sentence) -> None:
+        left = Sentence("{name} left the run: {why}", name=self.spec.roster[rank].name, why=why)
+        self._inbox.put_nowait(rounds.Lost(rank=rank, why=left))
 
     def _note_progress(self, rank: int, progress: m.MemberProgressed) -> None:
         self._figures.note_progress(rank, progress)

@@ -37,6 +37,7 @@ from cellmind_agent.storage.checkpoints import checkpoint_on_disk
 from cellmind_agent.storage.journal import Journal
 from cellmind_agent.trust.permissions import Caller
 from model.line.declare import Event
+from model.line.sentence import Sentence
 from model.line.training import (
     KeepBest,
     StepsProgressed,
@@ -46,7 +47,7 @@ from model.line.training import (
 )
 
 _log = logging.getLogger(__name__)
-_CUT_OFF = "the run was cut off"
+_CUT_OFF = Sentence("the run was cut off")
 
 
 class RunMember:
@@ -102,7 +103,7 @@ class RunMember:
             sent_bytes_before=self._tunnels.sent_bytes(),
         )
         self._tunnels.begin(part.spec.run, part.term, frozenset(member.device for member in part.spec.roster))
-        problem: str | None = _CUT_OFF
+        problem: Sentence | None = _CUT_OFF
         try:
             ready = await self._start_trainer(part)
             yield m.MemberReady(device_kind=ready.device_kind, tuning=ready.tuning)
@@ -111,7 +112,7 @@ class RunMember:
             problem = None if part.is_dismissed else part.view.error
         except ChildFailedError as error:
             lost_peer = error.failure.code == "peer_lost"
-            problem = "another member of the run went away" if lost_peer else error.message
+            problem = Sentence("another member of the run went away") if lost_peer else error.message
             yield m.MemberFailed(why=error.message, lost_peer=lost_peer)
         except CellmindError as error:
             problem = error.message

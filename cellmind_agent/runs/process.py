@@ -45,6 +45,7 @@ from model.line.codec import (
 )
 from model.line.declare import Call, Event, answer_type
 from model.line.failure import Failure, FailureCode
+from model.line.sentence import Sentence
 
 PROGRAMS: Mapping[str, str] = {
     "train": "model.train",
@@ -62,7 +63,10 @@ class ChildFailedError(JobFailedError):
     """A child process refused a call, or ended before it answered."""
 
     def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.message)
+        problem = failure.message
+        if failure.hint:
+            problem = Sentence("{problem} ({hint})", problem=problem, hint=failure.hint)
+        super().__init__(problem)
         self.failure = failure
 
 
@@ -112,7 +116,8 @@ class ChildProcess:
         finally:
             self._waiting.pop(number, None)
         if not isinstance(answer, answer_type(call)):
-            message = f"{self._program} answered {type(call).__name__} with {type(answer).__name__}"
+            what = {"program": self._program, "call": type(call).__name__, "answer": type(answer).__name__}
+            message = Sentence("{program} answered {call} with {answer}", **what)
             raise ChildFailedError(Failure(code="failed", message=message))
         return answer
 
@@ -162,7 +167,7 @@ class ChildProcess:
                 self._process.kill()
 
     def _end_failure(self) -> Failure:
-        return Failure(code=self._refusal.code if self._refusal else "failed", message=self.exit_summary())
+        return Failure(code=self._refusal.code if self._refusal else "failed", message=Sentence(self.exit_summary()))
 
     async def _write(self, frame: Frame) -> None:
         """Raises ChildFailedError."""
@@ -222,11 +227,11 @@ class ChildProcess:
         try:
             answer = AnswerFrame(number=frame.number, answer=await self._serve(frame.call))
         except CellmindError as error:
-            failure = Failure(code=_failure_code(error), message=error.message)
+            failure = Failure(code=_failure_code(error), message=error.message, hint=error.hint)
             answer = RefusalFrame(number=frame.number, failure=failure)
         except Exception:  # a bug here must not leave the child waiting for an answer
             _log.exception("a call of %s failed", self._program)
-            failure = Failure(code="failed", message="an error in the agent; its log says more")
+            failure = Failure(code="failed", message=Sentence("an error in the agent; its log says more"))
             answer = RefusalFrame(number=frame.number, failure=failure)
         with contextlib.suppress(JobFailedError):
             await self._write(answer)

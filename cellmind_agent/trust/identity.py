@@ -78,8 +78,8 @@ def load_identity(home: Path) -> Identity:
         signing = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(plain["signing"]))
         curve = X25519PrivateKey.from_private_bytes(bytes.fromhex(plain["curve"]))
     except (TypeError, KeyError, ValueError) as error:
-        hint = f"restore it from a backup, or remove {home} to begin as a new device"
-        raise CellmindError("{path} is damaged", hint, path=path) from error
+        hint = "restore it from a backup, or remove {home} to begin as a new device"
+        raise CellmindError("{path} is damaged", hint, path=path, home=home) from error
     path.chmod(0o600)  # a restored backup may be readable by others
     return Identity(
         signing_secret=signing.private_bytes_raw(),

@@ -22,7 +22,7 @@ def load_keyring(home: Path, identity: Identity, name: str, time: float) -> Keyr
         entries = tuple(entry.encode() for entry in plain["entries"])
         return verify(entries, frozenset(bytes.fromhex(stone) for stone in plain["tombstones"]))
     except (ProtocolError, TypeError, KeyError, ValueError, AttributeError) as error:
-        hint = f"remove {path} and join the cell again: cellmindctl join"
+        hint = "remove {path} and join the cell again: cellmindctl join"
         raise CellmindError("{path} is damaged: {error}", hint, path=path, error=error) from error
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from cellmind_agent.protocol.messages.declarations import Request, StreamRequest, message, request, value
+from model.line.sentence import Sentence
 
 
 @value
@@ -13,8 +14,8 @@ class Check:
 
     id: str
     verdict: Literal["ok", "warning", "error", "skipped"]
-    detail: str
-    fix: str | None = None
+    detail: Sentence
+    fix: Sentence | None = None
 
 
 @message

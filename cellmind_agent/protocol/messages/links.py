@@ -9,6 +9,7 @@ from cellmind_agent.protocol.ids import DeviceId, RunId
 from cellmind_agent.protocol.messages.declarations import Request, StreamRequest, message, request, value
 from cellmind_agent.protocol.messages.endings import Done
 from cellmind_agent.protocol.messages.membership import Role
+from model.line.sentence import Sentence
 
 State = Literal["online", "asleep", "gone"]
 # The result of dialling an address: the device answers; nothing answers; the port is closed; another device answers;
@@ -53,7 +54,7 @@ class Versions:
 class TrainingLimit:
     """Why training takes less than it could on a device now."""
 
-    why: str  # such as "at most 1 of 2 threads: other programs use the processor"
+    why: Sentence  # such as "at most 1 of 2 threads: other programs use the processor"
     is_paused: bool = False  # it rests before every step
 
 

@@ -37,7 +37,7 @@ class MemberProgressed:
 class MemberFailed:
     """The trainer has ended. With `lost_peer`, it ended because it lost another member, which is the cause."""
 
-    why: str
+    why: Sentence
     lost_peer: bool
 
 
@@ -59,7 +59,7 @@ class DismissMember(Request[Done]):
 
     run: RunId
     state: RunState
-    error: str | None = None
+    error: Sentence | None = None
 
 
 # -- one round ---------------------------------------------------------------------------------------------------------

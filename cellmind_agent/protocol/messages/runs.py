@@ -29,7 +29,7 @@ class RunSpec:
     run: RunId
     roster: tuple[RosterMember, ...]
     backend: BackendName
-    backend_reason: str
+    backend_reason: Sentence
     config: BlobRef
     tokenizer: BlobRef
     manifest: BlobRef
@@ -62,7 +62,7 @@ class RunView:
     created: float
     loss: float | None = None
     val_loss: float | None = None
-    error: str | None = None
+    error: Sentence | None = None
 
 
 # -- starting and stopping ---------------------------------------------------------------------------------------------
@@ -186,7 +186,7 @@ class CheckpointSaved:
 class MemberLost:
     run: RunId
     name: str
-    why: str
+    why: Sentence
 
 
 @message
@@ -205,8 +205,8 @@ class RunFinished:
 @message
 class RunFailed:
     run: RunId
-    why: str
-    hint: str
+    why: Sentence
+    hint: Sentence
 
 
 RunEvent: TypeAlias = (
