@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.errors import LinkLostError, MemberLostError
@@ -24,7 +25,7 @@ _JSON_NAMES: dict[type[m.RunEvent], str] = {
     m.RunFailed: "failed",
 }
 _SECOND_CTRL_C_SECONDS = 3.0  # how long the command waits for a second Ctrl-C before it ends
-_HEADERS = ("name", "tok/s", "share", "idle")
+HEADERS = ("name", "tok/s", "share", "idle")
 
 
 def follow(session: Session, run: RunId, leader: DeviceId) -> m.RunFinished | None:
@@ -56,8 +57,9 @@ def _follow(session: Session, run: RunId, leader: DeviceId) -> m.RunFinished | N
                 if isinstance(event, m.RunFailed):
                     raise MemberLostError("{run} failed: {why}", event.hint, run=run, why=event.why)
         except LinkLostError as error:
-            hint = f"cellmindctl resume {run} continues from the last checkpoint"
-            raise MemberLostError(f"{run} failed: its leader went away ({error.message})", hint) from error
+            hint = "cellmindctl resume {run} continues from the last checkpoint"
+            failure = "{run} failed: its leader went away ({why})"
+            raise MemberLostError(failure, hint, run=run, why=error.message) from error
     return None
 
 
@@ -65,11 +67,7 @@ def _show(session: Session, view: LiveView, event: m.RunEvent) -> None:
     if session.is_json:
         session.emit_event(_JSON_NAMES[type(event)], to_json(event))
     elif isinstance(event, m.Progressed | m.RoundCommitted):
-        rows = [
-            [member.name, number(member.tokens_per_second), str(member.share), percent(100 * member.idle_fraction)]
-            for member in event.members
-        ]
-        view.show(_title(event), _HEADERS, rows, right=_HEADERS[1:])
+        view.show(title(event), HEADERS, member_rows(event.members), right=HEADERS[1:])
         if isinstance(event, m.RoundCommitted):
             view.line(_committed(event))
     elif isinstance(event, m.MemberJoined):
@@ -78,7 +76,16 @@ def _show(session: Session, view: LiveView, event: m.RunEvent) -> None:
         view.line(t("checkpoint at step {step} on {devices}", step=event.step, devices=", ".join(event.members)))
 
 
-def _title(event: m.Progressed | m.RoundCommitted) -> str:
+def member_rows(members: Sequence[m.MemberProgress]) -> list[list[str]]:
+    """The cells of each member, in the order of HEADERS."""
+    return [
+        [member.name, number(member.tokens_per_second), str(member.share), percent(100 * member.idle_fraction)]
+        for member in members
+    ]
+
+
+def title(event: m.Progressed | m.RoundCommitted) -> str:
+    """The line above the members: how far the run is."""
     eta = event.eta_seconds if isinstance(event, m.Progressed) else None
     return t(
         "step {step}/{total}  loss {loss}  {speed} tok/s  ETA {eta}",

@@ -15,8 +15,8 @@ from cellmind_ctl.discover import list_peers
 from cellmind_ctl.session import Session, command
 
 _WATCH_SECONDS = 1.0  # the agent already holds the answer, so a request a second costs nothing
-_HEADERS = ("name", "state", "cpu", "ram free", "accel", "tok/s", "battery", "address", "seen")
-_WIDE_HEADERS = (
+HEADERS = ("name", "state", "cpu", "ram free", "accel", "tok/s", "battery", "address", "seen")
+WIDE_HEADERS = (
     "name",
     "id",
     "role",
@@ -34,8 +34,8 @@ _WIDE_HEADERS = (
     "address",
     "seen",
 )
-_RIGHT = ("cpu", "ram free", "tok/s")
-_LESS = ("accel", "battery", "ram free", "address", "cpu", "tok/s")  # leave a narrow table in this order
+RIGHT = ("cpu", "ram free", "tok/s")
+LESS = ("accel", "battery", "ram free", "address", "cpu", "tok/s")  # leave a narrow table in this order
 
 
 @command("peers")
@@ -54,13 +54,13 @@ def command_(session: Session, watch: bool, wide: bool) -> None:
         return
     from cellmind_ctl.render import LiveView, print_table
 
-    headers = _WIDE_HEADERS if wide else _HEADERS
+    headers = WIDE_HEADERS if wide else HEADERS
     if not watch:
-        print_table(session.color, headers, [_row(peer, wide) for peer in peers], _RIGHT, _LESS, wide)
+        print_table(session.color, headers, [row(peer, wide) for peer in peers], RIGHT, LESS, wide)
         return
     with LiveView(session.color) as view:
         while True:
-            view.show("", headers, [_row(peer, wide) for peer in list_peers(session.client)], _RIGHT, _LESS)
+            view.show("", headers, [row(peer, wide) for peer in list_peers(session.client)], RIGHT, LESS)
             time.sleep(_WATCH_SECONDS)
 
 
@@ -97,7 +97,8 @@ def peer_json(peer: PeerView) -> dict[str, object]:
     }
 
 
-def _row(peer: PeerView, wide: bool) -> list[str]:
+def row(peer: PeerView, wide: bool) -> list[str]:
+    """The cells of a device, in the order of HEADERS, or of WIDE_HEADERS."""
     vitals = peer.vitals
     state: str = peer.state if peer.paired else "unpaired"
     if vitals and vitals.run and peer.state == "online":
@@ -125,7 +126,7 @@ def _row(peer: PeerView, wide: bool) -> list[str]:
         "address": peer.addresses[0] if peer.addresses else figures.UNKNOWN,
         "seen": figures.ago(peer.seen_seconds) if peer.paired else figures.UNKNOWN,
     }
-    return [cells[header] for header in (_WIDE_HEADERS if wide else _HEADERS)]
+    return [cells[header] for header in (WIDE_HEADERS if wide else HEADERS)]
 
 
 def _value(figure: Figure | None) -> float | None:

@@ -16,7 +16,7 @@ FULL = ("training", "100%", "24.8 GB", "GeForce RTX", "12,345", "100%+", "[fe80:
 
 
 def lines(rows: Sequence[Sequence[str]], columns: int | None, cut: bool = True) -> list[str]:
-    made = table(peers._HEADERS, rows, peers._RIGHT, columns, peers._LESS, cut)
+    made = table(peers.HEADERS, rows, peers.RIGHT, columns, peers.LESS, cut)
     screen = Console(file=io.StringIO(), width=400)
     with screen.capture() as captured:
         screen.print(made)
@@ -41,7 +41,7 @@ def test_empty_columns_go_before_columns_with_values() -> None:
 def test_least_important_columns_go_first() -> None:
     header = lines([("laptop", *FULL)], 70)[0].split()
     assert "ACCEL" not in header
-    assert header[0] == "NAME" and header[-1] == "SEEN"
+    assert (header[0], header[-1]) == ("NAME", "SEEN")
 
 
 def test_names_stay_whole_where_nothing_may_be_cut() -> None:

@@ -61,6 +61,11 @@ SENTENCES: Mapping[str, str] = {
     "round {round}  step {step}/{total}  loss {loss}  held-out {held_out}  {speed} tok/s  state {state}": (
         "라운드 {round}  {step}/{total}단계  손실 {loss}  검증 손실 {held_out}  {speed} 토큰/초  상태 {state}"
     ),
+    "{run} failed: {why}": "{run} 학습이 실패했습니다: {why}",
+    "{run} failed: its leader went away ({why})": "{run} 학습이 실패했습니다. 리더와 연결이 끊겼습니다 ({why})",
+    "cellmindctl resume {run} continues from the last checkpoint": (
+        "마지막 체크포인트에서 이어 하기: cellmindctl resume {run}"
+    ),
     "{loss} ({bits} bits/byte)": "{loss} (바이트당 {bits}비트)",
     ", averaged {loss}": ", 평균 가중치 {loss}",
     "checkpoint at step {step} on {devices}": "{step}단계 체크포인트 저장: {devices}",
