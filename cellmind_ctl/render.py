@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Literal, Self
 
 from rich.cells import cell_len, set_cell_size
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions
 from rich.table import Table
 from rich.text import Text
 
@@ -140,8 +140,8 @@ def print_table(
     screen = console(color)
     is_screen = sys.stdout.isatty()
     made = table(headers, rows, right, None if wide else screen.width, less, cut=is_screen)
-    # A row that is wider than the screen is left to the terminal, which wraps it and forgets nothing.
-    screen.print(made, soft_wrap=False, crop=False, width=max(screen.width, _table_width(made)))
+    screen.width = max(screen.width, _table_width(made))  # what is still too wide, the terminal wraps
+    screen.print(made)
 
 
 def _table_width(made: Table) -> int:
@@ -206,16 +206,23 @@ class LiveView:
 
     def _draw(self) -> None:
         if self._drawn:
+            self._measure()
             lines = self._drawn()
             self._lines = [cell_len(Text.from_ansi(line).plain.rstrip()) for line in lines]
             self._write("".join(f"{line}\n" for line in lines))
 
     def _erase(self) -> None:
+        self._measure()
         if self._lines:
             width = max(1, self._console.width)
             rows = sum(max(1, -(-length // width)) for length in self._lines)
             self._lines = []
             self._write(_UP_AND_CLEAR.format(rows=rows))
+
+    def _measure(self) -> None:
+        """Take the size that the terminal has now; COLUMNS of the environment is that of an earlier moment."""
+        if self.is_live and self._console.file.isatty():
+            self._console.size = ConsoleDimensions(*os.get_terminal_size(self._console.file.fileno()))
 
     def _write(self, text: str) -> None:
         self._console.file.write(text)

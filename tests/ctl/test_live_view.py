@@ -62,7 +62,7 @@ def test_a_terminal_that_changes_its_size_shows_the_view_once(tmp_path: Path) ->
         return subprocess.run([*tmux, "capture-pane", "-p"], capture_output=True, text=True, check=True).stdout
 
     def wait_until(holds: Callable[[str], bool]) -> None:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 6
         while not holds(screen()):
             assert time.monotonic() < deadline, screen()
             time.sleep(0.1)
@@ -71,11 +71,12 @@ def test_a_terminal_that_changes_its_size_shows_the_view_once(tmp_path: Path) ->
     subprocess.run([*tmux, "new-session", "-d", "-x", "120", "-y", "20", "-c", str(ROOT), program], check=True)
     try:
         wait_until(lambda text: "NAME" in text)
-        for columns in (60, 120, 80, 40, 80):
+        for columns in (60, 120, 80, 60, 40):
             subprocess.run([*tmux, "resize-window", "-x", str(columns), "-y", "20"], check=True)
             time.sleep(0.7)
             wait_until(lambda text: text.count("NAME") == 1 and text.count("step 40/124") == 1)
-            assert "the first line" in screen()
+            if columns >= min(WIDTHS):
+                assert "the first line" in screen()
     finally:
         subprocess.run([*tmux, "kill-server"], check=False)
 
