@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import UTC, datetime
 from unicodedata import east_asian_width
 
 from cellmind_agent.protocol.errors import UsageError
+from cellmind_agent.words import t
 
 UNKNOWN = "-"
+_MAX_LOSS = 30.0  # nats: no vocabulary has so many pieces, so such a loss means nothing
+_HARDLY_TRAINED = 0.1  # of the vocabulary; an untrained model chooses among all of it
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|d)?")
 _UNIT_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -17,17 +21,17 @@ def ago(seconds: float | None) -> str:
     """How long ago, such as `5m ago`."""
     if seconds is None:
         return UNKNOWN
-    return "now" if seconds < 3 else f"{duration(seconds)} ago"
+    return t("now") if seconds < 3 else t("{duration} ago", duration=duration(seconds))
 
 
 def duration(seconds: float | None) -> str:
     """A length of time in its largest sensible unit, such as `12s` or `2h`."""
     if seconds is None:
         return UNKNOWN
-    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+    for template, size in (("{number}d", 86400), ("{number}h", 3600), ("{number}m", 60)):
         if seconds >= 2 * size:
-            return f"{seconds / size:.0f}{unit}"
-    return f"{seconds:.0f}s"
+            return t(template, number=f"{seconds / size:.0f}")
+    return t("{number}s", number=f"{seconds:.0f}")
 
 
 def size(num_bytes: float | None) -> str:
@@ -53,6 +57,23 @@ def percent(value: float | None) -> str:
 def pad(text: str, columns: int) -> str:
     """`text` and spaces up to a width in columns of a terminal, in which a Hangul syllable takes two."""
     return text + " " * (columns - sum(2 if east_asian_width(one) in "WF" else 1 for one in text))
+
+
+def choices(val_loss: float | None) -> int | None:
+    """The held-out loss (nats a token) as a number of choices: the perplexity.
+
+    The model guesses the next piece of a word as if it chose among so many equally likely ones. None where the loss is
+    unknown or no loss.
+    """
+    if val_loss is None or not 0 <= val_loss < _MAX_LOSS:
+        return None
+    return max(1, round(math.exp(val_loss)))
+
+
+def is_hardly_trained(val_loss: float | None, vocab_size: int) -> bool:
+    """Whether a model has learnt next to nothing: it still chooses among more than a tenth of its vocabulary."""
+    found = choices(val_loss)
+    return found is not None and found > vocab_size * _HARDLY_TRAINED
 
 
 def rfc3339(seconds_since_1970: float | None) -> str | None:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Literal, Self
 
-from rich.cells import cell_len
-from rich.console import Console
-from rich.live import Live
+from rich.cells import cell_len, set_cell_size
+from rich.console import Console, ConsoleDimensions
 from rich.table import Table
 from rich.text import Text
 
 from cellmind_agent.protocol.ids import printable
+from cellmind_agent.words import t
 from cellmind_ctl.figures import UNKNOWN
 
 _DEFAULT_COLUMNS = 80
@@ -26,9 +27,12 @@ _CUTTABLE = (
     "torch",
     "devices",
     "run",
+    "model",
     "limit",
 )  # half a number would be a wrong number
 _NARROWEST = 4  # columns: less shows nothing of a name
+_MARK = re.compile(r" \([^()]*\)$")  # `(this)` after a name: it stays when the name is shortened
+_UP_AND_CLEAR = "\x1b[{rows}A\r\x1b[J"  # to the first of the last rows, and erase from there
 
 
 def console(color: str = "auto", to_stderr: bool = False) -> Console:
@@ -44,67 +48,182 @@ def console(color: str = "auto", to_stderr: bool = False) -> Console:
     )
 
 
-def table(headers: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str], columns: int) -> Table:
-    """A table without lines, at most `columns` wide; empty cells become `-`, and a Hangul syllable takes two columns.
+def table(
+    headers: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    right: Sequence[str],
+    columns: int | None,
+    less: Sequence[str] = (),
+    cut: bool = True,
+) -> Table:
+    """A table without lines; empty cells become `-`, and a Hangul syllable takes two columns.
 
-    `right` names the headers whose columns are aligned to the right.
+    `headers` are the English names, and `right` those whose columns are aligned to the right. The table is at most
+    `columns` wide (None: as wide as it needs): first go columns that are empty in every row, then those of `less`, the
+    least important first, and then, with `cut`, names are shortened.
     """
     cells = [[printable(cell) or UNKNOWN for cell in row] for row in rows]
+    titles = [t(header).upper() for header in headers]
+    widths = [max(map(cell_len, column)) for column in zip(titles, *cells, strict=True)]
+    shown = _shown(headers, widths, cells, columns, less)
+    widths = [widths[place] for place in shown]
+    if columns is not None and cut:
+        widths = _shortened_widths([headers[place] for place in shown], widths, columns)
     made = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    for header, width in zip(headers, _widths(headers, cells, columns), strict=True):
-        justify: Literal["left", "right"] = "right" if header in right else "left"
-        made.add_column(header.upper(), justify=justify, no_wrap=True, overflow="ellipsis", width=width)
+    for place, width in zip(shown, widths, strict=True):
+        justify: Literal["left", "right"] = "right" if headers[place] in right else "left"
+        made.add_column(titles[place], justify=justify, no_wrap=True, overflow="ellipsis", width=width)
     for row in cells:
-        made.add_row(*(Text(cell) for cell in row))
+        made.add_row(*(Text(shortened(row[place], width)) for place, width in zip(shown, widths, strict=True)))
     return made
 
 
-def _widths(headers: Sequence[str], rows: Sequence[Sequence[str]], columns: int) -> list[int]:
-    """Each column as wide as its widest cell. Where that is too wide, the widest column that may be cut shrinks."""
-    widths = [max(cell_len(text) for text in (header, *column)) for header, *column in zip(headers, *rows, strict=True)]
-    cuttable = [place for place, header in enumerate(headers) if header in _CUTTABLE]
-    while sum(widths) + len(widths) > columns:
-        widest = max(cuttable, key=lambda place: widths[place], default=None)
-        if widest is None or widths[widest] <= _NARROWEST:
+def _shown(
+    headers: Sequence[str],
+    widths: Sequence[int],
+    rows: Sequence[Sequence[str]],
+    columns: int | None,
+    less: Sequence[str],
+) -> list[int]:
+    """The places of the columns that stay. The first column always does."""
+    shown = list(range(len(headers)))
+    empty = [place for place in shown[1:] if rows and all(row[place] == UNKNOWN for row in rows)]
+    for place in [*reversed(empty), *(headers.index(header) for header in less)]:
+        if columns is None or _total([widths[place] for place in shown]) <= columns:
             break
-        widths[widest] -= 1
-    return widths
+        if place in shown:
+            shown.remove(place)
+    return shown
 
 
-def print_table(color: str, headers: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> None:
-    """Print a table on stdout, as wide as the terminal allows."""
+def _shortened_widths(headers: Sequence[str], widths: Sequence[int], columns: int) -> list[int]:
+    """Where the table is too wide, the widest column that may be cut shrinks."""
+    found = list(widths)
+    cuttable = [place for place, header in enumerate(headers) if header in _CUTTABLE]
+    while _total(found) > columns:
+        widest = max(cuttable, key=lambda place: found[place], default=None)
+        if widest is None or found[widest] <= _NARROWEST:
+            break
+        found[widest] -= 1
+    return found
+
+
+def _total(widths: Sequence[int]) -> int:
+    """The width of a row: between two columns stands a space."""
+    return sum(widths) + len(widths) - 1
+
+
+def shortened(text: str, width: int) -> str:
+    """`text` in at most `width` columns. A mark such as `(this)` at its end stays; of several words whole ones stay."""
+    if cell_len(text) <= width:
+        return text
+    mark = _MARK.search(text)
+    if mark and cell_len(mark[0]) + 2 <= width:
+        return shortened(text[: mark.start()], width - cell_len(mark[0])) + mark[0]
+    start = set_cell_size(text, width - 1).rstrip()
+    words = start.rpartition(" ")[0].rstrip(" ,")
+    if text[len(start) : len(start) + 1] != " " and words:
+        start = words
+    return start.rstrip(" ,") + "…"
+
+
+def print_table(
+    color: str,
+    headers: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    right: Sequence[str] = (),
+    less: Sequence[str] = (),
+    wide: bool = False,
+) -> None:
+    """Print a table on stdout, as wide as the terminal; as wide as it needs with `wide`. Names that go to a pipe or a
+    file stay whole."""
     screen = console(color)
-    screen.print(table(headers, rows, right, screen.width))
+    is_screen = sys.stdout.isatty()
+    made = table(headers, rows, right, None if wide else screen.width, less, cut=is_screen)
+    screen.width = max(screen.width, _table_width(made))  # what is still too wide, the terminal wraps
+    screen.print(made)
+
+
+def _table_width(made: Table) -> int:
+    return sum((column.width or 0) + 1 for column in made.columns)
+
+
+def draw(screen: Console, title: str, made: Table, most_rows: int | None = None) -> list[str]:
+    """The lines of a live view on this console: the title by whole words, and as many rows as fit."""
+    with screen.capture() as captured:
+        screen.print(made, crop=True)
+    lines = captured.get().rstrip("\n").split("\n")
+    lines = ([shortened(printable(title, 400), screen.width)] if title else []) + lines
+    return lines[:most_rows]
 
 
 class LiveView:
-    """A part of the terminal that is redrawn, on stderr. Where stderr is not a terminal, it stays empty."""
+    """A part of the terminal that is redrawn, on stderr. Where stderr is not a terminal, it stays empty.
+
+    It is drawn again when the terminal changes its size: a terminal that becomes narrower wraps the old lines, so the
+    rows to erase are counted in the new width.
+    """
 
     def __init__(self, color: str) -> None:
         self._console = console(color, to_stderr=True)
         self.is_live = self._console.is_terminal
-        self._live = Live(console=self._console, auto_refresh=False, transient=True) if self.is_live else None
+        self._lines: list[int] = []  # the width of each line on the screen
+        self._drawn: Callable[[], list[str]] | None = None
 
     def __enter__(self) -> Self:
-        if self._live:
-            self._live.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._live:
-            self._live.__exit__(kind, error, trace)
+        self._erase()
 
     def show(
-        self, title: str, headers: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()
+        self,
+        title: str,
+        headers: Sequence[str],
+        rows: Sequence[Sequence[str]],
+        right: Sequence[str] = (),
+        less: Sequence[str] = (),
     ) -> None:
         """Replace the live part with this table. Where there is no terminal, do nothing."""
-        if self._live:
-            made = table(headers, rows, right, self._console.width)
-            made.title, made.title_justify, made.title_style = printable(title), "left", ""
-            self._live.update(made, refresh=True)
+        if not self.is_live:
+            return
+        screen = self._console
+
+        def drawn() -> list[str]:
+            return draw(screen, title, table(headers, rows, right, screen.width, less), screen.height - 1)
+
+        self._erase()
+        self._drawn = drawn
+        self._draw()
 
     def line(self, text: str) -> None:
-        """Print a line that stays, above the live part."""
-        self._console.print(Text(printable(text, 400)), soft_wrap=True)
+        """Print a line that stays, above the live part. On a terminal it is wrapped between words."""
+        self._erase()
+        self._console.print(Text(printable(text, 400)), soft_wrap=not self.is_live)
+        self._draw()
+
+    def _draw(self) -> None:
+        if self._drawn:
+            self._measure()
+            lines = self._drawn()
+            self._lines = [cell_len(Text.from_ansi(line).plain.rstrip()) for line in lines]
+            self._write("".join(f"{line}\n" for line in lines))
+
+    def _erase(self) -> None:
+        self._measure()
+        if self._lines:
+            width = max(1, self._console.width)
+            rows = sum(max(1, -(-length // width)) for length in self._lines)
+            self._lines = []
+            self._write(_UP_AND_CLEAR.format(rows=rows))
+
+    def _measure(self) -> None:
+        """Take the size that the terminal has now; COLUMNS of the environment is that of an earlier moment."""
+        if self.is_live and self._console.file.isatty():
+            self._console.size = ConsoleDimensions(*os.get_terminal_size(self._console.file.fileno()))
+
+    def _write(self, text: str) -> None:
+        self._console.file.write(text)
+        self._console.file.flush()

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -16,6 +16,8 @@ from cellmind_agent.protocol.home import default_home
 from cellmind_agent.words import t
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from cellmind_ctl.client import Client
 
 DEFAULT_TIMEOUT_SECONDS = 15.0
@@ -71,12 +73,37 @@ def new_session() -> Session:
     return Session(home=default_home(os.environ, sys.platform))
 
 
+class _Name(click.types.StringParamType):
+    """A string that a shell completes with the names of devices, runs or models."""
+
+    def __init__(self, kind: Literal["device", "run", "model"]) -> None:
+        self._kind = kind
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        from cellmind_ctl.completing import complete, home_of  # zmq would slow down every `--help`
+
+        session = ctx.find_object(Session) or new_session()
+        return complete(home_of(ctx, session.home), self._kind, incomplete)
+
+
+# The parameters of commands that take such names.
+_NAMED: dict[str | None, Literal["device", "run", "model"]] = {
+    "device": "device",
+    "devices": "device",
+    "run": "run",
+    "model": "model",
+}
+
+
 class Command(click.Command):
     """A click command that also takes `--json` and `-h`, as every command of `cellmindctl` does."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("context_settings", {})["help_option_names"] = ["-h", "--help"]
         super().__init__(*args, **kwargs)
+        for parameter in self.params:
+            if parameter.name in _NAMED and isinstance(parameter.type, click.types.StringParamType):
+                parameter.type = _Name(_NAMED[parameter.name])
         self.params.append(
             click.Option(
                 ["--json"],

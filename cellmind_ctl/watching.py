@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.errors import LinkLostError, MemberLostError
 from cellmind_agent.protocol.ids import DeviceId, RunId
 from cellmind_agent.protocol.plain import to_json
 from cellmind_agent.words import t
-from cellmind_ctl.figures import UNKNOWN, duration, number, percent
+from cellmind_ctl.figures import UNKNOWN, choices, duration, number, percent
 from cellmind_ctl.render import LiveView
 from cellmind_ctl.session import Session
 
@@ -24,7 +25,7 @@ _JSON_NAMES: dict[type[m.RunEvent], str] = {
     m.RunFailed: "failed",
 }
 _SECOND_CTRL_C_SECONDS = 3.0  # how long the command waits for a second Ctrl-C before it ends
-_HEADERS = ("name", "tok/s", "share", "idle")
+HEADERS = ("name", "tok/s", "share", "idle")
 
 
 def follow(session: Session, run: RunId, leader: DeviceId) -> m.RunFinished | None:
@@ -54,10 +55,11 @@ def _follow(session: Session, run: RunId, leader: DeviceId) -> m.RunFinished | N
                 if isinstance(event, m.RunFinished):
                     return event
                 if isinstance(event, m.RunFailed):
-                    raise MemberLostError(f"{run} failed: {event.why}", event.hint)
+                    raise MemberLostError("{run} failed: {why}", event.hint, run=run, why=event.why)
         except LinkLostError as error:
-            hint = f"cellmindctl resume {run} continues from the last checkpoint"
-            raise MemberLostError(f"{run} failed: its leader went away ({error.message})", hint) from error
+            hint = "cellmindctl resume {run} continues from the last checkpoint"
+            failure = "{run} failed: its leader went away ({why})"
+            raise MemberLostError(failure, hint, run=run, why=error.message) from error
     return None
 
 
@@ -65,41 +67,65 @@ def _show(session: Session, view: LiveView, event: m.RunEvent) -> None:
     if session.is_json:
         session.emit_event(_JSON_NAMES[type(event)], to_json(event))
     elif isinstance(event, m.Progressed | m.RoundCommitted):
-        rows = [
-            [member.name, number(member.tokens_per_second), str(member.share), percent(100 * member.idle_fraction)]
-            for member in event.members
-        ]
-        view.show(_title(event), _HEADERS, rows, right=_HEADERS[1:])
+        view.show(title(event), HEADERS, member_rows(event.members), right=HEADERS[1:])
         if isinstance(event, m.RoundCommitted):
             view.line(_committed(event))
     elif isinstance(event, m.MemberJoined):
         view.line(f"{event.name}: {event.device_kind}{', ' if event.tuning else ''}{t(event.tuning)}")
     elif isinstance(event, m.CheckpointSaved):
-        view.line(f"checkpoint at step {event.step} on {', '.join(event.members)}")
+        view.line(t("checkpoint at step {step} on {devices}", step=event.step, devices=", ".join(event.members)))
 
 
-def _title(event: m.Progressed | m.RoundCommitted) -> str:
+def member_rows(members: Sequence[m.MemberProgress]) -> list[list[str]]:
+    """The cells of each member, in the order of HEADERS."""
+    return [
+        [member.name, number(member.tokens_per_second), str(member.share), percent(100 * member.idle_fraction)]
+        for member in members
+    ]
+
+
+def title(event: m.Progressed | m.RoundCommitted) -> str:
+    """The line above the members: how far the run is."""
     eta = event.eta_seconds if isinstance(event, m.Progressed) else None
-    return (
-        f"step {event.step}/{event.total_steps}  loss {number(event.loss, 3)}  "
-        f"{number(event.tokens_per_second)} tok/s  ETA {duration(eta)}"
+    return t(
+        "step {step}/{total}  loss {loss}  {speed} tok/s  ETA {eta}",
+        step=event.step,
+        total=event.total_steps,
+        loss=number(event.loss, 3),
+        speed=number(event.tokens_per_second),
+        eta=duration(eta),
     )
 
 
 def _committed(event: m.RoundCommitted) -> str:
     held_out = UNKNOWN
     if event.val_loss is not None:
-        held_out = f"{event.val_loss:.3f} ({number(event.val_bits_per_byte, 2)} bits/byte)"
+        bits = number(event.val_bits_per_byte, 2)
+        held_out = t("{loss} ({bits} bits/byte)", loss=number(event.val_loss, 3), bits=bits)
         if event.average_val_loss is not None:
-            held_out += f", averaged {event.average_val_loss:.3f}"
-    return (
-        f"round {event.round}  step {event.step}/{event.total_steps}  loss {number(event.loss, 3)}  "
-        f"held-out {held_out}  {number(event.tokens_per_second)} tok/s  state {event.state_hash[:12]}"
+            held_out += t(", averaged {loss}", loss=number(event.average_val_loss, 3))
+    return t(
+        "round {round}  step {step}/{total}  loss {loss}  held-out {held_out}  {speed} tok/s  state {state}",
+        round=event.round,
+        step=event.step,
+        total=event.total_steps,
+        loss=number(event.loss, 3),
+        held_out=held_out,
+        speed=number(event.tokens_per_second),
+        state=event.state_hash[:12],
     )
 
 
 def summary(event: m.RunFinished) -> str:
-    """The last line of a run, for a person."""
+    """The last lines of a run, for a person: how it ended, and what its held-out loss means."""
+    found = choices(event.best_val_loss)
+    if event.stopped or found is None:
+        return _ending(event)
+    meaning = t("it guesses the next piece of a word as if choosing among {choices}", choices=number(found))
+    return f"{_ending(event)}\n{meaning}"
+
+
+def _ending(event: m.RunFinished) -> str:
     if event.stopped:
         sentence = "stopped {run} at step {step}; continue with: cellmindctl resume {run}"
         return t(sentence, run=event.run, step=event.step)

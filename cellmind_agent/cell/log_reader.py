@@ -55,7 +55,12 @@ class LogReader:
             # Lines of a traceback have no time: they belong to the record above them.
             new = (number for number, line in enumerate(lines) if line[:1].isdigit() and line[: len(start)] >= start)
             lines = lines[next(new, len(lines)) :]
-        return lines[-tail:] if tail else [], offset
+        if not tail:
+            return [], offset
+        first = max(0, len(lines) - tail)
+        while first > 0 and not lines[first][:1].isdigit():  # inside a traceback: begin with its record
+            first -= 1
+        return lines[first:], offset
 
     def _lines_from(self, offset: int) -> tuple[list[str], int]:
         """Whole lines from `offset` on, and the offset where they end. A file that has shrunk was rotated, and is read

@@ -37,19 +37,20 @@ def command_(session: Session, context: click.Context) -> None:
         return
     from cellmind_ctl.render import print_table
 
-    headers = ("model", "step", "held-out", "size", "devices", "made")
+    headers = ("model", "step", "held-out", "choices", "size", "devices", "made")
     rows = [
         [
             held.model.model,
             f"{held.model.step}{' (best)' if held.model.is_best else ''}",
             figures.number(held.model.val_loss, 3),
+            figures.number(figures.choices(held.model.val_loss)),
             figures.size(_size_bytes(held.model)),
             ", ".join(held.devices),
             figures.ago(time.time() - held.model.created),
         ]
         for held in found
     ]
-    print_table(session.color, headers, rows, right=("step", "held-out", "size"))
+    print_table(session.color, headers, rows, right=("step", "held-out", "choices", "size"), less=("size", "held-out"))
 
 
 @command_.command("show")
@@ -114,6 +115,7 @@ def _json(held: _HeldModel) -> dict[str, object]:
         "is_best": model.is_best,
         "tokens": model.tokens,
         "val_loss": model.val_loss,
+        "choices": figures.choices(model.val_loss),
         "state_hash": model.state_hash,
         "size_bytes": _size_bytes(model),
         "files": {name: ref.id for name, ref in model.files.items()},

@@ -9,13 +9,14 @@ import click
 from cellmind_agent.protocol.ids import short
 from cellmind_agent.protocol.messages import Figure, PeerView
 from cellmind_agent.protocol.plain import to_json
+from cellmind_agent.words import t
 from cellmind_ctl import figures
 from cellmind_ctl.discover import list_peers
 from cellmind_ctl.session import Session, command
 
 _WATCH_SECONDS = 1.0  # the agent already holds the answer, so a request a second costs nothing
-_HEADERS = ("name", "state", "cpu", "ram free", "accel", "tok/s", "battery", "address", "seen")
-_WIDE_HEADERS = (
+HEADERS = ("name", "state", "cpu", "ram free", "accel", "tok/s", "battery", "address", "seen")
+WIDE_HEADERS = (
     "name",
     "id",
     "role",
@@ -33,7 +34,8 @@ _WIDE_HEADERS = (
     "address",
     "seen",
 )
-_RIGHT = ("cpu", "ram free", "tok/s")
+RIGHT = ("cpu", "ram free", "tok/s")
+LESS = ("accel", "battery", "ram free", "address", "cpu", "tok/s")  # leave a narrow table in this order
 
 
 @command("peers")
@@ -52,13 +54,13 @@ def command_(session: Session, watch: bool, wide: bool) -> None:
         return
     from cellmind_ctl.render import LiveView, print_table
 
-    headers = _WIDE_HEADERS if wide else _HEADERS
+    headers = WIDE_HEADERS if wide else HEADERS
     if not watch:
-        print_table(session.color, headers, [_row(peer, wide) for peer in peers], _RIGHT)
+        print_table(session.color, headers, [row(peer, wide) for peer in peers], RIGHT, LESS, wide)
         return
     with LiveView(session.color) as view:
         while True:
-            view.show("", headers, [_row(peer, wide) for peer in list_peers(session.client)], _RIGHT)
+            view.show("", headers, [row(peer, wide) for peer in list_peers(session.client)], RIGHT, LESS)
             time.sleep(_WATCH_SECONDS)
 
 
@@ -95,12 +97,13 @@ def peer_json(peer: PeerView) -> dict[str, object]:
     }
 
 
-def _row(peer: PeerView, wide: bool) -> list[str]:
+def row(peer: PeerView, wide: bool) -> list[str]:
+    """The cells of a device, in the order of HEADERS, or of WIDE_HEADERS."""
     vitals = peer.vitals
     state: str = peer.state if peer.paired else "unpaired"
     if vitals and vitals.run and peer.state == "online":
         state = "paused" if vitals.training_limit and vitals.training_limit.is_paused else "training"
-    name = f"{peer.name} (this)" if peer.is_self else peer.name
+    name = peer.name + t(" (this)") if peer.is_self else peer.name
     battery = figures.UNKNOWN
     if vitals and vitals.battery:
         battery = figures.percent(vitals.battery.percent) + ("+" if vitals.battery.plugged else "")
@@ -108,8 +111,8 @@ def _row(peer: PeerView, wide: bool) -> list[str]:
     cells = {
         "name": name,
         "id": short(peer.id),
-        "role": peer.role or figures.UNKNOWN,
-        "state": state,
+        "role": t(peer.role) if peer.role else figures.UNKNOWN,
+        "state": t(state),
         "cpu": figures.percent(_value(vitals.cpu_percent)) if vitals else figures.UNKNOWN,
         "ram free": figures.size(_value(vitals.ram_available_bytes)) if vitals else figures.UNKNOWN,
         "accel": accelerator if wide else accelerator.replace("NVIDIA ", "")[:10],
@@ -118,12 +121,12 @@ def _row(peer: PeerView, wide: bool) -> list[str]:
         "os": vitals.os if vitals else figures.UNKNOWN,
         "torch": (vitals.versions.torch if vitals else None) or figures.UNKNOWN,
         "run": (vitals.run if vitals else None) or figures.UNKNOWN,
-        "limit": vitals.training_limit.why if vitals and vitals.training_limit else figures.UNKNOWN,
+        "limit": t(vitals.training_limit.why) if vitals and vitals.training_limit else figures.UNKNOWN,
         "how": peer.how or figures.UNKNOWN,
         "address": peer.addresses[0] if peer.addresses else figures.UNKNOWN,
         "seen": figures.ago(peer.seen_seconds) if peer.paired else figures.UNKNOWN,
     }
-    return [cells[header] for header in (_WIDE_HEADERS if wide else _HEADERS)]
+    return [cells[header] for header in (WIDE_HEADERS if wide else HEADERS)]
 
 
 def _value(figure: Figure | None) -> float | None:

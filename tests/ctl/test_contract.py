@@ -230,10 +230,10 @@ def test_completion_and_version_and_paths(tmp_path: Path) -> None:
 def test_tables_fit_eighty_columns_and_hangul_counts_twice(tmp_path: Path) -> None:
     code = (
         "from cellmind_ctl.render import print_table\n"
-        "from cellmind_ctl.commands.peers import _HEADERS, _RIGHT\n"
+        "from cellmind_ctl.commands.peers import HEADERS, LESS, RIGHT\n"
         "row = ['거실에 있는 아주 오래된 노트북 (this)', 'training', '100%', '24.8 GB', 'GeForce RTX',"
         " '12,345', '100%+', '[fe80::1234:5678:9abc:def0]:7420', '12m ago']\n"
-        "print_table('never', _HEADERS, [row, ['짧은', *['-'] * 8]], _RIGHT)"
+        "print_table('never', HEADERS, [row, ['짧은', *['-'] * 8]], RIGHT, LESS)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRONMENT, timeout=30)
     lines = done.stdout.splitlines()
@@ -242,6 +242,7 @@ def test_tables_fit_eighty_columns_and_hangul_counts_twice(tmp_path: Path) -> No
     assert all(cell_len(line) <= 80 for line in lines)
     assert "12m ago" in lines[1]
     assert "training" in lines[1]
+    assert "거실에 있는 아주 오래된 노트북 (this)" in lines[1]  # whole: stdout is a pipe
     assert "\x1b" not in done.stdout
 
 

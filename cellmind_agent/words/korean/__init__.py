@@ -15,7 +15,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from cellmind_agent.words.korean import agent, command_line, doctor, planning, refusals, text, training, vocabulary
+from cellmind_agent.words.korean import (
+    agent,
+    command_line,
+    doctor,
+    planning,
+    refusals,
+    text,
+    training,
+    views,
+    vocabulary,
+)
 
 KOREAN: Mapping[str, str] = {
     **agent.SENTENCES,
@@ -25,5 +35,6 @@ KOREAN: Mapping[str, str] = {
     **refusals.SENTENCES,
     **text.SENTENCES,
     **training.SENTENCES,
+    **views.SENTENCES,
     **vocabulary.SENTENCES,
 }

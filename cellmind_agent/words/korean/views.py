@@ -1,0 +1,75 @@
+"""Korean of tables and of the live view: headers, states, lengths of time, the lines of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+SENTENCES: Mapping[str, str] = {
+    # headers
+    "name": "이름",
+    "state": "상태",
+    "cpu": "CPU",
+    "ram free": "남은 RAM",
+    "accel": "가속기",
+    "tok/s": "토큰/초",
+    "battery": "배터리",
+    "address": "주소",
+    "seen": "마지막 응답",
+    "id": "ID",
+    "role": "역할",
+    "os": "OS",
+    "torch": "torch",
+    "limit": "제한",
+    "how": "발견 경로",
+    "run": "학습",
+    "step": "단계",
+    "held-out": "검증 손실",
+    "choices": "선택지",
+    "devices": "기기",
+    "started": "시작",
+    "model": "모델",
+    "size": "크기",
+    "made": "저장 시각",
+    "rank": "순번",
+    "share": "몫",
+    "idle": "대기",
+    # states and marks
+    " (this)": " (이 기기)",
+    "online": "온라인",
+    "asleep": "절전",
+    "gone": "연결 끊김",
+    "unpaired": "페어링 안 됨",
+    "paused": "쉬는 중",
+    "training": "학습 중",
+    "preparing": "준비 중",
+    "finished": "완료",
+    "stopped": "멈춤",
+    "failed": "실패",
+    "owner": "소유자",
+    "member": "구성원",
+    # time
+    "now": "방금",
+    "{duration} ago": "{duration} 전",
+    "{number}s": "{number}초",
+    "{number}m": "{number}분",
+    "{number}h": "{number}시간",
+    "{number}d": "{number}일",
+    # a run
+    "step {step}/{total}  loss {loss}  {speed} tok/s  ETA {eta}": (
+        "{step}/{total}단계  손실 {loss}  {speed} 토큰/초  남은 시간 {eta}"
+    ),
+    "round {round}  step {step}/{total}  loss {loss}  held-out {held_out}  {speed} tok/s  state {state}": (
+        "라운드 {round}  {step}/{total}단계  손실 {loss}  검증 손실 {held_out}  {speed} 토큰/초  상태 {state}"
+    ),
+    "{run} failed: {why}": "{run} 학습이 실패했습니다: {why}",
+    "{run} failed: its leader went away ({why})": "{run} 학습이 실패했습니다. 리더와 연결이 끊겼습니다 ({why})",
+    "cellmindctl resume {run} continues from the last checkpoint": (
+        "마지막 체크포인트에서 이어 하기: cellmindctl resume {run}"
+    ),
+    "{loss} ({bits} bits/byte)": "{loss} (바이트당 {bits}비트)",
+    ", averaged {loss}": ", 평균 가중치 {loss}",
+    "checkpoint at step {step} on {devices}": "{step}단계 체크포인트 저장: {devices}",
+    "it guesses the next piece of a word as if choosing among {choices}": (
+        "다음 말 조각을 {choices}개 가운데 하나를 고르는 정도로 맞힙니다"
+    ),
+}
