@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cellmind_agent.protocol.home import default_home
+from cellmind_ctl.help import Context, first_paragraph
 
 if TYPE_CHECKING:
     from cellmind_ctl.client import Client
 
 DEFAULT_TIMEOUT_SECONDS = 15.0
+_YES = ("y", "yes", "ㅛ", "ㅛㄷㄴ", "네", "예", "응")  # ㅛ: the key Y of a keyboard that is set to Hangul
 
 
 @dataclass(slots=True, kw_only=True)
@@ -61,6 +63,17 @@ class Session:
             print(text, file=sys.stderr, flush=True)
 
 
+def is_interactive() -> bool:
+    """Whether a person can answer a question: standard input is a terminal. It may also be closed, as under cron."""
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
+def is_confirmed(question: str) -> bool:
+    """Ask on stderr, and return whether the person agrees. No answer is a no."""
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in _YES
+
+
 def new_session() -> Session:
     """A session with the default home of this system, before any option is read."""
     return Session(home=default_home(os.environ, sys.platform))
@@ -68,6 +81,8 @@ def new_session() -> Session:
 
 class Command(click.Command):
     """A click command that also takes `--json` and `-h`, as every command of `cellmindctl` does."""
+
+    context_class = Context
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("context_settings", {})["help_option_names"] = ["-h", "--help"]
@@ -82,6 +97,10 @@ class Command(click.Command):
                 help="Answer in JSON.",
             )
         )
+
+    def get_short_help_str(self, limit: int = 45) -> str:
+        """The first paragraph of the help, however long: `HelpFormatter` wraps it."""
+        return first_paragraph(self.help)
 
 
 class Group(Command, click.Group):

@@ -15,12 +15,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from cellmind_agent.words.korean import agent, command_line, doctor, planning, refusals, text, training
+from cellmind_agent.words.korean import (
+    agent,
+    click_words,
+    command_line,
+    commands,
+    doctor,
+    help,
+    planning,
+    refusals,
+    text,
+    training,
+)
 
 KOREAN: Mapping[str, str] = {
     **agent.SENTENCES,
+    **click_words.SENTENCES,
     **command_line.SENTENCES,
+    **commands.SENTENCES,
     **doctor.SENTENCES,
+    **help.SENTENCES,
     **planning.SENTENCES,
     **refusals.SENTENCES,
     **text.SENTENCES,
