@@ -86,6 +86,7 @@ class Command(click.Command):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("context_settings", {})["help_option_names"] = ["-h", "--help"]
+        kwargs["no_args_is_help"] = False  # click would report the whole help as an error
         super().__init__(*args, **kwargs)
         self.params.append(
             click.Option(
@@ -104,7 +105,7 @@ class Command(click.Command):
 
 
 class Group(Command, click.Group):
-    """A command that has subcommands."""
+    """A command that has subcommands. Without one it fails as other mistakes do, with an error and a hint."""
 
     command_class = Command
 

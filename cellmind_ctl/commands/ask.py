@@ -160,8 +160,6 @@ def _read_prompt(prompt: str | None, path: Path | None) -> str:
             text.encode()  # an argument that is not UTF-8 is full of surrogates
     except FileNotFoundError as error:
         raise UsageError("{path} does not exist", hint, path=path) from error
-    except IsADirectoryError as error:
-        raise UsageError("{path} is a folder", hint, path=path) from error
     except UnicodeError as error:
         raise UsageError("{source} is not UTF-8 text", hint, source=path or Sentence("the prompt")) from error
     if not text.strip():

@@ -103,7 +103,6 @@ SENTENCES: Mapping[str, str] = {
     "the prompt is empty": "프롬프트가 비어 있습니다",
     "{source} is not UTF-8 text": "{source}이(가) UTF-8 텍스트가 아닙니다",
     "{path} does not exist": "{path}이(가) 없습니다",
-    "{path} is a folder": "{path}은(는) 폴더입니다",
     # runs
     "there is no run yet": "아직 학습이 없습니다",
     "no run is called {name}": "{name}(이)라는 학습이 없습니다",
