@@ -60,7 +60,8 @@ class Client:
             self.request(Ping(), seconds=min(CLIENT_OPEN_SECONDS, timeout))
         except (TimedOutError, LinkLostError) as error:
             self.close()
-            raise NoAgentsFoundError(f"the agent of this home does not answer at {control.address}") from error
+            sentence = "the agent of this home does not answer at {address}"
+            raise NoAgentsFoundError(sentence, address=control.address) from error
 
     def request(self, message: Request[A], device: DeviceId | None = None, seconds: float | None = None) -> A:
         """The one answer, of `device` or of our own agent. Raises what was refused, TimedOutError, LinkLostError."""
@@ -77,7 +78,7 @@ class Client:
             try:
                 found[device] = self._only_answer(exchange, max(0.0, deadline - time.monotonic()))
             except TimedOutError:
-                found[device] = TimedOutError(f"no answer within {seconds:g} s")
+                found[device] = _no_answer(seconds)
             except CellmindError as error:
                 found[device] = error
         return found
@@ -143,7 +144,11 @@ class Client:
             elif self._monitor in ready or (deadline is None and pulse is not None):
                 raise LinkLostError("the agent went away", _GONE_HINT)
             elif deadline is not None:
-                raise TimedOutError(f"no answer within {seconds:g} s")
+                raise _no_answer(seconds or 0.0)
             else:
                 pulse = self._conversation.ask(Ping())
                 self._send(pulse.frame)
+
+
+def _no_answer(seconds: float) -> TimedOutError:
+    return TimedOutError("no answer within {seconds} s", seconds=f"{seconds:g}")

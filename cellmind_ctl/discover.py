@@ -3,47 +3,65 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import os
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from cellmind_agent.planning.roster import find_device
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.errors import (
     CellmindError,
     NoAgentsFoundError,
+    NotAllowedError,
     ProtocolError,
     TimedOutError,
     UnknownNameError,
     UnreachableError,
+    UsageError,
 )
-from cellmind_agent.protocol.home import ControlFile, control_path
+from cellmind_agent.protocol.home import ControlFile, control_path, default_home
 from cellmind_agent.protocol.ids import DeviceId, RunId
-from cellmind_agent.protocol.messages import ModelView, PeerView, RunView
+from cellmind_agent.protocol.messages import ModelView, PeerView, Request, RunView
 from cellmind_agent.protocol.plain import from_plain
 from cellmind_ctl.client import Client
 
+A = TypeVar("A")
 _Freshness = tuple[bool, int, bool]
 
 
 def find_agent(home: Path, at: str | None, timeout: float) -> Client:
     """The client of the agent of `home`; with `at`, requests go through it to the member at that address.
 
-    Raises NoAgentsFoundError, and UnreachableError when nothing answers at the address.
+    Raises NoAgentsFoundError, NotAllowedError where the home is another user's, and UnreachableError when nothing
+    answers at the address.
     """
+    path = control_path(home)
     try:
-        control = from_plain(ControlFile, json.loads(control_path(home).read_text()))
+        control = from_plain(ControlFile, json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError as error:
-        raise NoAgentsFoundError(f"no agent runs on {home}", f"start one: cellmind-agent --home {home}") from error
-    except PermissionError as error:
         raise NoAgentsFoundError(
-            f"{home} belongs to another user", "choose your own: cellmindctl --home DIR"
+            "no agent runs on {home}", "start one: {command}", home=home, command=start_command(home)
         ) from error
+    except NotADirectoryError as error:
+        raise UsageError("{home} is not a folder", "choose another one: cellmindctl --home DIR", home=home) from error
+    except PermissionError as error:
+        hint = "choose your own: cellmindctl --home DIR"
+        raise NotAllowedError("{home} belongs to another user", hint, home=home) from error
     except (ValueError, ProtocolError) as error:
-        raise NoAgentsFoundError(f"{control_path(home)} is damaged", "start the agent again") from error
+        raise NoAgentsFoundError("{path} is damaged", "start the agent again", path=path) from error
     client = Client(control, timeout)
     if at and at != control.address:
         client.device = client.request(m.ConnectAddress(address=at)).device
     return client
+
+
+def start_command(home: Path) -> str:
+    """What a person types to start the agent of `home`."""
+    is_default = home == default_home(os.environ, sys.platform)
+    return "cellmind-agent" if is_default else f"cellmind-agent --home {shlex.quote(str(home))}"
 
 
 def list_peers(client: Client) -> tuple[PeerView, ...]:
@@ -61,30 +79,36 @@ def online_devices(client: Client) -> list[PeerView]:
     return [peer for peer in list_peers(client) if peer.paired and peer.state == "online"]
 
 
-def held_models(client: Client) -> list[tuple[PeerView, tuple[ModelView, ...]]]:
-    """Every member that answers, and the checkpoints that it holds. A member that has just gone away is left out."""
+def held_models(client: Client, seconds: float | None = None) -> list[tuple[PeerView, tuple[ModelView, ...]]]:
+    """Every member that answers within `seconds` (default: the client's time-out), this device first, and the
+    checkpoints that it holds. A member that has just gone away is left out."""
     found = []
-    for peer in online_devices(client):
-        try:
-            found.append((peer, client.request(m.ListModels(), device=peer.id).models))
-        except (UnreachableError, TimedOutError):
-            continue
+    for peer, answer in _ask_members(client, m.ListModels(), seconds):
+        if isinstance(answer, m.ModelList):
+            found.append((peer, answer.models))
+        elif not isinstance(answer, UnreachableError | TimedOutError):
+            raise answer
     return found
 
 
-def list_runs(client: Client) -> list[RunView]:
+def list_runs(client: Client, seconds: float | None = None) -> list[RunView]:
     """Every run that a device online knows, newest first. Where devices differ about a run, the latest state counts."""
     found: dict[RunId, tuple[_Freshness, RunView]] = {}
-    for peer in online_devices(client):
-        try:
-            views = client.request(m.ListRuns(), device=peer.id).runs
-        except CellmindError:
-            continue
-        for view in views:
+    for peer, answer in _ask_members(client, m.ListRuns(), seconds):
+        for view in answer.runs if isinstance(answer, m.RunList) else ():
             freshness = _freshness(view, peer.id)
             if view.run not in found or freshness > found[view.run][0]:
                 found[view.run] = freshness, view
     return sorted((view for _, view in found.values()), key=lambda view: view.created, reverse=True)
+
+
+def _ask_members(
+    client: Client, message: Request[A], seconds: float | None
+) -> Iterator[tuple[PeerView, A | CellmindError]]:
+    """The answer of every member that is online, all asked at once, or why there is none."""
+    online = online_devices(client)
+    answers = client.request_all({peer.id: message for peer in online}, client.timeout if seconds is None else seconds)
+    return ((peer, answers[peer.id]) for peer in online)
 
 
 def run_named(runs: Sequence[RunView], name: str | None) -> RunView:
@@ -93,15 +117,47 @@ def run_named(runs: Sequence[RunView], name: str | None) -> RunView:
     Raises UnknownNameError.
     """
     if name is None:
-        running = [run for run in runs if run.state in ("preparing", "training")]
+        running = [run for run in runs if is_under_way(run)]
         if not runs:
-            raise UnknownNameError("there is no run yet", "cellmindctl train")
+            raise UnknownNameError("there is no run yet", "cellmindctl train --data FILE")
         return (running or list(runs))[0]
     fitting = [run for run in runs if run.run == name] or [run for run in runs if run.run.startswith(name)]
-    if len(fitting) != 1:
-        why = f"no run is called {name!r}" if not fitting else f"the names of {len(fitting)} runs begin with {name!r}"
-        raise UnknownNameError(why, "cellmindctl runs")
+    if not fitting:
+        raise UnknownNameError("no run is called {name}", "cellmindctl runs", name=name)
+    if len(fitting) > 1:
+        sentence = "the names of {count} runs begin with {name}"
+        raise UnknownNameError(sentence, "cellmindctl runs", count=len(fitting), name=name)
     return fitting[0]
+
+
+def is_under_way(run: RunView) -> bool:
+    """Whether the run has not ended."""
+    return run.state in ("preparing", "training")
+
+
+def models_named(models: Sequence[ModelView], name: str) -> list[ModelView]:
+    """The checkpoints of the one model whose name is or begins with `name`. Raises UnknownNameError."""
+    fitting = [model for model in models if model.model == name]
+    fitting = fitting or [model for model in models if model.model.startswith(name)]
+    if not fitting:
+        raise UnknownNameError("no model is called {name}", "cellmindctl models", name=name)
+    if len({model.model for model in fitting}) > 1:
+        raise UnknownNameError("several models begin with {name}", "cellmindctl models", name=name)
+    return fitting
+
+
+def model_to_ask(models: Sequence[ModelView], runs: Sequence[RunView]) -> ModelView | None:
+    """The best checkpoint of the newest model whose run came to its end, or was stopped by a person; of the newest
+    model, if there is none. A model whose run nobody online knows counts as finished. None: there is no model."""
+    unfinished = {run.run for run in runs if is_under_way(run) or run.state == "failed"}
+    fitting = [model for model in models if model.model not in unfinished] or list(models)
+    latest = max(fitting, key=_age, default=None)
+    best = [model for model in fitting if latest and model.is_best and model.model == latest.model]
+    return max(best, key=_age, default=latest)
+
+
+def _age(model: ModelView) -> tuple[float, int]:
+    return model.created, model.step
 
 
 def _freshness(view: RunView, source: DeviceId) -> _Freshness:
@@ -110,4 +166,4 @@ def _freshness(view: RunView, source: DeviceId) -> _Freshness:
     A running view is never out of date: an agent that takes no part any more reports the run as ended. Then more steps
     are later, and the leader knows first.
     """
-    return view.state in ("preparing", "training"), view.step, source == view.leader
+    return is_under_way(view), view.step, source == view.leader

@@ -10,10 +10,11 @@ from collections.abc import Callable
 
 import click
 
-from cellmind_agent.protocol.errors import CellmindError, StorageFullError, UsageError
+from cellmind_agent.protocol.errors import CellmindError, NotAllowedError, StorageFullError, UsageError
 from cellmind_agent.words import t
 
 INTERRUPTED = 130  # as shells report a program that Ctrl-C ended: 128 + SIGINT
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def run_and_exit(work: Callable[[], object], is_json: bool, is_debug: bool) -> int:
@@ -28,7 +29,8 @@ def run_and_exit(work: Callable[[], object], is_json: bool, is_debug: bool) -> i
     except CellmindError as error:
         failure = error
     except click.UsageError as error:
-        failure = UsageError(error.format_message(), f"{error.ctx.command_path if error.ctx else 'cellmindctl'} --help")
+        command = error.ctx.command_path if error.ctx else "cellmindctl"
+        failure = UsageError(" ".join(error.format_message().split()), f"{command} --help")
     except click.ClickException as error:
         failure = CellmindError(error.format_message(), "cellmindctl --help")
     except click.exceptions.Exit as error:
@@ -56,9 +58,23 @@ def _translated(error: Exception) -> CellmindError:
     if text and isinstance(error, text.TextError):
         kind = UsageError if isinstance(error, text.UnreadableFileError) else CellmindError
         return kind(error.message, error.hint, **error.fields)
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return StorageFullError(f"the disk is full: {error.filename or error.strerror}")
-    return CellmindError(f"{type(error).__name__}: {error}", "this is a bug in CellMind; --debug shows where")
+    if isinstance(error, OSError) and (error.filename or error.errno in _FULL):
+        return _of_the_system(error)
+    name, hint = type(error).__name__, "this is a bug in CellMind; --debug shows where"
+    return CellmindError("{name}: {reason}", hint, name=name, reason=error)
+
+
+def _of_the_system(error: OSError) -> CellmindError:
+    """The failure of a file, such as one that belongs to another user or lies on a read-only disk."""
+    path = error.filename or error.strerror
+    if error.errno in _FULL:
+        return StorageFullError("the disk is full: {path}", path=path)
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return NotAllowedError("this user may not use {path}", "choose another folder, or change its owner", path=path)
+    if error.errno == errno.EROFS:
+        return CellmindError("{path} is on a read-only disk", "choose another folder", path=path)
+    hint = "check the path, and that its folder exists"
+    return CellmindError("{path} cannot be used: {reason}", hint, path=path, reason=error.strerror)
 
 
 def _print(error: CellmindError, is_json: bool) -> None:

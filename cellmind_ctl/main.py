@@ -8,7 +8,9 @@ from pathlib import Path
 
 import click
 
+from cellmind_agent.protocol.errors import UsageError
 from cellmind_ctl.errors import run_and_exit
+from cellmind_ctl.help import Context, word_click
 from cellmind_ctl.session import Session, new_session
 
 # In the order in which a newcomer needs them, with the sentences that `--help` shows.
@@ -35,10 +37,17 @@ COMMANDS = {
     "version": "Show the versions of what is installed.",
     "completion": "Print tab completion for a shell.",
 }
+EXAMPLES = {
+    "cellmindctl peers": "list your devices",
+    "cellmindctl train --data FILE": "train one model on all of them",
+    'cellmindctl ask "안녕"': "ask the model",
+}
 
 
 class _LazyCommands(click.Group):
     """Imports a command's file only when that command runs, not when its name is listed."""
+
+    context_class = Context
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -58,8 +67,15 @@ class _LazyCommands(click.Group):
             import difflib
 
             close = difflib.get_close_matches(name, COMMANDS, n=1)
-            ctx.fail(f"no such command: {name}" + (f" (did you mean {close[0]}?)" if close else ""))
+            sentence = "no such command: {name} (did you mean {close}?)" if close else "no such command: {name}"
+            raise UsageError(sentence, "cellmindctl --help", name=name, close="".join(close))
         return super().resolve_command(ctx, args)
+
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        super().format_help_text(ctx, formatter)
+        formatter.write_paragraph()
+        with formatter.indentation():
+            formatter.write_dl(list(EXAMPLES.items()))
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -67,7 +83,9 @@ class _LazyCommands(click.Group):
 
 
 @click.group(
-    cls=_LazyCommands, context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "CELLMIND"}
+    cls=_LazyCommands,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "CELLMIND"},
 )
 @click.option("--home", type=click.Path(path_type=Path), help="The folder of this device's agent.")
 @click.option("--json", "is_json", is_flag=True, help="Answer in JSON.")
@@ -76,7 +94,9 @@ class _LazyCommands(click.Group):
 @click.option("--color", type=click.Choice(["auto", "always", "never"]), help="Whether the terminal shows colours.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.pass_obj
+@click.pass_context
 def cli(
+    context: click.Context,
     session: Session,
     home: Path | None,
     is_json: bool,
@@ -87,10 +107,7 @@ def cli(
 ) -> None:
     """Your own devices train one small GPT together on your own text, and answer with it.
 
-    \b
-    cellmindctl peers              list your devices
-    cellmindctl train --data FILE  train one model on all of them
-    cellmindctl ask "안녕"         ask the model
+    Without a command, the state of this device and its cell is shown.
     """
     session.home = home or session.home
     session.is_json = session.is_json or is_json
@@ -98,6 +115,10 @@ def cli(
     session.timeout_seconds = timeout or session.timeout_seconds
     session.color = color or session.color
     session.is_debug = debug
+    if context.invoked_subcommand is None:
+        from cellmind_ctl.overview import show_overview
+
+        show_overview(session)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -106,6 +127,8 @@ def main(arguments: list[str] | None = None) -> None:
     session = new_session()
     # Read before click parses the line, so that a mistake in the line itself is reported in the right form.
     session.is_json, session.is_debug = "--json" in words, "--debug" in words
+    if not session.is_json:
+        word_click()
     try:
         code = run_and_exit(
             lambda: cli.main(words, prog_name="cellmindctl", standalone_mode=False, obj=session),

@@ -14,6 +14,7 @@ import click
 
 from cellmind_agent.protocol.home import default_home
 from cellmind_agent.words import t
+from cellmind_ctl.help import Context, first_paragraph
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from cellmind_ctl.client import Client
 
 DEFAULT_TIMEOUT_SECONDS = 15.0
+_YES = ("y", "yes", "ㅛ", "ㅛㄷㄴ", "네", "예", "응")  # ㅛ: the key Y of a keyboard that is set to Hangul
 
 
 @dataclass(slots=True, kw_only=True)
@@ -68,6 +70,17 @@ class Session:
         self.notice(t("warning: {what}", what=text))
 
 
+def is_interactive() -> bool:
+    """Whether a person can answer a question: standard input is a terminal. It may also be closed, as under cron."""
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
+def is_confirmed(question: str) -> bool:
+    """Ask on stderr, and return whether the person agrees. No answer is a no."""
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in _YES
+
+
 def new_session() -> Session:
     """A session with the default home of this system, before any option is read."""
     return Session(home=default_home(os.environ, sys.platform))
@@ -98,8 +111,11 @@ _NAMED: dict[str | None, Literal["device", "run", "model"]] = {
 class Command(click.Command):
     """A click command that also takes `--json` and `-h`, as every command of `cellmindctl` does."""
 
+    context_class = Context
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("context_settings", {})["help_option_names"] = ["-h", "--help"]
+        kwargs["no_args_is_help"] = False  # click would report the whole help as an error
         super().__init__(*args, **kwargs)
         for parameter in self.params:
             if parameter.name in _NAMED and isinstance(parameter.type, click.types.StringParamType):
@@ -115,9 +131,13 @@ class Command(click.Command):
             )
         )
 
+    def get_short_help_str(self, limit: int = 45) -> str:
+        """The first paragraph of the help, however long: `HelpFormatter` wraps it."""
+        return first_paragraph(self.help)
+
 
 class Group(Command, click.Group):
-    """A command that has subcommands."""
+    """A command that has subcommands. Without one it fails as other mistakes do, with an error and a hint."""
 
     command_class = Command
 

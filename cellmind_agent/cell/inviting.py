@@ -13,7 +13,7 @@ from cellmind_agent.cell.keyring_sync import KeyringSync
 from cellmind_agent.network.reception import Handler
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.address import Address
-from cellmind_agent.protocol.errors import BusyError, JoinRefusedError, NotAllowedError
+from cellmind_agent.protocol.errors import BusyError, JoinRefusedError, NotAllowedError, TimedOutError
 from cellmind_agent.protocol.limits import INVITATION_SECONDS, LINGER_SECONDS, MIN_INVITATION_SECONDS
 from cellmind_agent.trust.identity import Identity
 from cellmind_agent.trust.invitation import Invitation, new_code
@@ -67,7 +67,8 @@ class Inviting:
                 raise JoinRefusedError("the code was guessed wrongly three times and is void")
             yield joined
         except TimeoutError:
-            raise JoinRefusedError("nobody joined in time; the code is void") from None
+            sentence = "nobody joined in time; the code is void"
+            raise TimedOutError(sentence, "invite again: cellmindctl invite") from None
         finally:
             if self._admission.invitation is invitation:
                 self._admission.invitation = None

@@ -43,6 +43,8 @@ MAX_ADDRESSES_PER_MEMBER: Final = 8  # a laptop has three or four; forged announ
 MAX_EVALUATIONS: Final = 50  # of a run: more points of a curve tell a person nothing
 MAX_DIALS: Final = 8  # addresses of one member dialled at once: all that are kept
 MAX_EAGER_DIALS: Final = 5  # after so many failures, nothing makes us dial more often than REDIAL_FIRST_SECONDS
+MAX_NAMEPLATE: Final = 99  # the public number of a join code: two digits are easy to say, and few invitations are open
+NUM_CODE_WORDS: Final = 3  # of 256: 24 secret bits, of which INVITATION_TRIES guesses find one in 5.6 million
 MAX_INVITERS_TRIED: Final = 3  # with one nameplate of 99; forged announcements must not keep a joiner busy
 MAX_CHUNK_FAILURES: Final = 8  # in a row, two for each request under way: then a holder of a blob is given up
 

@@ -12,9 +12,11 @@ The transcript binds the nonce, both PAKE messages and both CURVE keys (the join
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import hmac
 import json
+import re
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,29 +31,49 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.errors import JoinRefusedError, ProtocolError
 from cellmind_agent.protocol.ids import device_id
-from cellmind_agent.protocol.limits import INVITATION_TRIES
+from cellmind_agent.protocol.limits import INVITATION_TRIES, MAX_NAMEPLATE, NUM_CODE_WORDS
 from cellmind_agent.protocol.messages import Role
 from cellmind_agent.trust.identity import Identity
+from cellmind_agent.trust.keyboard import latin_keys
 from cellmind_agent.trust.keyring import Member, clean_name
 from cellmind_agent.trust.words import WORDS
 
 _NONCE = b"\0" * 12  # constant, because each key encrypts only one message
 REFUSAL = "the code is wrong, used up or out of date"
+_EXAMPLE = "a code looks like 41-amber-falcon-river; get one: cellmindctl invite"
 
 
 def new_code() -> str:
     """A code such as `41-amber-falcon-river`: a nameplate, by which mDNS finds the inviter, then 24 secret bits."""
-    return "-".join([str(secrets.randbelow(99) + 1), *(secrets.choice(WORDS) for _ in range(3))])
+    words = (secrets.choice(WORDS) for _ in range(NUM_CODE_WORDS))
+    return "-".join([str(secrets.randbelow(MAX_NAMEPLATE) + 1), *words])
 
 
 def clean_code(text: str) -> str:
-    """A code as a person types it: any case, spaces or dashes. Raises JoinRefusedError if it cannot be a code."""
-    parts = text.lower().replace("-", " ").split()
-    if len(parts) != 4 or not parts[0].isdigit() or any(not part.isalpha() or not part.isascii() for part in parts[1:]):
-        raise JoinRefusedError(
-            "that is not a join code", "it looks like 41-amber-falcon-river; get one: cellmindctl invite"
-        )
-    return "-".join(parts)
+    """A code as a person types it: in any case, with hyphens, spaces or nothing between its parts, or on a keyboard
+    that was set to Hangul. Raises JoinRefusedError, which names a misspelt word and the word that is meant."""
+    number, *parts = re.findall(r"[0-9]+|[^\W0-9_]+", latin_keys(text).lower()) or [""]
+    if not number.isdigit() or not 1 <= int(number[:9]) <= MAX_NAMEPLATE:
+        raise JoinRefusedError("that is not a join code", _EXAMPLE)
+    words = [word for part in parts for word in _words_in(part)]
+    for word in words:
+        if word not in WORDS:
+            close = difflib.get_close_matches(word, WORDS, n=1)
+            hint = "did you mean {close}?" if close else _EXAMPLE
+            raise JoinRefusedError("{word} is not a word of join codes", hint, word=word[:24], close="".join(close))
+    if len(words) != NUM_CODE_WORDS:
+        raise JoinRefusedError("that is not a join code", _EXAMPLE)
+    return "-".join([str(int(number)), *words])
+
+
+def _words_in(letters: str) -> list[str]:
+    """The words that `letters` consists of, with nothing between them, and what is left over. No word of the list
+    begins with another one, so there is only one way."""
+    found = []
+    while word := next((word for word in WORDS if letters.startswith(word)), ""):
+        found.append(word)
+        letters = letters[len(word) :]
+    return [*found, letters] if letters else found
 
 
 def nameplate(code: str) -> str:

@@ -10,40 +10,61 @@ import click
 
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.errors import UsageError
-from cellmind_agent.protocol.ids import parse_run_id
+from cellmind_agent.protocol.ids import RunId, parse_run_id
+from cellmind_agent.protocol.messages import ModelView
 from cellmind_agent.words import t
-from cellmind_ctl.discover import device_named
-from cellmind_ctl.session import Session, command
+from cellmind_ctl.discover import device_named, held_models, list_runs, model_to_ask, models_named
+from cellmind_ctl.session import Session, command, is_interactive
 from model.line.sampling import Sampling
+from model.line.sentence import Sentence
+
+_LITTLE_LEARNT_LOSS = 5.0  # nats a token: the next token is guessed as if among exp(5), about 150
 
 
 @command("ask")
 @click.argument("prompt", required=False)
-@click.option("--prompt-file", type=click.Path(dir_okay=False, path_type=Path), help="Read the prompt from a file.")
-@click.option("-m", "--model", metavar="MODEL", help="The name of a run (default: the newest model).")
+@click.option(
+    "--prompt-file",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Read the prompt from a file.",
+)
+@click.option("-m", "--model", metavar="MODEL", help="The name of a run (default: the newest finished model).")
 @click.option("--device", metavar="NAME", help="The device that answers (default: the fastest that holds the model).")
 @click.option(
-    "-n", "--max-tokens", type=click.IntRange(1, 100_000), default=200, show_default=True, help="The longest answer."
+    "-n",
+    "--max-tokens",
+    metavar="N",
+    type=click.IntRange(1, 100_000),
+    default=200,
+    show_default=True,
+    help="The longest answer, in tokens.",
 )
 @click.option(
     "-t",
     "--temperature",
+    metavar="T",
     type=click.FloatRange(0, 10),
     default=0.8,
     show_default=True,
     help="How freely tokens are drawn (0: always the most likely token).",
 )
 @click.option(
-    "--top-k", type=click.IntRange(min=0), default=0, help="Draw from the K most likely tokens only (0: from all)."
+    "--top-k",
+    metavar="K",
+    type=click.IntRange(min=0),
+    default=0,
+    help="Draw from the K most likely tokens only (0: from all).",
 )
 @click.option(
     "--top-p",
+    metavar="P",
     type=click.FloatRange(0, 1, min_open=True),
     default=0.95,
     show_default=True,
     help="Draw from the most likely tokens that together have this probability.",
 )
-@click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="The same seed gives the same answer.")
+@click.option("--seed", metavar="N", type=click.IntRange(0, 2**31 - 1), help="The same seed gives the same answer.")
 @click.option("--no-stream", is_flag=True, help="Print the answer when it is complete.")
 @click.option("--verbose", is_flag=True, help="Show which device answered, and how fast.")
 def command_(
@@ -60,11 +81,16 @@ def command_(
     no_stream: bool,
     verbose: bool,
 ) -> None:
-    """Ask the model, and print its answer to PROMPT (`-` reads the prompt from standard input)."""
+    """Ask the model, and print its answer to PROMPT.
+
+    Without PROMPT, or with `-`, the prompt is read from standard input.
+    """
     # 1. Read the prompt, and find the model and the device by their names.
+    text = _read_prompt(prompt, prompt_file)
+    chosen = _choose(session, parse_run_id(model) if model else None)
     request = m.Ask(
-        prompt=_read_prompt(prompt, prompt_file),
-        model=parse_run_id(model) if model else None,
+        prompt=text,
+        model=chosen.model if chosen else None,
         device=device_named(session.client, device).id if device else None,
         max_tokens=max_tokens,
         sampling=Sampling(
@@ -106,19 +132,43 @@ def _show(session: Session, event: m.AnswerEvent, no_stream: bool, verbose: bool
                 )
 
 
+def _choose(session: Session, wanted: RunId | None) -> ModelView | None:
+    """The best checkpoint of the wanted model, or else of the newest finished one; None if there is none. Warns about
+    a model that has learnt little. Raises UnknownNameError."""
+    models = [model for _, held in held_models(session.client) for model in held]
+    if wanted:
+        models = models_named(models, wanted)
+    chosen = model_to_ask(models, list_runs(session.client))
+    if chosen and chosen.val_loss is not None and chosen.val_loss > _LITTLE_LEARNT_LOSS:
+        sentence = "note: {model} has learnt little yet; more text or more steps make better answers"
+        session.notice(t(sentence, model=chosen.model))
+    return chosen
+
+
 def _read_prompt(prompt: str | None, path: Path | None) -> str:
     """The prompt of the command line, of a file or of standard input. Raises UsageError."""
-    if (prompt is None) == (path is None):
-        raise UsageError("give one prompt", 'cellmindctl ask "안녕", or --prompt-file FILE, or - for standard input')
+    if prompt is not None and path is not None:
+        raise UsageError("give one prompt, not two", "cellmindctl ask --prompt-file FILE")
+    hint = 'cellmindctl ask "안녕"'
     try:
         if path is not None:
             text = path.read_text(encoding="utf-8-sig")
+        elif prompt in (None, "-"):
+            text = _read_standard_input(is_asked_for=prompt == "-")
         else:
-            text = sys.stdin.read() if prompt == "-" else prompt or ""
+            text = prompt or ""
+            text.encode()  # an argument that is not UTF-8 is full of surrogates
     except FileNotFoundError as error:
-        raise UsageError(f"{path} does not exist", "cellmindctl ask --prompt-file prompt.txt") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is not UTF-8 text", "cellmindctl ask --prompt-file prompt.txt") from error
+        raise UsageError("{path} does not exist", hint, path=path) from error
+    except UnicodeError as error:
+        raise UsageError("{source} is not UTF-8 text", hint, source=path or Sentence("the prompt")) from error
     if not text.strip():
-        raise UsageError("the prompt is empty", 'cellmindctl ask "안녕"')
+        raise UsageError("the prompt is empty", hint)
     return text
+
+
+def _read_standard_input(is_asked_for: bool) -> str:
+    """All of it. At a terminal the person must ask for it with `-`, and under cron it may be closed."""
+    if is_interactive() and not is_asked_for:
+        raise UsageError("no prompt was given", 'cellmindctl ask "안녕"')
+    return sys.stdin.buffer.read().decode("utf-8-sig") if sys.stdin else ""

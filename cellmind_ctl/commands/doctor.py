@@ -14,11 +14,19 @@ from cellmind_agent.protocol.errors import NoAgentsFoundError
 from cellmind_agent.protocol.limits import DEFAULT_PORT
 from cellmind_agent.protocol.messages import Check
 from cellmind_agent.protocol.plain import to_json
+from cellmind_agent.words import t
+from cellmind_ctl.help import columns
 from cellmind_ctl.session import Session, command
+from model.line.sentence import Sentence
 
 
 @command("doctor")
-@click.option("--report", type=click.Path(dir_okay=False, path_type=Path), help="Write the checks to a file as JSON.")
+@click.option(
+    "--report",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the checks to a file as JSON.",
+)
 def command_(session: Session, report: Path | None) -> int:
     """Check this device and its cell. The exit code is 1 if a check finds an error."""
     # 1. The agent runs the checks. A missing agent is a result too.
@@ -29,16 +37,22 @@ def command_(session: Session, report: Path | None) -> int:
     # 2. Show the checks, and write them to the report.
     plain = [to_json(check) for check in checks]
     if report:
-        report.write_text(json.dumps(plain, indent=1, ensure_ascii=False) + "\n")
+        report.write_text(json.dumps(plain, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     if session.is_json:
         session.emit("doctor", plain)
     else:
-        for check in checks:
-            print(f"{check.verdict:<8} {check.id}: {check.detail}")
-            if check.fix:
-                print(f"{'':<8} fix: {check.fix}")
+        _show(checks)
     # 3. The worst verdict decides the exit code.
     return 1 if any(check.verdict == "error" for check in checks) else 0
+
+
+def _show(checks: tuple[Check, ...]) -> None:
+    verdicts = [t(check.verdict) for check in checks]
+    left = max(columns(verdict) for verdict in verdicts) + 1
+    for check, verdict in zip(checks, verdicts, strict=True):
+        print(f"{verdict}{' ' * (left - columns(verdict))}{check.id}: {t(check.detail)}")
+        if check.fix:
+            print(" " * left + t("fix: {fix}", fix=check.fix))
 
 
 def _taken_port() -> tuple[Check, ...]:
@@ -49,6 +63,7 @@ def _taken_port() -> tuple[Check, ...]:
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             return ()
-    fix = f"stop that program, or choose another port: cellmind-agent --listen 0.0.0.0:{DEFAULT_PORT + 1}"
-    why = f"TCP port {DEFAULT_PORT} is taken by another program (or another home's agent)"
+    other_port = f"0.0.0.0:{DEFAULT_PORT + 1}"
+    fix = Sentence("stop that program, or choose another port: cellmind-agent --listen {address}", address=other_port)
+    why = Sentence("TCP port {port} is taken by another program (or another home's agent)", port=DEFAULT_PORT)
     return (Check(id="port", verdict="warning", detail=why, fix=fix),)

@@ -7,15 +7,24 @@ import click
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.words import t
 from cellmind_ctl.discover import device_named
-from cellmind_ctl.session import Session, command
+from cellmind_ctl.session import Session, command, is_confirmed, is_interactive
 
 
 @command("forget")
 @click.argument("device")
-def command_(session: Session, device: str) -> None:
-    """Remove DEVICE (a name or an id) from the keyring. From then on it can do nothing in the cell."""
-    # 1. Find the device.
+@click.option("--yes", is_flag=True, help="Remove it without a question.")
+def command_(session: Session, device: str, yes: bool) -> None:
+    """Remove DEVICE (a name or an id) from the keyring. From then on it can do nothing in the cell.
+
+    Copies of models and text that it already has stay on it. A script is not asked: a removal may be urgent.
+    """
+    # 1. Find the device. A person is asked, a script is not.
     peer = device_named(session.client, device)
+    session.notice(t("models and text that {name} has already copied stay there", name=peer.name))
+    is_asked = is_interactive() and not yes and not session.is_json
+    if is_asked and not is_confirmed(t("remove {name} from the cell?", name=peer.name)):
+        session.notice(t("nothing was removed"))
+        return
     # 2. The agent signs the removal and sends it to the others.
     forgotten = session.client.request(m.ForgetDevice(device=peer.id))
     # 3. Show which devices were informed.

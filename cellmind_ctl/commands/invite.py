@@ -11,6 +11,7 @@ from cellmind_agent.protocol.messages import Role
 from cellmind_agent.words import t
 from cellmind_ctl.figures import parse_duration
 from cellmind_ctl.session import Session, command
+from model.line.sentence import Sentence
 
 
 @command("invite")
@@ -21,7 +22,13 @@ from cellmind_ctl.session import Session, command
     show_default=True,
     help="What the new device may do.",
 )
-@click.option("--expires", default="10m", show_default=True, help="How long the code is valid, such as 90s, 10m or 2h.")
+@click.option(
+    "--expires",
+    metavar="TIME",
+    default="10m",
+    show_default=True,
+    help="How long the code is valid, such as 90s or 10m.",
+)
 def command_(session: Session, role: Role, expires: str) -> None:
     """Print a one-time join code, wait, and print who joined."""
     request = m.OpenInvitation(role=role, seconds=parse_duration(expires))
@@ -32,16 +39,16 @@ def command_(session: Session, role: Role, expires: str) -> None:
                 fields = {"code": event.code, "expires_seconds": event.seconds, "addresses": list(event.addresses)}
                 session.emit("invite", fields)
             else:
-                _show(event)
+                _show(event, is_shortened=event.seconds < request.seconds)
         # 2. Print who joined.
         elif isinstance(event, m.DeviceJoined):
             if session.is_json:
                 session.emit("invite", {"joined": {"id": event.device, "name": event.name, "role": event.role}})
             else:
-                print(t("{name} joined as {role}", name=event.name, role=event.role))
+                print(t("{name} joined as {role}", name=event.name, role=Sentence(event.role)))
 
 
-def _show(event: m.InvitationOpened) -> None:
+def _show(event: m.InvitationOpened, is_shortened: bool) -> None:
     print(t("join code: {code}", code=event.code), flush=True)
     print(t("on the other device: cellmindctl join {code}", code=event.code), file=sys.stderr)
     for address in event.addresses[:1]:
@@ -51,5 +58,17 @@ def _show(event: m.InvitationOpened) -> None:
         import segno
 
         segno.make(f"cellmind:{event.code}", error="m").terminal(out=sys.stderr, compact=True)
-    text = "valid for {minutes} minutes and three tries; waiting (Ctrl-C ends the invitation)"
-    print(t(text, minutes=f"{event.seconds / 60:.0f}"), file=sys.stderr, flush=True)
+    time = length_of_time(event.seconds)
+    if is_shortened:
+        print(t("note: no code is valid for longer than {time}", time=time), file=sys.stderr)
+    text = "valid for {time} and three tries; waiting (Ctrl-C ends the invitation)"
+    print(t(text, time=time), file=sys.stderr, flush=True)
+
+
+def length_of_time(seconds: float) -> Sentence:
+    """The time in words, in the largest unit that gives a whole number."""
+    whole = max(1, round(seconds))
+    for size, one, many in ((3600, "1 hour", "{count} hours"), (60, "1 minute", "{count} minutes")):
+        if whole % size == 0:
+            return Sentence(one) if whole == size else Sentence(many, count=whole // size)
+    return Sentence("1 second") if whole == 1 else Sentence("{count} seconds", count=whole)

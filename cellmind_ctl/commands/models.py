@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import click
 
 from cellmind_agent.protocol import messages as m
-from cellmind_agent.protocol.errors import UnknownNameError, UnreachableError
+from cellmind_agent.protocol.errors import UnknownNameError, UnreachableError, UsageError
 from cellmind_agent.protocol.messages import ModelView
 from cellmind_agent.words import t
 from cellmind_ctl import figures
-from cellmind_ctl.discover import held_models, online_devices
-from cellmind_ctl.session import Group, Session, pass_session
+from cellmind_ctl.discover import held_models, models_named, online_devices
+from cellmind_ctl.help import print_pairs
+from cellmind_ctl.session import Group, Session, is_confirmed, is_interactive, pass_session
 
 
 @dataclass(slots=True, kw_only=True)
@@ -41,10 +42,10 @@ def command_(session: Session, context: click.Context) -> None:
     rows = [
         [
             held.model.model,
-            f"{held.model.step}{' (best)' if held.model.is_best else ''}",
+            f"{held.model.step}{t(' (best)') if held.model.is_best else ''}",
             figures.number(held.model.val_loss, 3),
             figures.number(figures.choices(held.model.val_loss)),
-            figures.size(_size_bytes(held.model)),
+            figures.size(_size_bytes([held])),
             ", ".join(held.devices),
             figures.ago(time.time() - held.model.created),
         ]
@@ -58,20 +59,45 @@ def command_(session: Session, context: click.Context) -> None:
 @pass_session
 def show_(session: Session, model: str) -> None:
     """Show all details of the newest checkpoint of MODEL."""
-    plain = _json(_named(session, model)[0])
+    held = _named(session, model)[0]
     if session.is_json:
-        session.emit("models.show", plain)
+        session.emit("models.show", _json(held))
         return
-    for name, value in plain.items():
-        print(f"{name:<12} {figures.UNKNOWN if value is None else value}")
+    view = held.model
+    print_pairs(
+        {
+            t("model"): view.model,
+            t("step"): f"{view.step:,}{t(' (best)') if view.is_best else ''}",
+            t("tokens"): f"{view.tokens:,}",
+            t("held-out loss"): figures.number(view.val_loss, 3),
+            t("size"): figures.size(_size_bytes([held])),
+            t("devices"): ", ".join(held.devices),
+            t("made"): figures.rfc3339(view.created) or figures.UNKNOWN,
+            t("state hash"): view.state_hash,
+            **{name: ref.id for name, ref in view.files.items()},
+        }
+    )
 
 
 @command_.command("rm")
 @click.argument("model")
+@click.option("--yes", is_flag=True, help="Remove it without a question.")
 @pass_session
-def rm_(session: Session, model: str) -> None:
-    """Remove MODEL from every device that is online."""
-    name = _named(session, model)[0].model.model
+def rm_(session: Session, model: str, yes: bool) -> None:
+    """Remove MODEL from every device that is online.
+
+    A person is asked first. A script gives --yes, or --json, which asks nothing.
+    """
+    # 1. Find every checkpoint of the model, and ask.
+    found = _named(session, model)
+    name = found[0].model.model
+    if not yes and not session.is_json:
+        if not is_interactive():
+            raise UsageError("without a terminal nobody can agree", "cellmindctl models rm {name} --yes", name=name)
+        if not is_confirmed(_question(found)):
+            session.notice(t("nothing was removed"))
+            return
+    # 2. Remove it from each device that has it.
     removed = []
     for peer in online_devices(session.client):
         try:
@@ -79,10 +105,18 @@ def rm_(session: Session, model: str) -> None:
             removed.append(peer.name)
         except (UnknownNameError, UnreachableError):
             continue
+    # 3. Show the devices.
     if session.is_json:
         session.emit("models.rm", {"model": name, "devices": removed})
     else:
         print(t("{name} is removed from: {devices}", name=name, devices=", ".join(removed) or t("no device")))
+
+
+def _question(found: list[_HeldModel]) -> str:
+    devices = dict.fromkeys(device for held in found for device in held.devices)
+    sentence = "remove {name} ({size}, {count} checkpoints) from {devices}?"
+    size, names = figures.size(_size_bytes(found)), ", ".join(devices)
+    return t(sentence, name=found[0].model.model, size=size, count=len(found), devices=names)
 
 
 def _find(session: Session) -> list[_HeldModel]:
@@ -96,15 +130,15 @@ def _find(session: Session) -> list[_HeldModel]:
 
 
 def _named(session: Session, name: str) -> list[_HeldModel]:
-    """The checkpoints of the one model whose name begins with `name`, newest first. Raises UnknownNameError."""
-    found = [held for held in _find(session) if held.model.model.startswith(name)]
-    if len({held.model.model for held in found}) != 1:
-        raise UnknownNameError(f"{name!r} is not the name of exactly one model", "cellmindctl models")
-    return found
+    """The checkpoints of the one model whose name is or begins with `name`, newest first. Raises UnknownNameError."""
+    found = _find(session)
+    fitting = models_named([held.model for held in found], name)
+    return [held for held in found if held.model in fitting]
 
 
-def _size_bytes(model: ModelView) -> int:
-    return sum(ref.size for ref in model.files.values())
+def _size_bytes(found: list[_HeldModel]) -> int:
+    """The size of all files of these checkpoints; a file that several of them have counts once."""
+    return sum({ref.id: ref.size for held in found for ref in held.model.files.values()}.values())
 
 
 def _json(held: _HeldModel) -> dict[str, object]:
@@ -117,7 +151,7 @@ def _json(held: _HeldModel) -> dict[str, object]:
         "val_loss": model.val_loss,
         "choices": figures.choices(model.val_loss),
         "state_hash": model.state_hash,
-        "size_bytes": _size_bytes(model),
+        "size_bytes": _size_bytes([held]),
         "files": {name: ref.id for name, ref in model.files.items()},
         "devices": held.devices,
         "created": figures.rfc3339(model.created),

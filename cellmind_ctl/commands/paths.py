@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from cellmind_agent.protocol.home import control_path, log_path
+from cellmind_agent.words import t
+from cellmind_ctl.help import print_pairs
 from cellmind_ctl.session import Session, command
 
 
@@ -23,5 +25,4 @@ def command_(session: Session) -> None:
     if session.is_json:
         session.emit("paths", {name: str(path) for name, path in paths.items()})
         return
-    for name, path in paths.items():
-        print(f"{name:<9} {path}")
+    print_pairs({t(name): str(path) for name, path in paths.items()})

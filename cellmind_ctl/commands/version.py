@@ -7,6 +7,9 @@ import platform
 
 from cellmind_agent import __version__
 from cellmind_agent.protocol.limits import PROTOCOL_VERSION
+from cellmind_agent.words import t
+from cellmind_ctl.figures import UNKNOWN
+from cellmind_ctl.help import print_pairs
 from cellmind_ctl.session import Session, command
 
 _LIBRARIES = ("torch", "sentencepiece", "pyzmq", "zeroconf", "msgpack", "safetensors")
@@ -28,5 +31,4 @@ def command_(session: Session) -> None:
     if session.is_json:
         session.emit("version", found)
         return
-    for name, version in found.items():
-        print(f"{name:<14} {version or '-'}")
+    print_pairs({t(name): str(version or UNKNOWN) for name, version in found.items()})

@@ -49,10 +49,11 @@ def test_an_expired_code_is_refused(cell: Cell) -> None:
     inviting = one.start_ctl("invite", "--json", "--expires", "1s")
     assert inviting.stdout
     opened = json.loads(inviting.stdout.readline())["data"]
-    inviting.communicate(timeout=15)
-    assert inviting.returncode == 4
+    out, _ = inviting.communicate(timeout=15)
+    assert (inviting.returncode, json.loads(out)["error"]["code"]) == (7, "timed_out")
     refused = two.ctl("join", opened["code"], "--at", opened["addresses"][0], "--json")
     assert (refused.code, refused.error["code"]) == (4, "join_refused")
+    assert "out of date" in refused.error["message"]
 
 
 def test_a_used_code_is_refused(cell: Cell) -> None:

@@ -103,11 +103,51 @@ def test_an_inviter_in_the_middle_fails_at_the_joiner() -> None:
         false_host.prove(guest.prove(begun), GUEST.curve.public, 1.0)
 
 
-def test_codes_are_read_as_people_type_them() -> None:
-    assert clean_code(" 41 Amber  FALCON-river ") == CODE
-    for wrong in ("", "amber", "41-amber-falcon", "x-amber-falcon-river", "41-amber-falcon-강", "1-2-3-4"):
-        with pytest.raises(JoinRefusedError):
-            clean_code(wrong)
+@pytest.mark.parametrize(
+    "typed",
+    [
+        CODE,
+        " 41 Amber  FALCON-river ",
+        "41amberfalconriver",
+        "41 amberfalcon river",
+        "41AMBER-falconRiver\n",
+        "041. amber, falcon, river",
+        "41–amber—falcon_river",
+    ],
+)
+def test_codes_are_read_as_people_type_them(typed: str) -> None:
+    assert clean_code(typed) == CODE
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "", "amber", "41", "41-amber-falcon", "x-amber-falcon-river", "1-2-3-4", "0-amber-falcon-river", "41-" * 200,
+        "100-amber-falcon-river", "41-amber-falcon-river-river", "41-amber-falcon-강", "9" * 5000,
+    ],
+)  # fmt: skip
+def test_what_cannot_be_a_code_is_refused(wrong: str) -> None:
+    with pytest.raises(JoinRefusedError) as refused:
+        clean_code(wrong)
+    assert "41-amber-falcon-river" in refused.value.hint
+
+
+@pytest.mark.parametrize("typed", ["41-ambre-falcon-river", "41 ambre falcon river", "41ambrefalconriver"])
+def test_a_misspelt_word_is_named_and_the_word_that_is_meant(typed: str) -> None:
+    with pytest.raises(JoinRefusedError) as refused:
+        clean_code(typed)
+    assert "ambre" in refused.value.message
+    assert "is not a word of join codes" in refused.value.message
+
+
+def test_the_hint_names_the_word_that_is_meant() -> None:
+    with pytest.raises(JoinRefusedError) as refused:
+        clean_code("41-ambre-falcon-river")
+    assert refused.value.hint == "did you mean amber?"
+
+
+def test_no_word_begins_with_another_so_codes_need_nothing_between_words() -> None:
+    assert [(one, two) for one in WORDS for two in WORDS if one != two and two.startswith(one)] == []
 
 
 def test_codes_carry_24_secret_bits() -> None:

@@ -17,8 +17,11 @@ from collections.abc import Mapping
 
 from cellmind_agent.words.korean import (
     agent,
+    click_words,
     command_line,
+    commands,
     doctor,
+    help,
     planning,
     refusals,
     text,
@@ -29,8 +32,11 @@ from cellmind_agent.words.korean import (
 
 KOREAN: Mapping[str, str] = {
     **agent.SENTENCES,
+    **click_words.SENTENCES,
     **command_line.SENTENCES,
+    **commands.SENTENCES,
     **doctor.SENTENCES,
+    **help.SENTENCES,
     **planning.SENTENCES,
     **refusals.SENTENCES,
     **text.SENTENCES,

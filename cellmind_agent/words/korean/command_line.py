@@ -13,9 +13,6 @@ SENTENCES: Mapping[str, str] = {
     "where multicast does not reach: cellmindctl join {code} --at {address}": (
         "멀티캐스트가 닿지 않는 곳에서는: cellmindctl join {code} --at {address}"
     ),
-    "valid for {minutes} minutes and three tries; waiting (Ctrl-C ends the invitation)": (
-        "{minutes}분 동안, 세 번까지 유효합니다. 기다리는 중 (Ctrl-C로 초대를 끝냄)"
-    ),
     "{name} joined as {role}": "{name} 기기가 {role}(으)로 참가했습니다",
     "joined the cell of {inviter}: {members}": "{inviter}의 셀에 참가했습니다: {members}",
     "{name} is removed from the cell; informed devices: {devices}": "{name} 기기를 셀에서 제거했습니다. 알린 기기: {devices}",

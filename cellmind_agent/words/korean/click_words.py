@@ -1,0 +1,82 @@
+"""Korean of the words of click, which parses command lines: headings of help, and mistakes in a line.
+
+The fields are click's. A Korean sentence may leave out one that click has in English only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+SENTENCES: Mapping[str, str] = {
+    # help
+    "Usage:": "사용법:",
+    "[OPTIONS]": "[옵션]",
+    "COMMAND": "명령",
+    "[ARGS]...": "[인자]...",
+    "Options": "옵션",
+    "Commands": "명령",
+    "Positional arguments": "인자",
+    "Show this message and exit.": "이 도움말을 보여 주고 끝냅니다.",
+    "default: {default}": "기본값: {default}",
+    "env var: {var}": "환경 변수: {var}",
+    "required": "필수",
+    "TEXT": "텍스트",
+    "INTEGER": "정수",
+    "FLOAT": "수",
+    "RANGE": "범위",
+    "PATH": "경로",
+    "FILE": "파일",
+    "DIRECTORY": "폴더",
+    "NAME": "이름",
+    "TIME": "시간",
+    "SECONDS": "초",
+    "MODEL": "모델",
+    "(dynamic)": "(그때그때 정함)",
+    # what is missing, or too much
+    "Missing command.": "명령이 없습니다.",
+    "Missing argument": "인자가 없습니다:",
+    "Missing option": "옵션이 없습니다:",
+    "Missing parameter": "값이 없습니다:",
+    "Missing {param_type}": "{param_type}이(가) 없습니다:",
+    "Missing parameter: {param_name}": "값이 없습니다: {param_name}",
+    "Choose from:\n\t{choices}": "이 가운데에서 고르십시오: {choices}",
+    "Got unexpected extra argument ({args})": "필요 없는 인자가 더 있습니다 ({args})",
+    "Got unexpected extra arguments ({args})": "필요 없는 인자가 더 있습니다 ({args})",
+    "Option {name!r} requires an argument.": "{name!r} 옵션에는 값이 필요합니다.",
+    "Option {name!r} requires {nargs} arguments.": "{name!r} 옵션에는 값 {nargs}개가 필요합니다.",
+    "Option {name!r} does not take a value.": "{name!r} 옵션은 값을 받지 않습니다.",
+    "Argument {name!r} takes {nargs} values.": "{name!r} 인자에는 값 {nargs}개가 필요합니다.",
+    "Takes {nargs} values but 1 was given.": "값 {nargs}개가 필요한데 1개만 있습니다.",
+    "Takes {nargs} values but {len} were given.": "값 {nargs}개가 필요한데 {len}개가 있습니다.",
+    "{len_type} values are required, but {len_value} was given.": "값 {len_type}개가 필요한데 {len_value}개입니다.",
+    "{len_type} values are required, but {len_value} were given.": "값 {len_type}개가 필요한데 {len_value}개입니다.",
+    "Value must be an iterable.": "값이 여러 개여야 합니다.",
+    # what is unknown
+    "No such option {name!r}.": "{name!r} 옵션이 없습니다.",
+    "No such command {name!r}.": "{name!r} 명령이 없습니다.",
+    "Did you mean {possibility}?": "혹시 {possibility}입니까?",
+    "(Did you mean one of: {possibilities}?)": "(이 가운데 하나입니까? {possibilities})",
+    "Invalid start character for option ({option})": "옵션이 시작할 수 없는 문자입니다 ({option})",
+    # what has a wrong value
+    "Invalid value: {message}": "값이 잘못되었습니다: {message}",
+    "Invalid value for {param_hint}: {message}": "{param_hint}의 값이 잘못되었습니다: {message}",
+    "{value!r} is not {choice}.": "{value!r}은(는) {choice}이(가) 아닙니다.",
+    "{value!r} is not one of {choices}.": "{value!r}은(는) 고를 수 있는 값({choices})이 아닙니다.",
+    "{value!r} is not a valid {number_type}.": "{value!r}은(는) 수가 아닙니다.",
+    "{value} is not in the range {range}.": "{value}은(는) 범위({range})를 벗어났습니다.",
+    "{value!r} is not a valid boolean. Recognized values: {states}": "{value!r}은(는) 참/거짓 값({states})이 아닙니다.",
+    "{value!r} is not a valid UUID.": "{value!r}은(는) 올바른 UUID가 아닙니다.",
+    "{value!r} does not match the format {format}.": "{value!r}은(는) {format} 형식이 아닙니다.",
+    "{value!r} does not match the formats {formats}.": "{value!r}은(는) {formats} 형식이 아닙니다.",
+    "{name} {filename!r} does not exist.": "{name} {filename!r}이(가) 없습니다.",
+    "{name} {filename!r} is a file.": "{name} {filename!r}은(는) 파일입니다.",
+    "{name} {filename!r} is a directory.": "{name} {filename!r}은(는) 폴더입니다.",
+    "{name} {filename!r} is not readable.": "{name} {filename!r}을(를) 읽을 수 없습니다.",
+    "{name} {filename!r} is not writable.": "{name} {filename!r}에 쓸 수 없습니다.",
+    "{name} {filename!r} is not executable.": "{name} {filename!r}을(를) 실행할 수 없습니다.",
+    "Could not open file {filename!r}: {message}": "{filename!r} 파일을 열 수 없습니다: {message}",
+    "unknown error": "알 수 없는 오류",
+    "file": "파일",
+    "directory": "폴더",
+    "path": "경로",
+}
