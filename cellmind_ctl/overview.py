@@ -97,7 +97,7 @@ def _show_no_agent(session: Session, error: NoAgentsFoundError) -> None:
     start = start_command(session.home)
     if session.is_json:
         agent = {"is_running": False, "why": error.message}
-        nothing = {"device": None, "members": [], "run": None, "model": None}
+        nothing: dict[str, object] = {"device": None, "members": [], "run": None, "model": None}
         session.emit("overview", {"agent": agent, **nothing, "next": f"{start} service install"})
         return
     _print(

@@ -1,4 +1,4 @@
-"""Korean of plans: why a mode, a backend, a device or a recipe was chosen."""
+"""Korean of plans: why a mode, a backend, a device or a recipe was chosen, and what limits training."""
 
 from __future__ import annotations
 
@@ -27,4 +27,45 @@ SENTENCES: Mapping[str, str] = {
     "chosen by the width of the model": "모델의 너비에 맞춰 고름",
     "chosen by the width of the model and the tokens of a step": "모델의 너비와 한 단계의 토큰 수에 맞춰 고름",
     "chosen by the model to continue": "이어서 학습할 모델에 맞춰 고름",
+    "no backend can be used: {why_not}": "쓸 수 있는 백엔드가 없습니다: {why_not}",
+    "no backend is called {choice}": "{choice}(이)라는 백엔드는 없습니다",
+    "no member has a CUDA GPU": "CUDA GPU를 가진 구성원이 없음",
+    "not every member has a CUDA GPU of its own": "구성원마다 CUDA GPU가 있는 것은 아님",
+    ("NCCL sends unencrypted, and the owner has not said that the network is trusted (distributed.trusted_lan)"): (
+        "NCCL은 암호화하지 않는데, 소유자가 네트워크를 믿는다고 하지 않음 (distributed.trusted_lan)"
+    ),
+    "gloo does not work between these systems: {named}": "이 시스템들 사이에서는 gloo가 되지 않음: {named}",
+    "gloo needs the same torch everywhere: {named}": "gloo에는 모두 같은 torch가 필요함: {named}",
+    "gloo does not work on {named}": "gloo가 되지 않는 기기: {named}",
+    "backend {choice} cannot be used: {why_not}": "{choice} 백엔드를 쓸 수 없습니다: {why_not}",
+    "asked for": "지정한 대로",
+    "every member has a CUDA GPU of its own": "구성원마다 CUDA GPU가 있음",
+    "every member runs the same kind of system and the same torch": "구성원의 시스템과 torch가 모두 같은 종류임",
+    "members may differ in any way": "구성원이 서로 달라도 됨",
+    "no device is called {name} (known: {known})": "{name}(이)라는 기기가 없습니다 (아는 기기: {known})",
+    "the members step together; the mode for slow networks is not part of this version": (
+        "구성원이 단계마다 함께 나아감. 느린 네트워크를 위한 방식은 이 버전에 없음"
+    ),
+    "no device is paired and online": "페어링되고 온라인인 기기가 없음",
+    "no device can train ({reasons})": "학습할 수 있는 기기가 없습니다 ({reasons})",
+    "mode `local` is not part of this version": "`local` 방식은 이 버전에 없습니다",
+    "not paired": "페어링되지 않음",
+    "has not reported its vitals yet": "아직 상태를 보고하지 않음",
+    "has no torch: run ./install there again, without --no-train": (
+        "torch가 없음: 그 기기에서 --no-train 없이 ./install을 다시 실행하십시오"
+    ),
+    "is busy with {run}": "{run} 학습 중",
+    "{num_found} devices are called {name}": "{name}(이)라는 기기가 {num_found}대입니다",
+    "name it by its id: cellmindctl peers --wide": "ID로 지정하십시오: cellmindctl peers --wide",
+    "one device alone": "기기 하나뿐",
+    "the members share one machine, so gradients are cheap to exchange": "구성원이 한 기기에 있어 기울기를 주고받는 비용이 작음",
+    "{name}: {why}": "{name}: {why}",
+    "{reasons}; {name}: {why}": "{reasons}; {name}: {why}",
+    "the batch has fewer samples than devices": "배치의 샘플이 기기보다 적음",
+    "at most {threads} of {cores} threads: {reason}": "스레드 {cores}개 가운데 {threads}개까지: {reason}",
+    "--train-threads": "--train-threads",
+    "paused: the battery is below {percent} %": "쉬는 중: 배터리가 {percent} %보다 적음",
+    "paused: hotter than {celsius} °C": "쉬는 중: {celsius} °C보다 뜨거움",
+    "hotter than {celsius} °C": "{celsius} °C보다 뜨거움",
+    "other programs use the processor": "다른 프로그램이 프로세서를 사용함",
 }
