@@ -10,6 +10,7 @@ import platform
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from cellmind_agent import __version__
@@ -17,28 +18,34 @@ from cellmind_agent.agent import Agent
 from cellmind_agent.cell.logs import set_up_logging
 from cellmind_agent.config import AgentConfig, Politeness, parse_size
 from cellmind_agent.protocol.address import parse_address
-from cellmind_agent.protocol.errors import CellmindError
+from cellmind_agent.protocol.errors import CellmindError, UsageError
 from cellmind_agent.protocol.home import default_home
 from cellmind_agent.protocol.ids import short
 from cellmind_agent.protocol.limits import AGENT_STOP_SECONDS, DEFAULT_PORT
+from cellmind_agent.service.command import VERBS, run_service_command
 from cellmind_agent.storage.files import private_folder
 from cellmind_agent.trust.identity import load_identity
 from cellmind_agent.trust.keyring import clean_name
+from cellmind_agent.words import t
 
 _log = logging.getLogger(__name__)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the agent until it is stopped; the exit code, as in `protocol/errors`."""
-    options = _parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    options = _parser().parse_args(words)
     code = 0
     try:
         config = _config(options)
+        if options.command:
+            return _service(options, words, config.home)
         set_up_logging(private_folder(config.home), options.log_level, options.log_format)
         asyncio.run(_serve(config))
     except* CellmindError as errors:
         error = _first_error(errors)
-        print(f"error: {error.message}\nhint: {error.hint}", file=sys.stderr)
+        print(t("error: {message}", message=error.message), file=sys.stderr)
+        print(t("hint: {hint}", hint=error.hint), file=sys.stderr)
         _log.debug("stopped by an error", exc_info=error)
         code = error.exit_code
     except* KeyboardInterrupt:
@@ -76,39 +83,65 @@ async def _serve(config: AgentConfig) -> None:
     await serving  # raises the error that ended the agent, if one did
 
 
+def _service(options: argparse.Namespace, words: Sequence[str], home: Path) -> int:
+    """Carry out `service VERB`; the options beside it become those of the service. Raises CellmindError."""
+    verb = options.command[1] if len(options.command) == 2 else ""
+    if options.command[0] != "service" or verb not in VERBS:
+        given = " ".join(options.command)
+        raise UsageError("unknown command: {given}", "cellmind-agent service install | uninstall | status", given=given)
+    kept = [word for word in words if word not in ("service", verb, "--system")]
+    if options.home:  # the service starts in another folder
+        place = kept.index("--home") if "--home" in kept else None
+        kept = kept if place is None else [*kept[: place + 1], str(home), *kept[place + 2 :]]
+    return run_service_command(verb, kept, home, options.system)
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="cellmind-agent", description="The long-lived agent of one device.")
+    parser = argparse.ArgumentParser(prog="cellmind-agent", description=t("The long-lived agent of one device."))
     parser.add_argument(
-        "--home", type=Path, metavar="DIR", help="identity, keyring, blobs, runs, logs (or CELLMIND_HOME)"
+        "command",
+        nargs="*",
+        metavar="service install|uninstall|status",
+        help=t("have this system start the agent, with the options given here; else the agent runs until Ctrl-C"),
     )
-    parser.add_argument("--name", help="the name that people see (default: the host name)")
+    parser.add_argument("--system", action="store_true", help=t("a service of the machine, not of this user (root)"))
+    parser.add_argument(
+        "--home", type=Path, metavar="DIR", help=t("identity, keyring, blobs, runs, logs (or CELLMIND_HOME)")
+    )
+    parser.add_argument("--name", help=t("the name that people see (default: the host name)"))
     parser.add_argument(
         "--listen",
         default=f"0.0.0.0:{DEFAULT_PORT}",
         metavar="ADDR:PORT",
-        help="where to listen; port 0 takes a free port",
+        help=t("where to listen; port 0 takes a free port"),
     )
     parser.add_argument(
-        "--interface", action="append", default=[], metavar="NAME", help="use mDNS on this interface only (repeatable)"
+        "--interface",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help=t("use mDNS on this interface only (repeatable)"),
     )
     parser.add_argument(
-        "--peer", action="append", default=[], metavar="HOST:PORT", help="where a member may be (repeatable)"
+        "--peer", action="append", default=[], metavar="HOST:PORT", help=t("where a member may be (repeatable)")
     )
-    parser.add_argument("--no-mdns", action="store_true", help="do not announce or browse")
-    parser.add_argument("--quota", type=int, metavar="MB", help="disk space for all blobs (default: all but 256 MB)")
-    training = parser.add_argument_group("training, while you use the device")
+    parser.add_argument("--no-mdns", action="store_true", help=t("do not announce or browse"))
+    parser.add_argument("--quota", type=int, metavar="MB", help=t("disk space for all blobs (default: all but 256 MB)"))
+    training = parser.add_argument_group(t("training, while you use the device"))
     training.add_argument(
         "--yield",
         dest="yields",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="training gives way to other programs, to heat and to a low battery",
+        help=t("training gives way to other programs, to heat and to a low battery"),
     )
     training.add_argument(
-        "--nice", type=int, default=10, metavar="N", help="priority of training: 0 as other programs, 19 the lowest"
+        "--nice", type=int, default=10, metavar="N", help=t("priority of training: 0 as other programs, 19 the lowest")
     )
-    training.add_argument("--train-threads", type=int, metavar="N", help="training uses at most N threads")
-    training.add_argument("--train-memory", metavar="SIZE", help="training ends if it takes more memory, such as 2GB")
+    training.add_argument("--train-threads", type=int, metavar="N", help=t("training uses at most N threads"))
+    training.add_argument(
+        "--train-memory", metavar="SIZE", help=t("training ends if it takes more memory, such as 2GB")
+    )
     parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
     parser.add_argument("--log-format", default="text", choices=["text", "json", "journal"])
     parser.add_argument("--version", action="version", version=f"cellmind {__version__}")

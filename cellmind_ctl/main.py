@@ -35,6 +35,7 @@ COMMANDS = {
     "config": "Explain a configuration file.",
     "paths": "Show where CellMind keeps its files on this device.",
     "version": "Show the versions of what is installed.",
+    "update": "Update CellMind on this device.",
     "completion": "Print tab completion for a shell.",
 }
 EXAMPLES = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 PROTOCOL_VERSION: Final = 1  # of the envelope; a device refuses every other
+SERVICE_COMMAND_SECONDS: Final = 60.0  # systemd waits for READY=1, on a slow phone too
 DEFAULT_PORT: Final = 7420  # below the ephemeral ports of every system (Linux: from 32768)
 SERVICE_TYPE: Final = "_cellmind._tcp.local."  # what mDNS announces and browses for
 

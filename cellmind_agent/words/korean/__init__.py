@@ -27,6 +27,7 @@ from cellmind_agent.words.korean import (
     runs,
     text,
     training,
+    updating,
     views,
     vocabulary,
 )
@@ -43,6 +44,7 @@ KOREAN: Mapping[str, str] = {
     **runs.SENTENCES,
     **text.SENTENCES,
     **training.SENTENCES,
+    **updating.SENTENCES,
     **views.SENTENCES,
     **vocabulary.SENTENCES,
 }
