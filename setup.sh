@@ -60,6 +60,8 @@ make_environment() { # FOLDER, EXTRA (may be empty), --editable or nothing. Agai
   say "== installing into $1 (once)" "== $1에 설치하는 중 (한 번만)"
   "$python" -m venv "$1"
   if [ -n "$2" ]; then install_torch "$1"; fi
+  rm -rf build # pip leaves a copy of the packages there, and would install again what was deleted since
   "$1/bin/python" -m pip install --quiet --disable-pip-version-check -c constraints.txt ${3:-} ".${2:+[$2]}"
+  rm -rf build
   echo "$versions" >"$stamp"
 }

@@ -43,7 +43,8 @@ def command_(session: Session, yes: bool) -> int:
             return 0
     # 3. Update the clone, and install from it as before.
     _git(clone, "merge", "--ff-only", "@{upstream}")
-    done = subprocess.run([clone / "install", *_options()], cwd=clone, stdout=sys.stderr)
+    shown = subprocess.DEVNULL if session.is_json else None
+    done = subprocess.run([clone / "install", *_options()], cwd=clone, stdout=shown)
     if done.returncode:
         raise CellmindError("./install failed in {path}", "run it there, and read what it says", path=clone)
     if session.is_json:
