@@ -33,6 +33,7 @@ from cellmind_agent.network.probes import Probes
 from cellmind_agent.network.reception import Handler, Reception
 from cellmind_agent.network.transfer import Transfer
 from cellmind_agent.network.tunnels import Tunnels
+from cellmind_agent.protocol.address import Address
 from cellmind_agent.protocol.ids import DeviceId, short
 from cellmind_agent.runs.conductor import Conductor
 from cellmind_agent.runs.member import RunMember
@@ -66,11 +67,11 @@ class Agent:
         self._admission = Admission(identity, keyring, self._local_access.key)
         self._reception = Reception(self._admission.recognise)
         self._listener = Listener(keys, self._admission.admits, self._reception.hear)
-        self._own_addresses = OwnAddresses(self._listener, config.listen.host, keys.public, config.interfaces)
+        self._own_addresses = OwnAddresses(self._listener, config.listen.host, keys.public, config.announced_interfaces)
 
         # 2. The other devices, and who belongs to the cell.
         self._peers = Peers(home, keys, self._reception, config.peers)
-        self._discovery = Discovery(config.interfaces, self._peers.add_sighting, self._peers.remove_sighting)
+        self._discovery = Discovery(config.announced_interfaces, self._peers.add_sighting, self._peers.remove_sighting)
         self._membership = Membership(
             home,
             identity,
@@ -103,6 +104,26 @@ class Agent:
         for handlers in self._all_handlers(home, device):
             self._reception.add_handlers(handlers)
 
+    @property
+    def name(self) -> str:
+        """The name that people see."""
+        return self._config.name
+
+    @property
+    def short_id(self) -> str:
+        """The beginning of the device id, as people read it."""
+        return short(self._admission.me.device)
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """Where other devices can reach it, while it runs."""
+        return self._own_addresses.current()
+
+    @property
+    def other_members(self) -> tuple[str, ...]:
+        """The names of the other members of its cell."""
+        return tuple(member.name for member in self._admission.others())
+
     async def run(self, stop: asyncio.Event, ready: asyncio.Event) -> None:
         """1. Prove the gate, open the port. 2. Let our user in. 3. Find the members. 4. Serve until `stop`."""
         config = self._config
@@ -132,7 +153,9 @@ class Agent:
 
     def _all_handlers(self, home: Path, device: DeviceId) -> Iterator[dict[type, Handler]]:
         config, probes = self._config, Probes(device, self._peers)
-        doctor = Doctor(home, config.uses_mdns, config.interfaces, self._listener, probes, self._overview.views)
+        doctor = Doctor(
+            home, config.uses_mdns, config.announced_interfaces, self._listener, probes, self._overview.views
+        )
         yield self._greeter.handlers()
         yield self._membership.handlers()
         yield self._overview.handlers()

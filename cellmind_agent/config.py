@@ -9,6 +9,7 @@ from pathlib import Path
 from cellmind_agent.protocol.address import Address
 from cellmind_agent.protocol.errors import UsageError
 
+WILDCARD_HOSTS = ("0.0.0.0", "::")  # listen on every interface
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?(MB|GB)", re.IGNORECASE)
 _HELP = "cellmind-agent --help"
 _BITS_BY_UNIT = {"MB": 20, "GB": 30}
@@ -44,6 +45,14 @@ class AgentConfig:
     uses_mdns: bool = True
     quota_bytes: int | None = None  # of all blobs
     politeness: Politeness = field(default_factory=Politeness)
+
+    @property
+    def announced_interfaces(self) -> tuple[str, ...]:
+        """The interfaces of mDNS. An agent that listens on one address is announced there alone: it could not be
+        reached anywhere else."""
+        if self.listen.host in WILDCARD_HOSTS:
+            return self.interfaces
+        return ("127.0.0.1" if self.listen.host == "localhost" else self.listen.host,)
 
 
 def parse_size(text: str) -> int:

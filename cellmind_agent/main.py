@@ -67,6 +67,8 @@ async def _serve(config: AgentConfig) -> None:
     starting.cancel()
     if ready.is_set():
         _notify_service_manager("READY=1")
+        if sys.stderr.isatty():
+            _greet(agent)
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
@@ -81,6 +83,17 @@ async def _serve(config: AgentConfig) -> None:
                 seconds=f"{AGENT_STOP_SECONDS:g}",
             )
     await serving  # raises the error that ended the agent, if one did
+
+
+def _greet(agent: Agent) -> None:
+    """The first words of an agent that a person has started in a terminal."""
+    addresses = ", ".join(str(address) for address in agent.addresses)
+    print(t("{name} ({id}) listens on {addresses}", name=agent.name, id=agent.short_id, addresses=addresses))
+    if agent.other_members:
+        print(t("it is in a cell with {members}", members=", ".join(agent.other_members)))
+    else:
+        print(t("it is in no cell yet; here: cellmindctl invite, or with a code of another device: cellmindctl join"))
+    print(t("it runs until Ctrl-C; so that it starts with this device: cellmind-agent service install"), flush=True)
 
 
 def _service(options: argparse.Namespace, words: Sequence[str], home: Path) -> int:

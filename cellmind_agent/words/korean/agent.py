@@ -52,4 +52,8 @@ SENTENCES: Mapping[str, str] = {
     "cannot write {path}: {why}": "{path} 파일을 쓸 수 없습니다: {why}",
     "check the folder's permissions": "폴더의 권한을 확인하십시오",
     "`{command}` failed: {said}": "`{command}` 명령이 실패했습니다: {said}",
+    "{name} ({id}) listens on {addresses}": "{name} ({id}) 기기가 {addresses}에서 기다립니다",
+    "it is in a cell with {members}": "같은 셀의 기기: {members}",
+    "it is in no cell yet; here: cellmindctl invite, or with a code of another device: cellmindctl join": "아직 셀에 없습니다. 여기서 cellmindctl invite, 또는 다른 기기의 코드로 cellmindctl join을 실행하십시오",
+    "it runs until Ctrl-C; so that it starts with this device: cellmind-agent service install": "Ctrl-C까지 실행됩니다. 기기와 함께 시작하게 하려면: cellmind-agent service install",
 }
