@@ -22,7 +22,7 @@ def keep_checkpoint(session: Session, run: RunId, holder: DeviceId, weights: Pat
     models = session.client.request(m.ListModels(), device=holder).models
     found = [model for model in models if model.model == run]
     if not found:
-        raise UnknownNameError(f"{run} has no checkpoint", "cellmindctl models")
+        raise UnknownNameError("{run} has no checkpoint", "cellmindctl models", run=run)
     weights.parent.mkdir(parents=True, exist_ok=True)
     # A device lists its checkpoints from the oldest to the newest.
     files = next((model for model in found if model.is_best), found[-1]).files

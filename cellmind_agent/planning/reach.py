@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from cellmind_agent.protocol.ids import DeviceId, short
 from cellmind_agent.protocol.limits import CLOCK_SLACK_SECONDS, DEFAULT_PORT
@@ -37,85 +38,62 @@ def explain(reaches: Sequence[Reach], peers: Sequence[PeerView]) -> list[Check]:
 
 def _explain_one(reach: Reach, back: Reach | None, view: dict[DeviceId, PeerView]) -> Check:
     one, other = _name(reach.dialler, view), _name(reach.target, view)
-    probed, check = reach.probed, f"reach {one} -> {other}"
-    if probed is None:
-        return Check(id=check, verdict="skipped", detail=Sentence("{one} could not say", one=one))
-    place, port = probed.address, (probed.address or f":{DEFAULT_PORT}").rpartition(":")[2]
-    connect = Sentence(
-        "on {one}: cellmindctl connect HOST:PORT, as {other} shows it under `cellmindctl peers`", one=one, other=other
+    place = (reach.probed.address if reach.probed else None) or ""
+    fields = {
+        "one": one,
+        "other": other,
+        "place": place,
+        "port": place.rpartition(":")[2] or str(DEFAULT_PORT),
+        "milliseconds": f"{reach.probed.seconds * 1000:.0f}" if reach.probed else "",
+    }
+    verdict, detail, fix = _verdict(reach, back, view)
+    connect = Sentence(_CONNECT, one=one, other=other)
+    return Check(
+        id=f"reach {one} -> {other}",
+        verdict=verdict,
+        detail=Sentence(detail, **fields),
+        fix=None if fix is None else Sentence(fix, connect=connect, **fields),
     )
-    match probed.outcome:
+
+
+_CONNECT = "on {one}: cellmindctl connect HOST:PORT, as {other} shows it under `cellmindctl peers`"
+_Verdict = tuple[Literal["ok", "warning", "error", "skipped"], str, str | None]
+
+
+def _verdict(reach: Reach, back: Reach | None, view: dict[DeviceId, PeerView]) -> _Verdict:
+    """A verdict, the template of its reason, and the one of its fix."""
+    if reach.probed is None:
+        return "skipped", "{one} could not say", None
+    match reach.probed.outcome:
         case "reached":
-            return Check(
-                id=check,
-                verdict="ok",
-                detail=Sentence(
-                    "at {place}, {milliseconds} ms", place=place, milliseconds=f"{probed.seconds * 1000:.0f}"
-                ),
-            )
+            return "ok", "at {place}, {milliseconds} ms", None
         case None:
-            return Check(
-                id=check,
-                verdict="warning",
-                detail=Sentence("{one} knows no address of {other}", one=one, other=other),
-                fix=connect,
-            )
+            return "warning", "{one} knows no address of {other}", _CONNECT
         case "refused":
-            why = Sentence(
-                "nothing listens at {place}: the agent of {other} has stopped, or listens on another port now",
-                place=place,
-                other=other,
-            )
-            return Check(id=check, verdict="warning", detail=why, fix=connect)
+            why = "nothing listens at {place}: the agent of {other} has stopped, or listens on another port now"
+            return "warning", why, _CONNECT
         case "other":
-            why = Sentence("another device is at {place}: the address of {other} has changed", place=place, other=other)
-            return Check(id=check, verdict="warning", detail=why, fix=connect)
+            return "warning", "another device is at {place}: the address of {other} has changed", _CONNECT
         case "unknown":
-            why = Sentence("{other} does not know the key of {one}: their keyrings differ", other=other, one=one)
-            return Check(
-                id=check, verdict="error", detail=why, fix=Sentence("on an owner's device: cellmindctl invite")
-            )
-    # Nobody answered. The other direction shows why.
-    reaches_back = back is not None and back.probed is not None and back.probed.outcome == "reached"
-    if reaches_back:
-        why = Sentence(
-            "{other} reaches {one}, but not the other way: a firewall on {other} lets nothing in at port {port}",
-            other=other,
-            one=one,
-            port=port,
-        )
-        fix = Sentence(
-            "on {other}: sudo ufw allow {port}/tcp (runs work without it: {other} dials out)", other=other, port=port
-        )
-        return Check(id=check, verdict="warning", detail=why, fix=fix)
-    if not _is_same_network(reach.dialler, place, view):
-        why = Sentence(
-            "{place} is on another network than {one}: a guest Wi-Fi, a VPN, or an outdated address",
-            place=place,
-            one=one,
-        )
-        return Check(
-            id=check,
-            verdict="warning",
-            detail=why,
-            fix=Sentence("bring both into one network, or {connect}", connect=connect),
-        )
+            why = "{other} does not know the key of {one}: their keyrings differ"
+            return "error", why, "on an owner's device: cellmindctl invite"
+    return "warning", *_silence(reach, back, view)
+
+
+def _silence(reach: Reach, back: Reach | None, view: dict[DeviceId, PeerView]) -> tuple[str, str]:
+    """Nobody answered: the other direction shows why."""
+    assert reach.probed
+    if back is not None and back.probed is not None and back.probed.outcome == "reached":
+        why = "{other} reaches {one}, but not the other way: a firewall on {other} lets nothing in at port {port}"
+        return why, "on {other}: sudo ufw allow {port}/tcp (runs work without it: {other} dials out)"
+    if not _is_same_network(reach.dialler, reach.probed.address, view):
+        why = "{place} is on another network than {one}: a guest Wi-Fi, a VPN, or an outdated address"
+        return why, "bring both into one network, or {connect}"
     if _state(reach.target, view) != "online":
-        why = Sentence(
-            "nobody answers at {place}: {other} is off or asleep, or has another address now", place=place, other=other
-        )
-        return Check(
-            id=check,
-            verdict="warning",
-            detail=why,
-            fix=Sentence("wake {other}, or {connect}", other=other, connect=connect),
-        )
-    why = Sentence(
-        "neither reaches the other at {place}: the access point keeps its clients apart (AP isolation), or firewalls",
-        place=place,
-    )
-    fix = Sentence("switch client isolation off in the router, or on both: sudo ufw allow {port}/tcp", port=port)
-    return Check(id=check, verdict="warning", detail=why, fix=fix)
+        why = "nobody answers at {place}: {other} is off or asleep, or has another address now"
+        return why, "wake {other}, or {connect}"
+    why = "neither reaches the other at {place}: the access point keeps its clients apart (AP isolation), or firewalls"
+    return why, "switch client isolation off in the router, or on both: sudo ufw allow {port}/tcp"
 
 
 def _clocks(reaches: Sequence[Reach], view: dict[DeviceId, PeerView]) -> list[Check]:

@@ -27,11 +27,11 @@ def t(text: str, **values: object) -> str:
     sentence = Sentence(text, **values)
     if language() != "ko":
         return str(sentence)
-    from cellmind_agent.words.korean import KOREAN  # most commands run in English, and need no catalogue
+    from cellmind_agent.words.korean import KOREAN, STORED  # most commands run in English, and need no catalogue
 
     korean = KOREAN.get(sentence.template)
     if korean is None and not sentence.fields:
-        return _reworded(sentence, KOREAN)
+        return _reworded(sentence, STORED)
     if korean is None:
         return str(sentence)
     fields = {name: t(value) if isinstance(value, Sentence) else value for name, value in sentence.fields.items()}

@@ -16,7 +16,7 @@ def command_(context: click.Context, session: Session, shell: str) -> None:
     """Print the completion script of SHELL: eval "$(cellmindctl completion bash)"."""
     completion = get_completion_class(shell)
     if completion is None:
-        raise UsageError(f"no completion for {shell}", "cellmindctl completion --help")
+        raise UsageError("no completion for {shell}", "cellmindctl completion --help", shell=shell)
     root = context.find_root()
     script = completion(root.command, {}, "cellmindctl", "_CELLMINDCTL_COMPLETE").source()
     if session.is_json:

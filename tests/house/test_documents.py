@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
+from cellmind_agent.protocol.errors import UsageError
 from cellmind_ctl.main import cli
 from cellmind_ctl.session import new_session
 from model.config_file import parse_config
@@ -86,7 +87,7 @@ def test_every_quoted_command_parses(
 def test_a_wrong_command_would_not_parse(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(click.Command, "invoke", lambda command, context: None)
     for command in ("train --epochs 3", "data prepare", "trian", "ask --top-k many"):
-        with pytest.raises(click.UsageError):
+        with pytest.raises((click.UsageError, UsageError)):
             cli.main(shlex.split(command), prog_name="cellmindctl", standalone_mode=False, obj=new_session())
 
 

@@ -48,3 +48,6 @@ KOREAN: Mapping[str, str] = {
     **views.SENTENCES,
     **vocabulary.SENTENCES,
 }
+
+# What is kept in files as English text, such as the reasons in stats.json.
+STORED: Mapping[str, str] = text.SENTENCES

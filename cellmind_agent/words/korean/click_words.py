@@ -76,7 +76,6 @@ SENTENCES: Mapping[str, str] = {
     "{name} {filename!r} is not executable.": "{name} {filename!r}을(를) 실행할 수 없습니다.",
     "Could not open file {filename!r}: {message}": "{filename!r} 파일을 열 수 없습니다: {message}",
     "unknown error": "알 수 없는 오류",
-    "file": "파일",
     "directory": "폴더",
     "path": "경로",
 }

@@ -43,7 +43,6 @@ SENTENCES: Mapping[str, str] = {
     "starts from {path} (step {step})": "{path}에서 시작합니다 ({step}단계)",
     "written: {path}": "저장했습니다: {path}",
     "warning: {what}": "주의: {what}",
-    "name": "이름",
     "{text} is not a length of time": "{text}은(는) 시간의 길이가 아닙니다",
     "write it as 90s, 10m or 2h": "90s, 10m, 2h처럼 적으십시오",
 }

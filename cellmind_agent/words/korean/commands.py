@@ -9,8 +9,6 @@ SENTENCES: Mapping[str, str] = {
     "agent": "에이전트",
     "device": "기기",
     "cell": "셀",
-    "run": "학습",
-    "model": "모델",
     "next step": "다음 단계",
     "all commands": "모든 명령",
     "{name} (the agent runs)": "{name} (에이전트 실행 중)",
@@ -24,17 +22,7 @@ SENTENCES: Mapping[str, str] = {
     "{model}, step {step}": "{model}, {step}단계",
     "{model}, step {step}, held-out loss {loss}": "{model}, {step}단계, 검증 손실 {loss}",
     # states
-    "online": "온라인",
-    "asleep": "절전",
-    "gone": "끊김",
     "went away": "끊김",
-    "preparing": "준비 중",
-    "training": "학습 중",
-    "finished": "완료",
-    "stopped": "멈춤",
-    "failed": "실패",
-    "owner": "소유자",
-    "member": "구성원",
     # inviting, joining, forgetting
     "valid for {time} and three tries; waiting (Ctrl-C ends the invitation)": (
         "{time} 동안, 세 번까지 유효합니다. 기다리는 중 (Ctrl-C로 초대를 끝냄)"
@@ -52,7 +40,6 @@ SENTENCES: Mapping[str, str] = {
         "코드는 41-amber-falcon-river처럼 생겼습니다. 새 코드 받기: cellmindctl invite"
     ),
     "{word} is not a word of join codes": "{word}은(는) 참가 코드에 쓰이는 낱말이 아닙니다",
-    "did you mean {close}?": "혹시 {close}입니까?",
     "the code is wrong, used up or out of date": "코드가 틀렸거나, 이미 쓰였거나, 기한이 지났습니다",
     "nobody joined in time; the code is void": "제한 시간 안에 참가한 기기가 없습니다. 코드는 이제 쓸 수 없습니다",
     "invite again: cellmindctl invite": "다시 초대: cellmindctl invite",
@@ -63,7 +50,6 @@ SENTENCES: Mapping[str, str] = {
     "nothing was removed": "아무것도 제거하지 않았습니다",
     # doctor
     "ok": "정상",
-    "warning": "주의",
     "error": "오류",
     "fix: {fix}": "해결: {fix}",
     "TCP port {port} is taken by another program (or another home's agent)": (
@@ -83,12 +69,8 @@ SENTENCES: Mapping[str, str] = {
         "{devices}에서 {name} 모델({size}, 체크포인트 {count}개)을 제거할까요?"
     ),
     "without a terminal nobody can agree": "터미널이 아니어서 확인을 받을 수 없습니다",
-    "step": "단계",
     "tokens": "토큰",
     "held-out loss": "검증 손실",
-    "size": "크기",
-    "devices": "기기",
-    "made": "만든 때",
     "state hash": "상태 해시",
     " (best)": " (최고)",
     "no model is called {name}": "{name}(이)라는 모델이 없습니다",
@@ -102,7 +84,6 @@ SENTENCES: Mapping[str, str] = {
     "the prompt": "프롬프트",
     "the prompt is empty": "프롬프트가 비어 있습니다",
     "{source} is not UTF-8 text": "{source}이(가) UTF-8 텍스트가 아닙니다",
-    "{path} does not exist": "{path}이(가) 없습니다",
     # runs
     "there is no run yet": "아직 학습이 없습니다",
     "no run is called {name}": "{name}(이)라는 학습이 없습니다",
@@ -112,7 +93,6 @@ SENTENCES: Mapping[str, str] = {
     "start one: {command}": "에이전트 시작: {command}",
     "start the agent again": "에이전트를 다시 시작하십시오",
     "is it running? cellmind-agent": "실행 중입니까? cellmind-agent",
-    "{path} is damaged": "{path} 파일이 손상되었습니다",
     "{home} is not a folder": "{home}은(는) 폴더가 아닙니다",
     "{home} belongs to another user": "{home}은(는) 다른 사용자의 폴더입니다",
     "choose your own: cellmindctl --home DIR": "자신의 폴더를 고르십시오: cellmindctl --home DIR",

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 SENTENCES: Mapping[str, str] = {
-    "rank": "순위",
-    "share": "몫",
-    "tok/s": "토큰/초",
     "mode": "방식",
     "backend": "백엔드",
     "data": "데이터",

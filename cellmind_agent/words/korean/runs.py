@@ -19,7 +19,6 @@ SENTENCES: Mapping[str, str] = {
     "{name} left the run: {why}": "{name} 기기가 학습에서 빠졌습니다: {why}",
     "it fell silent": "조용해졌습니다",
     "there was no checkpoint yet: start again with cellmindctl train": "아직 체크포인트가 없었습니다. cellmindctl train으로 다시 시작하십시오",
-    "cellmindctl resume {run} continues from the last checkpoint": "cellmindctl resume {run}으로 마지막 체크포인트에서 이어 갑니다",
     "unknown": "알 수 없음",
     "an error in the leader's agent; its log says more": "리더의 에이전트에서 오류가 났습니다. 자세한 것은 로그에 있습니다",
     "the run was cut off": "학습이 중간에 끊겼습니다",

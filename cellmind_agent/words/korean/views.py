@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 SENTENCES: Mapping[str, str] = {
+    "no completion for {shell}": "{shell}에는 자동 완성이 없습니다",
+    "{run} has no checkpoint": "{run}에는 체크포인트가 없습니다",
     # headers
     "name": "이름",
     "state": "상태",
