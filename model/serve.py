@@ -35,7 +35,7 @@ def main() -> int:
             from model.errors import failure_of
 
             failure = failure_of(error)
-            print(failure.message, file=sys.stderr, flush=True)
+            print(failure.advice, file=sys.stderr, flush=True)
             link.refuse(number, failure)
     return 0
 

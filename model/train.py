@@ -49,7 +49,7 @@ def main() -> int:
 
             failure = failure_of(error)
             _log.debug("failed", exc_info=error)
-            print(failure.message, file=sys.stderr, flush=True)
+            print(failure.advice, file=sys.stderr, flush=True)
             link.refuse(number, failure)
             program.close()
             sys.stderr.flush()

@@ -63,10 +63,7 @@ class ChildFailedError(JobFailedError):
     """A child process refused a call, or ended before it answered."""
 
     def __init__(self, failure: Failure) -> None:
-        problem = failure.message
-        if failure.hint:
-            problem = Sentence("{problem} ({hint})", problem=problem, hint=failure.hint)
-        super().__init__(problem)
+        super().__init__(failure.advice)
         self.failure = failure
 
 
@@ -167,7 +164,7 @@ class ChildProcess:
                 self._process.kill()
 
     def _end_failure(self) -> Failure:
-        return Failure(code=self._refusal.code if self._refusal else "failed", message=Sentence(self.exit_summary()))
+        return self._refusal or Failure(code="failed", message=Sentence(self.exit_summary()))
 
     async def _write(self, frame: Frame) -> None:
         """Raises ChildFailedError."""

@@ -25,6 +25,13 @@ class Failure:
     message: Sentence
     hint: Sentence = Sentence("")
 
+    @property
+    def advice(self) -> Sentence:
+        """The message, and in brackets the hint."""
+        if not self.hint:
+            return self.message
+        return Sentence("{problem} ({hint})", problem=self.message, hint=self.hint)
+
 
 class CallFailedError(Exception):
     """The other end of the line refused a call."""

@@ -311,7 +311,7 @@ def test_a_loss_that_is_no_number_is_an_error_with_advice(tmp_path: Path) -> Non
     with pytest.raises(DivergedError, match="the loss became") as diverged:
         trainer.train_round(0, steps(0, 1), evaluate=False)
     assert failure_of(diverged.value).code == "diverged"
-    assert "lower training.lr" in failure_of(diverged.value).message
+    assert "lower training.lr" in failure_of(diverged.value).hint
 
 
 def test_the_best_weights_are_kept_until_they_are_written(tmp_path: Path) -> None:

@@ -7,10 +7,9 @@ import re
 import shlex
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-from tests.agents import CTL, Answer, Cell, Device
+from tests.agents import CTL, Answer, Cell, Device, wait_for
 from tests.newcomer.readme import Step, expected
 
 JOIN_CODE = r"\d+-[a-z]+-[a-z]+-[a-z]+"
@@ -115,7 +114,11 @@ class Newcomer:
         started = self.type(device, "cellmindctl train long.json --detach")
         assert started.code == 0, started
         self._watching = self._start(device, command)
-        time.sleep(1.0)
+        run = self.run
+        wait_for(
+            lambda: run in self.type(device, "cellmindctl models --json").out, LONG_SECONDS, "its first checkpoint"
+        )
+        self.run = run
         assert self._watching.poll() is None, self._watching.communicate()
 
     def _end_of_watching(self) -> None:

@@ -42,7 +42,7 @@ def test_gloo_is_for_members_of_one_kind_and_portable_for_the_rest() -> None:
     )
     assert choose_backend(MIXED_TORCHES) == (
         "portable",
-        "gloo needs the same torch everywhere: aa has 2.13, bb has 2.11.0+cpu",
+        "gloo needs the same torch everywhere: aa 2.13, bb 2.11.0+cpu",
     )
     assert choose_backend(phone, "portable") == ("portable", "asked for")
     for members in (MIXED_SYSTEMS, MIXED_TORCHES):

@@ -78,4 +78,5 @@ SENTENCES: Mapping[str, str] = {
     "unknown error": "알 수 없는 오류",
     "directory": "폴더",
     "path": "경로",
+    "file": "파일",
 }

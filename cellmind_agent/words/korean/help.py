@@ -178,4 +178,10 @@ SENTENCES: Mapping[str, str] = {
     'Print the completion script of SHELL: eval "$(cellmindctl completion bash)".': (
         'SHELL의 자동 완성 스크립트를 출력합니다: eval "$(cellmindctl completion bash)".'
     ),
+    "Update CellMind on this device.": "이 기기의 CellMind를 업데이트합니다.",
+    "Update without a question.": "묻지 않고 업데이트합니다.",
+    "Show what a newer version would change, then install it.": "새 버전에서 바뀌는 것을 보여 주고 설치합니다.",
+    "It updates the clone from which ./install was run, and runs ./install there again.": (
+        "./install을 실행한 클론을 업데이트하고 거기서 ./install을 다시 실행합니다."
+    ),
 }

@@ -124,7 +124,6 @@ SENTENCES: Mapping[str, str] = {
         "만들었습니다. {characters}자, {first}부터 {last}까지. 조각 {vocabulary}개의 어휘가 알맞습니다."
     ),
     "(A picture needs matplotlib: pip install matplotlib)": "(그림을 그리려면 matplotlib가 필요합니다: pip install matplotlib)",
-    "file": "파일",
     "format": "형식",
     "encoding": "인코딩",
     "messages": "메시지",

@@ -5,12 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 SENTENCES: Mapping[str, str] = {
-    "Update CellMind on this device.": "이 기기의 CellMind를 업데이트합니다.",
-    "Update without a question.": "묻지 않고 업데이트합니다.",
-    "Show what a newer version would change, then install it.": "새 버전에서 바뀌는 것을 보여 주고 설치합니다.",
-    "It updates the clone from which ./install was run, and runs ./install there again.": (
-        "./install을 실행한 클론을 업데이트하고 거기서 ./install을 다시 실행합니다."
-    ),
     "CellMind is up to date ({path})": "CellMind가 최신입니다 ({path})",
     "{count} changes are new in {path}:": "{path}에 새로운 변경이 {count}개 있습니다:",
     "install them, and start the agent again?": "설치하고 에이전트를 다시 시작할까요?",
