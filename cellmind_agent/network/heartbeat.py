@@ -63,7 +63,7 @@ class Heartbeat:
                 silent_since = _now()
             silent_since = max(silent_since, self._heard_at() or 0.0)
             if _now() - silent_since > limit_seconds:
-                raise SilentError(f"it was silent for {limit_seconds:.1f} s")
+                raise SilentError("it was silent for {seconds} s", seconds=f"{limit_seconds:.1f}")
 
 
 def _now() -> float:

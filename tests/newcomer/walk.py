@@ -35,6 +35,8 @@ class Newcomer:
             self._invite(device, command)
         elif command.startswith("cellmindctl watch"):
             self._watch(device, command)
+        elif command.startswith("cellmindctl resume"):
+            self._resume(device, command)
         else:
             answer = self.type(device, command)
             assert answer.code == 0, f"{device.name}$ {command}\n{answer.out}{answer.err}"
@@ -120,6 +122,24 @@ class Newcomer:
         )
         self.run = run
         assert self._watching.poll() is None, self._watching.communicate()
+
+    def _resume(self, device: Device, command: str) -> None:
+        """Type `resume`, which follows the long run, see it train, and stop it."""
+        resuming, run = self._start(device, command), self.run
+        try:
+            wait_for(lambda: self._state(device, run) == "training", LONG_SECONDS, "the run to go on")
+        finally:
+            self.type(device, "cellmindctl stop")
+            out, err = resuming.communicate(timeout=LONG_SECONDS)
+        assert resuming.returncode == 0, out + err
+
+    def _has_checkpoint(self, device: Device, run: str) -> bool:
+        models = json.loads(self.type(device, "cellmindctl models --json").out)["data"]
+        return any(model["model"] == run and not model["is_best"] for model in models)
+
+    def _state(self, device: Device, run: str) -> str:
+        runs = json.loads(self.type(device, "cellmindctl runs --json").out)["data"]
+        return next((str(found["state"]) for found in runs if found["run"] == run), "")
 
     def _end_of_watching(self) -> None:
         if self._watching:

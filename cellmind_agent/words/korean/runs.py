@@ -15,6 +15,7 @@ SENTENCES: Mapping[str, str] = {
     "only the members of a run may use its store": "학습의 저장소는 그 구성원만 쓸 수 있습니다",
     "the leader, {name}, is shutting down": "리더 {name} 기기가 종료되고 있습니다",
     "the device went down during the run": "학습 중에 기기가 꺼졌습니다",
+    "it was silent for {seconds} s": "{seconds}초 동안 조용했습니다",
     "it left": "나갔습니다",
     "{name} left the run: {why}": "{name} 기기가 학습에서 빠졌습니다: {why}",
     "it fell silent": "조용해졌습니다",
