@@ -13,12 +13,13 @@ from cellmind_agent.protocol.errors import UsageError
 from cellmind_agent.protocol.ids import RunId, parse_run_id
 from cellmind_agent.protocol.messages import ModelView
 from cellmind_agent.words import t
+from cellmind_ctl import figures
 from cellmind_ctl.discover import device_named, held_models, list_runs, model_to_ask, models_named
 from cellmind_ctl.session import Session, command, is_interactive
 from model.line.sampling import Sampling
 from model.line.sentence import Sentence
 
-_LITTLE_LEARNT_LOSS = 5.0  # nats a token: the next token is guessed as if among exp(5), about 150
+_MANY_CHOICES = 150  # held-out perplexity: answers of such a model are not yet sentences
 
 
 @command("ask")
@@ -139,9 +140,10 @@ def _choose(session: Session, wanted: RunId | None) -> ModelView | None:
     if wanted:
         models = models_named(models, wanted)
     chosen = model_to_ask(models, list_runs(session.client))
-    if chosen and chosen.val_loss is not None and chosen.val_loss > _LITTLE_LEARNT_LOSS:
-        sentence = "note: {model} has learnt little yet; more text or more steps make better answers"
-        session.notice(t(sentence, model=chosen.model))
+    choices = figures.choices(chosen.val_loss) if chosen else None
+    if chosen and choices and choices > _MANY_CHOICES:
+        sentence = "note: {model} has learnt little: it guesses the next piece of a word as if among {choices}"
+        session.notice(t(sentence, model=chosen.model, choices=f"{choices:,}"))
     return chosen
 
 

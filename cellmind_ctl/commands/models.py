@@ -70,6 +70,7 @@ def show_(session: Session, model: str) -> None:
             t("step"): f"{view.step:,}{t(' (best)') if view.is_best else ''}",
             t("tokens"): f"{view.tokens:,}",
             t("held-out loss"): figures.number(view.val_loss, 3),
+            t("choices"): figures.number(figures.choices(view.val_loss)),
             t("size"): figures.size(_size_bytes([held])),
             t("devices"): ", ".join(held.devices),
             t("made"): figures.rfc3339(view.created) or figures.UNKNOWN,

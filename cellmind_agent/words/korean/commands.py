@@ -75,8 +75,8 @@ SENTENCES: Mapping[str, str] = {
     " (best)": " (최고)",
     "no model is called {name}": "{name}(이)라는 모델이 없습니다",
     "several models begin with {name}": "{name}(으)로 시작하는 모델이 여러 개 있습니다",
-    "note: {model} has learnt little yet; more text or more steps make better answers": (
-        "참고: {model} 모델은 아직 조금밖에 배우지 못했습니다. 텍스트나 단계를 늘리면 답변이 나아집니다"
+    "note: {model} has learnt little: it guesses the next piece of a word as if among {choices}": (
+        "참고: {model} 모델은 아직 조금밖에 배우지 못했습니다. 다음 낱말 조각을 {choices}개 가운데에서 고르듯 추측합니다"
     ),
     # prompts
     "no prompt was given": "프롬프트가 없습니다",
