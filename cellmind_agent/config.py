@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,7 +36,7 @@ class Politeness:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentConfig:
-    """The agent's options. `cellmind-agent --help` explains each."""
+    """The agent's options. `cellmind-agent --help` explains each. Raises UsageError."""
 
     home: Path
     name: str
@@ -45,6 +46,13 @@ class AgentConfig:
     uses_mdns: bool = True
     quota_bytes: int | None = None  # of all blobs
     politeness: Politeness = field(default_factory=Politeness)
+
+    def __post_init__(self) -> None:
+        try:
+            ipaddress.ip_address("127.0.0.1" if self.listen.host == "localhost" else self.listen.host)
+        except ValueError as error:  # libzmq would take the name of an interface too, and choose one of its addresses
+            hint = "write an address of this device, such as --listen 192.168.0.5:7420; 0.0.0.0 listens on all"
+            raise UsageError("--listen {host} is not an address", hint, host=self.listen.host) from error
 
     @property
     def announced_interfaces(self) -> tuple[str, ...]:

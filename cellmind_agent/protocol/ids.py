@@ -9,6 +9,7 @@ from typing import NewType
 
 from cellmind_agent.protocol.errors import BadIdError
 from cellmind_agent.protocol.limits import MAX_LABEL_CHARACTERS
+from model.line.sentence import UNPRINTABLE
 
 DeviceId = NewType("DeviceId", str)
 RunId = NewType("RunId", str)
@@ -20,7 +21,6 @@ _HALF = 15
 _RUN = re.compile(r"[a-z0-9][a-z0-9-]{2,40}")
 _BLOB = re.compile(r"[0-9a-f]{64}")
 _BACKEND = re.compile(r"[a-z][a-z0-9-]{0,31}")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 
 _SHORT_LENGTH = 7
 
@@ -75,7 +75,7 @@ def is_backend_name(text: str) -> bool:
 def printable(text: str, limit: int = MAX_LABEL_CHARACTERS) -> str:
     """`text` without control, bidirectional and invisible characters, cut to `limit` characters. Every label that
     comes from outside passes here before it is printed."""
-    cleaned = _CONTROL.sub("", text)
+    cleaned = UNPRINTABLE.sub("", text)
     return cleaned if len(cleaned) <= limit else cleaned[: limit - 1] + "…"
 
 

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 
 from model.line.sentence import Sentence, filled
 
+_LONGEST_STORED = 300  # characters: the time to find the template of stored text grows with the power of its fields
+
 
 def language() -> str:
     """`ko` or `en`: the language of CELLMIND_LANG, or else of the locale."""
@@ -40,6 +42,8 @@ def t(text: str, **values: object) -> str:
 
 def _reworded(text: str, korean: Mapping[str, str]) -> str:
     """Stored English text in Korean: by the template with the most literal characters that it fits."""
+    if len(text) > _LONGEST_STORED:
+        return str(text)
     fitting = [template for template in korean if "{" in template and _pattern(template).fullmatch(text)]
     if not fitting:
         return str(text)

@@ -8,16 +8,14 @@ from importlib import import_module
 from pkgutil import iter_modules
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 import cellmind_agent.runs.process  # noqa: F401 - it declares an error of the tree
 from cellmind_agent.planning.backends import BACKEND_HELP
 from cellmind_agent.protocol.errors import CellmindError
 from cellmind_agent.words import korean, t
 from model.errors import ModelError
-from model.line.plain import PlainError, from_plain, to_plain
-from model.line.sentence import Sentence, sentence_from_plain, sentence_to_plain
+from model.line.plain import from_plain, to_plain
+from model.line.sentence import Sentence
 from tests.house.product import source_files
 from tokenizer.errors import TextError
 
@@ -134,39 +132,3 @@ def test_text_that_was_stored_in_english_is_worded_too(monkeypatch: pytest.Monke
     monkeypatch.setenv("CELLMIND_LANG", "ko")
     assert t("no text by its name (.png)") == "이름으로 보아 텍스트가 아님 (.png)"
     assert t("my own words") == "my own words"
-
-
-def test_a_template_looks_up_names_and_nothing_else() -> None:
-    hostile = sentence_from_plain({"text": "{0.__class__} {x!r} {x.real} {y}", "fields": {"x": "{y}", "y": "2"}})
-    assert hostile == "{0.__class__} {x!r} {x.real} 2"
-
-
-def nested(depth: int) -> object:
-    return "x" if depth == 0 else {"text": "{a}", "fields": {"a": nested(depth - 1)}}
-
-
-@pytest.mark.parametrize(
-    "plain", [None, 5, [], {"fields": {}}, {"text": 1}, {"text": "x", "fields": []}, {"text": "x", "fields": {"a": 1}},
-              {"text": "x", "fields": dict.fromkeys(map(str, range(100)), "")}, nested(6)],
-)  # fmt: skip
-def test_what_is_no_sentence_is_refused(plain: object) -> None:
-    with pytest.raises(PlainError):
-        from_plain(Sentence, plain)
-
-
-fields = st.recursive(
-    st.text(max_size=5),
-    lambda inner: st.builds(
-        lambda text, values: Sentence(text, **values),
-        st.text(max_size=9),
-        st.dictionaries(st.sampled_from(["a", "b", "c"]), inner, max_size=2),
-    ),
-    max_leaves=3,
-)
-
-
-@given(st.text(max_size=20), st.dictionaries(st.sampled_from(["a", "b", "c"]), fields, max_size=3))
-def test_a_sentence_survives_the_wire(text: str, values: dict[str, str]) -> None:
-    sentence = Sentence(text, **values)
-    back = sentence_from_plain(sentence_to_plain(sentence))
-    assert (back, back.template, back.fields) == (sentence, sentence.template, sentence.fields)

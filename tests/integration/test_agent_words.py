@@ -61,3 +61,7 @@ def test_an_agent_that_listens_on_loopback_is_found_there(cell: Cell) -> None:
     joined = devices[1].ctl("join", opened["code"], "--at", f"127.0.0.1:{port}", "--json")
     inviting.communicate(timeout=15)
     assert joined.code == 0, joined
+    assert all(place.startswith("127.0.0.1:") for place in opened["addresses"])
+    for device in devices:  # each gave the other no address but this one
+        listed = [place for peer in device.ctl("peers", "--json").data for place in peer["addresses"]]
+        assert {place.rpartition(":")[0] for place in listed} == {"127.0.0.1"}

@@ -7,6 +7,10 @@ from collections.abc import Mapping
 SENTENCES: Mapping[str, str] = {
     "{text} is no size": "{text}은(는) 크기가 아닙니다",
     "write it like 2GB or 800MB": "2GB, 800MB처럼 적으십시오",
+    "--listen {host} is not an address": "--listen {host}은(는) 주소가 아닙니다",
+    "write an address of this device, such as --listen 192.168.0.5:7420; 0.0.0.0 listens on all": (
+        "--listen 192.168.0.5:7420처럼 이 기기의 주소를 적으십시오. 0.0.0.0은 모든 주소에서 기다립니다"
+    ),
     "--nice {nice} is not between 0 (off) and 19": "--nice {nice}은(는) 0(끔)에서 19까지가 아닙니다",
     "--train-threads {max_threads} is less than 1": "--train-threads {max_threads}은(는) 1보다 작습니다",
     "--train-memory must be more than 0": "--train-memory는 0보다 커야 합니다",
