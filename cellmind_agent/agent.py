@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import time
 from collections.abc import Coroutine, Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from cellmind_agent.cell.log_reader import LogReader
 from cellmind_agent.cell.membership import Membership
 from cellmind_agent.cell.overview import Overview
 from cellmind_agent.config import AgentConfig
+from cellmind_agent.device.power import PowerReader
 from cellmind_agent.device.sleep import watch_for_sleep
 from cellmind_agent.device.speed import MeasuredSpeed
 from cellmind_agent.device.vitals import local_versions
@@ -192,12 +194,15 @@ class _Work:
         self.tunnels = Tunnels(peers)
         stores = Stores()  # the conductor opens one for each run, in which the trainers find each other
         calls = TrainerCalls(device, peers, self.tunnels, stores)
-        pacing = Pacing(config.politeness)
+        self._power = PowerReader(sys.platform)
+        pacing = Pacing(config.politeness, self._power.current)
         self._member = RunMember(
             device, peers, self._transfer, self.tunnels, self._store, self._journal, calls, speed.record, pacing
         )
         self.conductor = Conductor(device, peers, self._member, stores, self._journal)
-        self.vitals = VitalsMonitor(home, config.name, speed, lambda: self._member.run, lambda: pacing.limit)
+        self.vitals = VitalsMonitor(
+            home, config.name, speed, self._power.current, lambda: self._member.run, pacing.limit
+        )
         self.serving = Serving(device, config.name, self._store, self._journal, self._transfer)
         self._asking = Asking(device, peers, self.serving, self.vitals.current)
 
@@ -218,6 +223,7 @@ class _Work:
     def services(self) -> dict[str, Coroutine[None, None, None]]:
         """What runs as long as the agent does, by name."""
         return {
+            "power": self._power.serve(),
             "vitals": self.vitals.serve(),
             "garbage": collect_garbage(self._store, self._journal, self.is_in_run),
             "idle answers": self.serving.release_when_idle(),

@@ -21,6 +21,7 @@ class Politeness:
     """How training yields to the person who uses this device, and the most that it may take. Raises UsageError."""
 
     yields: bool = True  # to other programs, heat and a low battery
+    trains_on_battery: bool = True  # down to LOW_BATTERY_PERCENT; False: only while it charges
     nice: int = 10  # of trainers, from 0 (as other programs) to 19 (only what others leave)
     max_threads: int | None = None
     max_memory_bytes: int | None = None  # resident memory of a trainer

@@ -140,6 +140,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--no-mdns", action="store_true", help=t("do not announce or browse"))
     parser.add_argument("--quota", type=int, metavar="MB", help=t("disk space for all blobs (default: all but 256 MB)"))
+    _add_training(parser)
+    parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
+    parser.add_argument("--log-format", default="text", choices=["text", "json", "journal"])
+    parser.add_argument("--version", action="version", version=f"cellmind {__version__}")
+    return parser
+
+
+def _add_training(parser: argparse.ArgumentParser) -> None:
     training = parser.add_argument_group(t("training, while you use the device"))
     training.add_argument(
         "--yield",
@@ -149,16 +157,18 @@ def _parser() -> argparse.ArgumentParser:
         help=t("training gives way to other programs, to heat and to a low battery"),
     )
     training.add_argument(
+        "--train-on-battery",
+        action=argparse.BooleanOptionalAction,
+        default=sys.platform != "android",
+        help=t("training goes on while the device does not charge (default: not on a phone)"),
+    )
+    training.add_argument(
         "--nice", type=int, default=10, metavar="N", help=t("priority of training: 0 as other programs, 19 the lowest")
     )
     training.add_argument("--train-threads", type=int, metavar="N", help=t("training uses at most N threads"))
     training.add_argument(
         "--train-memory", metavar="SIZE", help=t("training ends if it takes more memory, such as 2GB")
     )
-    parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
-    parser.add_argument("--log-format", default="text", choices=["text", "json", "journal"])
-    parser.add_argument("--version", action="version", version=f"cellmind {__version__}")
-    return parser
 
 
 def _config(options: argparse.Namespace) -> AgentConfig:
@@ -174,6 +184,7 @@ def _config(options: argparse.Namespace) -> AgentConfig:
         quota_bytes=None if options.quota is None else options.quota << 20,
         politeness=Politeness(
             yields=options.yields,
+            trains_on_battery=options.train_on_battery,
             nice=options.nice,
             max_threads=options.train_threads,
             max_memory_bytes=None if options.train_memory is None else parse_size(options.train_memory),

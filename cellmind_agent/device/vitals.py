@@ -1,4 +1,4 @@
-"""This device's figures. The only psutil import.
+"""This device's figures, by psutil. `power.py` reads battery and heat.
 
 Every figure is optional and names its source. Where a platform denies one (Android hides /proc/stat), the figure is
 missing rather than a false 0.
@@ -23,7 +23,8 @@ import psutil
 
 from cellmind_agent import __version__
 from cellmind_agent.device.accelerator import find_accelerator
-from cellmind_agent.protocol.messages import Battery, Figure, Versions, Vitals
+from cellmind_agent.device.power import Power
+from cellmind_agent.protocol.messages import Figure, Versions, Vitals
 
 T = TypeVar("T")
 
@@ -31,7 +32,7 @@ T = TypeVar("T")
 _COARSE_STEPS = {"cpu_percent": 10.0, "ram_available_bytes": 64 * 2**20, "disk_free_bytes": 256 * 2**20, "load": 0.5}
 
 
-def read_vitals(home: Path) -> Vitals:
+def read_vitals(home: Path, power: Power) -> Vitals:
     """What the platform knows now, without the device's name, run and speed. The CPU load is the mean since the last
     call."""
     memory = _or_none(psutil.virtual_memory)
@@ -42,21 +43,19 @@ def read_vitals(home: Path) -> Vitals:
         ram_total_bytes=Figure(value=float(memory.total), source="psutil") if memory else None,
         ram_available_bytes=Figure(value=float(memory.available), source="psutil") if memory else None,
         disk_free_bytes=_figure(lambda: float(psutil.disk_usage(str(home)).free), "statvfs"),
-        temperature_celsius=_figure(_hottest, "psutil"),
-        battery=_battery(),
+        temperature_celsius=power.temperature,
+        battery=power.battery,
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """What a trainer must give way to, read at one moment. Seconds count from some moment in the past."""
+    """How busy the processor is, read at one moment. Seconds count from some moment in the past."""
 
     cores: int  # of the machine
     usable_cores: int  # by this process
     busy_seconds: float | None  # of all cores together
     own_seconds: float  # of the processor, used by this agent and its trainer
-    temperature_celsius: float | None
-    battery: Battery | None
 
 
 def read_load(trainer: int) -> Load:
@@ -67,8 +66,6 @@ def read_load(trainer: int) -> Load:
         usable_cores=usable,
         busy_seconds=_or_none(_busy_seconds),
         own_seconds=sum(_or_none(functools.partial(_processor_seconds, pid)) or 0.0 for pid in (os.getpid(), trainer)),
-        temperature_celsius=_or_none(_hottest),
-        battery=_battery(),
     )
 
 
@@ -137,16 +134,6 @@ def _usable_cpus() -> int | None:
     return os.cpu_count()
 
 
-def _hottest() -> float:
-    """The highest temperature of all sensors, in degrees Celsius. Raises LookupError when there is none."""
-    if not hasattr(psutil, "sensors_temperatures"):
-        raise LookupError("no sensors on this platform")
-    readings = [sensor.current for group in psutil.sensors_temperatures().values() for sensor in group]
-    if not readings:
-        raise LookupError("no sensor")
-    return max(readings)
-
-
 def _busy_seconds() -> float:
     """Work of all cores since the machine started. Time that a hypervisor took away is not work of this machine."""
     times = psutil.cpu_times()
@@ -156,13 +143,6 @@ def _busy_seconds() -> float:
 def _processor_seconds(pid: int) -> float:
     times = psutil.Process(pid).cpu_times()
     return float(times.user + times.system)
-
-
-def _battery() -> Battery | None:
-    found = _or_none(psutil.sensors_battery) if hasattr(psutil, "sensors_battery") else None
-    if found is None:
-        return None
-    return Battery(percent=float(found.percent), plugged=bool(found.power_plugged), source="psutil")
 
 
 def _figure(read: Callable[[], float], source: str) -> Figure | None:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 
+from cellmind_agent.device.power import Power
 from cellmind_agent.device.speed import MeasuredSpeed
 from cellmind_agent.device.vitals import differ_noticeably, read_vitals
 from cellmind_agent.protocol.ids import RunId
@@ -22,11 +23,13 @@ class VitalsMonitor:
         home: Path,
         name: str,
         speed: MeasuredSpeed,
+        power: Callable[[], Power],
         current_run: Callable[[], RunId | None],
-        training_limit: Callable[[], TrainingLimit | None] = lambda: None,
+        training_limit: Callable[[Power], TrainingLimit | None] = lambda power: None,
     ) -> None:
-        """`name` is this device's; `current_run` is the run in which it takes part, `training_limit` what limits it."""
-        self._home, self._name, self._speed = home, name, speed
+        """`name` is this device's; `current_run` is the run in which it takes part, `training_limit` what limits
+        training on it."""
+        self._home, self._name, self._speed, self._power = home, name, speed, power
         self._current_run, self._training_limit = current_run, training_limit
         self._published = self._read()
         self._changed = asyncio.Condition()
@@ -55,12 +58,13 @@ class VitalsMonitor:
                     await self._changed.wait()
 
     def _read(self) -> Vitals:
-        return self._with_run(replace(read_vitals(self._home), name=self._name))
+        self._last_power = self._power()
+        return self._with_run(replace(read_vitals(self._home, self._last_power), name=self._name))
 
     def _with_run(self, reading: Vitals) -> Vitals:
         return replace(
             reading,
             run=self._current_run(),
-            training_limit=self._training_limit(),
+            training_limit=self._training_limit(self._last_power),
             tokens_per_second=self._speed.tokens_per_second,
         )

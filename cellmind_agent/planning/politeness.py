@@ -1,4 +1,4 @@
-"""Decides how much of this device its trainer may take: it gives way to other programs, to heat and to a low battery.
+"""Decides how much of this device its trainer may take: it gives way to other programs, to heat and to the battery.
 
 A limit ends later than it begins (hysteresis), so a figure near its limit does not switch training back and forth. A
 figure that the platform hides limits nothing. A pause is never endless: the trainer takes a step after each rest.
@@ -15,8 +15,10 @@ from cellmind_agent.protocol.limits import (
     CALM_READINGS,
     CHARGED_BATTERY_PERCENT,
     COOLER_CELSIUS,
+    HOT_BATTERY_CELSIUS,
     HOT_CELSIUS,
     LOW_BATTERY_PERCENT,
+    VERY_HOT_BATTERY_CELSIUS,
     VERY_HOT_CELSIUS,
 )
 from cellmind_agent.protocol.messages import Battery
@@ -39,6 +41,7 @@ class Pressure:
     others_cores: float | None = None  # the mean number of cores that other programs use
     temperature_celsius: float | None = None  # of the hottest sensor
     battery: Battery | None = None
+    is_battery_hidden: bool = False  # there is one, and nothing reports its charge
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +54,7 @@ class Allowance:
     free_cores: int | None = None  # that other programs leave to the trainer, in whole cores
     calm_readings: int = 0  # how many in a row have had room for more threads
     heat: Heat = "normal"
+    battery_heat: Heat = "normal"
     is_battery_low: bool = False
 
 
@@ -62,30 +66,24 @@ def allowance(pressure: Pressure, settings: Politeness, previous: Allowance) -> 
         return Allowance(threads=most if why else None, why=why)
     state = _free_cores(pressure, previous)
     free = pressure.usable_cores if state.free_cores is None else state.free_cores
+    battery_celsius = pressure.battery.temperature_celsius if pressure.battery else None
     state = replace(
         state,
-        heat=_heat(pressure.temperature_celsius, previous.heat),
+        heat=_heat(pressure.temperature_celsius, previous.heat, HOT_CELSIUS, VERY_HOT_CELSIUS),
+        battery_heat=_heat(battery_celsius, previous.battery_heat, HOT_BATTERY_CELSIUS, VERY_HOT_BATTERY_CELSIUS),
         is_battery_low=_is_battery_low(pressure.battery, previous.is_battery_low),
     )
     threads = min(most, free)
-    is_halved = state.heat != "normal" and threads > 1
+    too_hot = _too_hot(state)
+    is_halved = too_hot is not None and threads > 1
     if is_halved:
         threads //= 2
     state = replace(state, threads=threads if threads < pressure.usable_cores else None)
-    if state.is_battery_low:
-        return replace(
-            state,
-            is_paused=True,
-            why=Sentence("paused: the battery is below {percent} %", percent=f"{LOW_BATTERY_PERCENT:g}"),
-        )
-    if state.heat == "very hot":
-        return replace(
-            state, is_paused=True, why=Sentence("paused: hotter than {celsius} °C", celsius=f"{VERY_HOT_CELSIUS:g}")
-        )
-    if is_halved:
-        return replace(
-            state, why=_limit(threads, pressure, Sentence("hotter than {celsius} °C", celsius=f"{HOT_CELSIUS:g}"))
-        )
+    paused = _why_paused(pressure, settings, state)
+    if paused:
+        return replace(state, is_paused=True, why=paused)
+    if is_halved and too_hot:
+        return replace(state, why=_limit(threads, pressure, too_hot))
     if free < most:
         return replace(state, why=_limit(threads, pressure, Sentence("other programs use the processor")))
     if most < pressure.usable_cores:
@@ -96,6 +94,31 @@ def allowance(pressure: Pressure, settings: Politeness, previous: Allowance) -> 
 def others_cores(busy_seconds: float, own_seconds: float, elapsed_seconds: float) -> float:
     """How many cores other programs used on average, when all used `busy_seconds` of the processor, and we our part."""
     return max(0.0, busy_seconds - own_seconds) / elapsed_seconds if elapsed_seconds > 0 else 0.0
+
+
+def _why_paused(pressure: Pressure, settings: Politeness, state: Allowance) -> Sentence | None:
+    """Why training must rest, or None."""
+    battery = pressure.battery
+    if not settings.trains_on_battery and pressure.is_battery_hidden:
+        return Sentence("it does not report whether it charges: install the app Termux:API")
+    if not settings.trains_on_battery and battery and not battery.plugged:
+        return Sentence("it does not charge")
+    if state.is_battery_low:
+        return Sentence("the battery is below {percent} %", percent=f"{LOW_BATTERY_PERCENT:g}")
+    if state.heat == "very hot":
+        return Sentence("hotter than {celsius} °C", celsius=f"{VERY_HOT_CELSIUS:g}")
+    if state.battery_heat == "very hot":
+        return Sentence("the battery is hotter than {celsius} °C", celsius=f"{VERY_HOT_BATTERY_CELSIUS:g}")
+    return None
+
+
+def _too_hot(state: Allowance) -> Sentence | None:
+    """Why training takes half of the threads, or None."""
+    if state.heat != "normal":
+        return Sentence("hotter than {celsius} °C", celsius=f"{HOT_CELSIUS:g}")
+    if state.battery_heat != "normal":
+        return Sentence("the battery is hotter than {celsius} °C", celsius=f"{HOT_BATTERY_CELSIUS:g}")
+    return None
 
 
 def _limit(threads: int, pressure: Pressure, reason: Sentence) -> Sentence:
@@ -124,12 +147,12 @@ def _clamp(threads: int, usable: int) -> int:
     return max(1, min(usable, threads))
 
 
-def _heat(celsius: float | None, previous: Heat) -> Heat:
+def _heat(celsius: float | None, previous: Heat, hot: float, very_hot: float) -> Heat:
     if celsius is None:
         return "normal"
-    if celsius >= VERY_HOT_CELSIUS or (previous == "very hot" and celsius > VERY_HOT_CELSIUS - COOLER_CELSIUS):
+    if celsius >= very_hot or (previous == "very hot" and celsius > very_hot - COOLER_CELSIUS):
         return "very hot"
-    if celsius >= HOT_CELSIUS or (previous != "normal" and celsius > HOT_CELSIUS - COOLER_CELSIUS):
+    if celsius >= hot or (previous != "normal" and celsius > hot - COOLER_CELSIUS):
         return "hot"
     return "normal"
 

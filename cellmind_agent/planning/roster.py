@@ -108,6 +108,8 @@ def why_not(peer: PeerView) -> Sentence | None:
         return Sentence("has no torch: run ./install there again, without --no-train")
     if peer.vitals.run is not None:
         return Sentence("is busy with {run}", run=peer.vitals.run)
+    if peer.vitals.training_limit and peer.vitals.training_limit.is_paused:
+        return peer.vitals.training_limit.why
     return None
 
 

@@ -79,6 +79,8 @@ SEND_RETRY_LAST_SECONDS: Final = 0.05  # a slow link takes a message or two in t
 STREAM_RETRY_SECONDS: Final = 0.005  # a tunnel's channel is full: a gigabit link drains 600 KB in that time
 REDIAL_FIRST_SECONDS: Final = 0.5  # a link is usually back at once
 REDIAL_LAST_SECONDS: Final = 30.0  # for a device that is off; when it announces itself, it is dialled at once
+POWER_SECONDS: Final = 60.0  # how often a phone asks for its battery: each time wakes another app
+POWER_QUERY_SECONDS: Final = 30.0  # slow phones need ten; without the app Termux:API there is never an answer
 VITALS_SECONDS: Final = 5.0  # how often figures are read; a change is pushed, the same figure is not
 RUN_VITALS_SECONDS: Final = 1.0  # during a run: the figures that people watch
 ACCELERATOR_QUERY_SECONDS: Final = 10.0  # nvidia-smi takes seconds when no program holds the driver
@@ -119,9 +121,11 @@ LOG_FOLLOW_SECONDS: Final = 0.3  # log lines are collected for so long and sent 
 AGENT_STOP_SECONDS: Final = 10.0  # for an orderly end after SIGTERM; systemd kills after 15
 INTERFACE_POLL_SECONDS: Final = 10.0  # how soon mDNS follows the machine to another network
 
-# -- heat and battery, while a trainer runs --------------------------------------------------------------------------
+# -- heat and battery, of a device that trains -------------------------------------------------------------------------
 HOT_CELSIUS: Final = 90.0  # laptops throttle from about here, so half the threads cost less than half the speed
 VERY_HOT_CELSIUS: Final = 95.0  # near the point at which processors switch themselves off
+HOT_BATTERY_CELSIUS: Final = 40.0  # a battery ages about twice as fast from here
+VERY_HOT_BATTERY_CELSIUS: Final = 45.0  # phones stop charging here
 COOLER_CELSIUS: Final = 5.0  # how far below its limit a temperature must fall before that limit ends
 LOW_BATTERY_PERCENT: Final = 20.0  # of a device that is not plugged in: the rest belongs to its person
 CHARGED_BATTERY_PERCENT: Final = 25.0  # a charger that is pulled out and in must not start and stop training

@@ -6,9 +6,11 @@ import asyncio
 import logging
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from cellmind_agent.config import Politeness
+from cellmind_agent.device.power import Power
 from cellmind_agent.device.vitals import Load, read_load
 from cellmind_agent.planning.politeness import Allowance, Pressure, allowance, others_cores
 from cellmind_agent.protocol.limits import PRESSURE_SECONDS, REST_SECONDS
@@ -23,17 +25,19 @@ _log = logging.getLogger(__name__)
 class Pacing:
     """Owns the allowance of this device's trainer."""
 
-    def __init__(self, settings: Politeness) -> None:
-        self._settings = settings
+    def __init__(self, settings: Politeness, power: Callable[[], Power]) -> None:
+        self._settings, self._power = settings, power
         self._allowance = Allowance()
         self._following: asyncio.Task[None] | None = None
 
-    @property
-    def limit(self) -> TrainingLimit | None:
-        """Why the trainer takes less than it could, while there is one."""
-        if self._following is None or self._following.done() or self._allowance.why is None:
-            return None
-        return TrainingLimit(why=self._allowance.why, is_paused=self._allowance.is_paused)
+    def limit(self, power: Power) -> TrainingLimit | None:
+        """Why the trainer takes less than it could; without a trainer, why one would have to rest. None: no limit."""
+        allowed = self._allowance
+        if self._following is None or self._following.done():
+            allowed = allowance(_pressure(power), self._settings, Allowance())
+            if not allowed.is_paused:
+                return None
+        return None if allowed.why is None else TrainingLimit(why=allowed.why, is_paused=allowed.is_paused)
 
     async def start_trainer(self, folder: Path, members_here: int, serve: Serve, hear: Hear) -> ChildProcess:
         """A trainer whose pace is set until it ends. `members_here` members of its run share this machine.
@@ -55,7 +59,9 @@ class Pacing:
         try:
             while not ended.done():
                 before, before_at, load, read_at = load, read_at, read_load(child.pid), clock()
-                self._decide(_pressure(before, load, read_at - before_at, members_here))
+                others = _others_cores(before, load, read_at - before_at)
+                usable_cores = max(1, load.usable_cores // members_here)  # as trainers on one machine divide the cores
+                self._decide(_pressure(self._power(), usable_cores, load.cores, others))
                 pace = self._pace()
                 if pace != sent:
                     await child.report(pace)
@@ -79,16 +85,20 @@ class Pacing:
         )
 
 
-def _pressure(before: Load | None, now: Load, elapsed_seconds: float, members_here: int) -> Pressure:
-    """The pressure between two readings. The first reading says nothing of the processor."""
-    others = None
-    if before and before.busy_seconds is not None and now.busy_seconds is not None:
-        own_seconds = now.own_seconds - before.own_seconds
-        others = others_cores(now.busy_seconds - before.busy_seconds, own_seconds, elapsed_seconds)
+def _pressure(power: Power, usable_cores: int = 1, cores: int = 1, others: float | None = None) -> Pressure:
     return Pressure(
-        usable_cores=max(1, now.usable_cores // members_here),  # as trainers on one machine divide the cores
-        cores=now.cores,
+        usable_cores=usable_cores,
+        cores=cores,
         others_cores=others,
-        temperature_celsius=now.temperature_celsius,
-        battery=now.battery,
+        temperature_celsius=power.temperature.value if power.temperature else None,
+        battery=power.battery,
+        is_battery_hidden=power.is_battery_hidden,
     )
+
+
+def _others_cores(before: Load | None, now: Load, elapsed_seconds: float) -> float | None:
+    """The cores that other programs used between two readings. The first reading says nothing."""
+    if before is None or before.busy_seconds is None or now.busy_seconds is None:
+        return None
+    own_seconds = now.own_seconds - before.own_seconds
+    return others_cores(now.busy_seconds - before.busy_seconds, own_seconds, elapsed_seconds)

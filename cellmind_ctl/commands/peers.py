@@ -57,6 +57,10 @@ def command_(session: Session, watch: bool, wide: bool) -> None:
     headers = WIDE_HEADERS if wide else HEADERS
     if not watch:
         print_table(session.color, headers, [row(peer, wide) for peer in peers], RIGHT, LESS, wide)
+        for peer in peers:
+            if peer.vitals and peer.vitals.run is None and peer.vitals.training_limit:
+                why = t(peer.vitals.training_limit.why)
+                session.notice(t("{name} does not train now: {why}", name=peer.name, why=why))
         return
     with LiveView(session.color) as view:
         while True:

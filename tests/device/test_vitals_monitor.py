@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from cellmind_agent.device import vitals_monitor
+from cellmind_agent.device.power import read_sensors
 from cellmind_agent.device.speed import MeasuredSpeed
 from cellmind_agent.device.vitals_monitor import VitalsMonitor
 from cellmind_agent.protocol.ids import RunId
@@ -21,10 +22,10 @@ def test_a_watcher_gets_the_vitals_at_once_and_then_each_change(
 
     async def play() -> None:
         nonlocal run
-        monitor = VitalsMonitor(tmp_path, "laptop", MeasuredSpeed(tmp_path), lambda: run)
+        monitor = VitalsMonitor(tmp_path, "laptop", MeasuredSpeed(tmp_path), read_sensors, lambda: run)
         serving = asyncio.create_task(monitor.serve())
         watching = monitor.watch()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             first = await anext(watching)
             assert (first.name, first.run) == ("laptop", None)
             assert first.ram_total_bytes

@@ -80,7 +80,7 @@ def test_a_paused_member_is_not_lost_and_its_run_goes_on(cell: Cell) -> None:
     watcher, run, _ = start_long_run(laptop, make_project(cell.folder / "project", LONG))
     battery.write_text("10")
     wait_for(lambda: _limit(laptop, "phone"), 20, "the other member to see the pause")
-    assert _limit(laptop, "phone") == {"why": "paused: the battery is below 20 %", "is_paused": True}
+    assert _limit(laptop, "phone") == {"why": "the battery is below 20 %", "is_paused": True}
     before = _step(laptop, run)
     time.sleep(100)  # longer than gloo waits for a rank
     wait_for(lambda: _step(laptop, run) > before, 120, "a round, in which a member rests two minutes at most")

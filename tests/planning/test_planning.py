@@ -15,7 +15,8 @@ from cellmind_agent.planning.roster import RunPlan, find_device, plan, seat, why
 from cellmind_agent.planning.shares import shares, spans
 from cellmind_agent.protocol.errors import UnknownNameError, UsageError
 from cellmind_agent.protocol.ids import BackendName
-from cellmind_agent.protocol.messages import Battery, Figure, PeerView, Versions
+from cellmind_agent.protocol.messages import Battery, Figure, PeerView, TrainingLimit, Versions
+from model.line.sentence import Sentence
 from tests.planning.peers import gpu, peer
 
 
@@ -144,6 +145,14 @@ def test_the_plan_names_the_devices_left_out_and_the_reasons() -> None:
         "cc": "asleep",
         "ee": "is busy with run-1",
     }
+
+
+def test_a_phone_that_does_not_charge_is_left_out() -> None:
+    resting = TrainingLimit(why=Sentence("it does not charge"), is_paused=True)
+    slower = TrainingLimit(why=Sentence("other programs use the processor"))
+    made = a_plan([peer("aa", training_limit=slower), peer("bb", training_limit=resting)], 8)
+    assert [member.name for member in made.roster] == ["aa"]
+    assert [(out.name, str(out.why)) for out in made.left_out] == [("bb", "it does not charge")]
 
 
 def test_an_unpaired_device_never_trains() -> None:

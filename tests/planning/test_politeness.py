@@ -15,8 +15,8 @@ FOUR = Pressure(usable_cores=4, cores=4, others_cores=0.0, temperature_celsius=5
 EVEN = Politeness()
 
 
-def battery(percent: float, plugged: bool = False) -> Battery:
-    return Battery(percent=percent, plugged=plugged, source="test")
+def battery(percent: float, plugged: bool = False, celsius: float | None = None) -> Battery:
+    return Battery(percent=percent, plugged=plugged, source="test", temperature_celsius=celsius)
 
 
 def after(*pressures: Pressure, settings: Politeness = EVEN) -> Allowance:
@@ -34,10 +34,13 @@ pressures = st.integers(1, 16).flatmap(
         cores=st.integers(usable, 32),
         others_cores=st.none() | st.floats(0, 40),
         temperature_celsius=st.none() | st.floats(-20, 130),
-        battery=st.none() | st.builds(battery, st.floats(0, 100), st.booleans()),
+        battery=st.none() | st.builds(battery, st.floats(0, 100), st.booleans(), st.none() | st.floats(-20, 80)),
+        is_battery_hidden=st.booleans(),
     )
 )
-settings = st.builds(Politeness, yields=st.booleans(), max_threads=st.none() | st.integers(1, 20))
+settings = st.builds(
+    Politeness, yields=st.booleans(), trains_on_battery=st.booleans(), max_threads=st.none() | st.integers(1, 20)
+)
 
 
 @given(st.lists(pressures, max_size=20), settings)
@@ -67,7 +70,9 @@ def test_constant_figures_change_the_answer_at_most_twice(
 
 @given(st.lists(pressures, max_size=20), settings, st.integers(1, 16))
 def test_every_limit_ends_when_its_reason_does(readings: list[Pressure], chosen: Politeness, cores: int) -> None:
-    calm = Pressure(usable_cores=cores, cores=cores, others_cores=0.0, temperature_celsius=40.0, battery=battery(90))
+    calm = Pressure(
+        usable_cores=cores, cores=cores, others_cores=0.0, temperature_celsius=40.0, battery=battery(90, True)
+    )
     allowed = after(*readings, *[calm] * (CALM_READINGS + 1), settings=chosen)
     assert not allowed.is_paused
     assert (allowed.threads or cores) == min(cores, chosen.max_threads or cores)
@@ -109,7 +114,7 @@ def test_heat_halves_the_threads_then_pauses_and_ends_five_degrees_below() -> No
 
     assert after(at(89.9)).why is None
     assert (after(at(90)).threads, after(at(90)).why) == (2, "at most 2 of 4 threads: hotter than 90 °C")
-    assert (after(at(95)).is_paused, after(at(95)).why) == (True, "paused: hotter than 95 °C")
+    assert (after(at(95)).is_paused, after(at(95)).why) == (True, "hotter than 95 °C")
     assert after(at(95), at(90.1)).is_paused
     assert (after(at(95), at(90)).is_paused, after(at(95), at(90)).threads) == (False, 2)
     assert after(at(95), at(85.1)).threads == 2
@@ -118,11 +123,36 @@ def test_heat_halves_the_threads_then_pauses_and_ends_five_degrees_below() -> No
 
 def test_a_low_battery_pauses_until_it_is_charged_or_plugged_in() -> None:
     low, better = replace(FOUR, battery=battery(19)), replace(FOUR, battery=battery(24))
-    assert after(low).why == "paused: the battery is below 20 %"
+    assert after(low).why == "the battery is below 20 %"
     assert after(low, better).is_paused
     assert not after(better).is_paused
     assert not after(low, replace(FOUR, battery=battery(25))).is_paused
     assert not after(low, replace(FOUR, battery=battery(10, plugged=True))).is_paused
+
+
+def test_a_hot_battery_halves_the_threads_then_pauses() -> None:
+    def at(celsius: float) -> Pressure:
+        return replace(FOUR, battery=battery(80, True, celsius))
+
+    assert after(at(39.9)).why is None
+    assert (after(at(40)).threads, after(at(40)).why) == (2, "at most 2 of 4 threads: the battery is hotter than 40 °C")
+    assert (after(at(45)).is_paused, after(at(45)).why) == (True, "the battery is hotter than 45 °C")
+    assert after(at(45), at(40.1)).is_paused
+    assert after(at(45), at(40)).threads == 2
+    assert after(at(45), at(35)).why is None
+
+
+def test_a_phone_trains_only_while_it_charges_unless_told_otherwise() -> None:
+    phone = Politeness(trains_on_battery=False)
+    full, charging = replace(FOUR, battery=battery(100)), replace(FOUR, battery=battery(5, plugged=True))
+    assert (after(full, settings=phone).is_paused, after(full, settings=phone).why) == (True, "it does not charge")
+    assert after(charging, settings=phone).why is None
+    assert after(full).why is None
+    hidden = replace(FOUR, is_battery_hidden=True)
+    assert after(hidden, settings=phone).is_paused
+    assert "Termux:API" in str(after(hidden, settings=phone).why)
+    assert after(hidden).why is None
+    assert after(FOUR, settings=phone).why is None, "a device without a battery charges, as it were"
 
 
 def test_who_does_not_yield_keeps_only_the_cap_on_threads() -> None:

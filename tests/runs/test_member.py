@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from cellmind_agent.config import Politeness
+from cellmind_agent.device.power import Power
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.runs.member import RunMember
 from cellmind_agent.runs.pacing import Pacing
@@ -36,7 +37,7 @@ def test_a_run_that_is_stopped_while_blobs_are_fetched_is_stopped_and_not_failed
     async def play() -> None:
         journal = Journal(tmp_path)
         parts: Any = (None, EndlessTransfer(), NoTunnels(), None, journal, None)
-        member = RunMember(SPEC.roster[0].device, *parts, lambda speed: None, Pacing(Politeness()))
+        member = RunMember(SPEC.roster[0].device, *parts, lambda speed: None, Pacing(Politeness(), Power))
         preparing = asyncio.ensure_future(anext(member.prepare(m.PrepareMember(spec=SPEC, rank=0, term=1), LEADER)))
         await asyncio.sleep(0.01)
         await member.dismiss(m.DismissMember(run=SPEC.run, state="stopped"), LEADER)

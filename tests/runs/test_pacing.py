@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from cellmind_agent.config import Politeness, parse_size
+from cellmind_agent.device.power import Power
 from cellmind_agent.device.vitals import Load, read_load
 from cellmind_agent.protocol.errors import UsageError
 from cellmind_agent.protocol.messages import Battery, TrainingLimit
@@ -21,16 +22,17 @@ from tests.runs.child_for_test import Exit, TakePace
 from tests.runs.test_process import ROOT
 
 CALM = Load(
-    cores=2, usable_cores=2, busy_seconds=None, own_seconds=0.0, temperature_celsius=None, battery=None
+    cores=2, usable_cores=2, busy_seconds=None, own_seconds=0.0
 )  # fmt: skip
 LOW = Battery(percent=5.0, plugged=False, source="test")
+NOT_A_PHONE = Power()
 
 
 class Device:
-    """Stands in for `read_load`: the test says what the device reads."""
+    """Stands in for the readings of a device: the test says what it reads."""
 
     def __init__(self) -> None:
-        self.load = CALM
+        self.load, self.power = CALM, NOT_A_PHONE
 
     def read(self, trainer: int) -> Load:
         assert psutil.pid_exists(trainer)
@@ -49,11 +51,15 @@ def device(monkeypatch: pytest.MonkeyPatch) -> Device:
 
 
 def with_trainer(
-    folder: Path, settings: Politeness, play: Callable[[Pacing, Any], Awaitable[None]], members_here: int = 1
+    device: Device,
+    folder: Path,
+    settings: Politeness,
+    play: Callable[[Pacing, Any], Awaitable[None]],
+    members_here: int = 1,
 ) -> None:
     async def run() -> None:
-        pacing = Pacing(settings)
-        assert pacing.limit is None
+        pacing = Pacing(settings, lambda: device.power)
+        assert pacing.limit(device.power) is None
         child = await pacing.start_trainer(folder, members_here, serve_nothing, lambda event: None)
         try:
             async with asyncio.timeout(60):
@@ -61,7 +67,7 @@ def with_trainer(
         finally:
             await child.stop()
             await asyncio.sleep(0.01)
-        assert pacing.limit is None
+        assert pacing.limit(NOT_A_PHONE) is None
 
     asyncio.run(run())
 
@@ -69,40 +75,41 @@ def with_trainer(
 async def limited(pacing: Pacing) -> TrainingLimit:
     """The limit, as soon as there is one."""
     for _ in range(2000):
-        if pacing.limit is not None:
-            return pacing.limit
+        limit = pacing.limit(NOT_A_PHONE)
+        if limit is not None:
+            return limit
         await asyncio.sleep(0.01)
     raise AssertionError("no limit")
 
 
 def test_a_low_battery_pauses_the_trainer_until_the_device_is_plugged_in(device: Device, tmp_path: Path) -> None:
     async def play(pacing: Pacing, child: ChildProcess) -> None:
-        device.load = replace(CALM, battery=LOW)
-        assert await limited(pacing) == TrainingLimit(why="paused: the battery is below 20 %", is_paused=True)
+        device.power = Power(battery=LOW)
+        assert await limited(pacing) == TrainingLimit(why="the battery is below 20 %", is_paused=True)
         await asyncio.sleep(0.2)
         step = asyncio.create_task(child.call(TakePace(), 50))  # it would rest for a minute
         done, _ = await asyncio.wait({step}, timeout=5)
         assert not done
-        device.load = replace(CALM, battery=replace(LOW, plugged=True))
+        device.power = Power(battery=replace(LOW, plugged=True))
         assert (await step).threads == 2
-        assert pacing.limit is None
+        assert pacing.limit(device.power) is None
 
-    with_trainer(tmp_path, Politeness(), play)
+    with_trainer(device, tmp_path, Politeness(), play)
 
 
 def test_other_programs_take_a_thread(device: Device, tmp_path: Path) -> None:
     async def play(pacing: Pacing, child: ChildProcess) -> None:
         seconds = 0.0
-        while pacing.limit is None:  # others use both cores, and we nothing
+        while (limit := pacing.limit(device.power)) is None:  # others use both cores, and we nothing
             seconds += 1.0
             device.load = replace(CALM, busy_seconds=seconds)
             await asyncio.sleep(0.05)
-        assert pacing.limit.why == "at most 1 of 2 threads: other programs use the processor"
+        assert limit.why == "at most 1 of 2 threads: other programs use the processor"
         while (await child.call(TakePace(), 50)).threads != 1:
             seconds += 1.0
             device.load = replace(CALM, busy_seconds=seconds)
 
-    with_trainer(tmp_path, Politeness(), play)
+    with_trainer(device, tmp_path, Politeness(), play)
 
 
 def test_trainers_that_share_a_machine_do_not_limit_each_other(device: Device, tmp_path: Path) -> None:
@@ -112,9 +119,9 @@ def test_trainers_that_share_a_machine_do_not_limit_each_other(device: Device, t
         for reading in range(8):
             device.load = replace(CALM, busy_seconds=0.05 * reading)  # the other one uses its core
             await asyncio.sleep(0.05)
-            assert pacing.limit is None
+            assert pacing.limit(device.power) is None
 
-    with_trainer(tmp_path, Politeness(), play, members_here=2)
+    with_trainer(device, tmp_path, Politeness(), play, members_here=2)
 
 
 def test_the_limit_ends_with_the_trainer(device: Device, tmp_path: Path) -> None:
@@ -123,7 +130,7 @@ def test_the_limit_ends_with_the_trainer(device: Device, tmp_path: Path) -> None
         with pytest.raises(process_module.ChildFailedError):
             await child.call(Exit(), 20)
 
-    with_trainer(tmp_path, Politeness(max_threads=1, yields=False), play)
+    with_trainer(device, tmp_path, Politeness(max_threads=1, yields=False), play)
 
 
 def test_the_load_of_this_machine_can_be_read() -> None:

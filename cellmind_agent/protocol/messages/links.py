@@ -39,8 +39,9 @@ class Accelerator:
 @value
 class Battery:
     percent: float
-    plugged: bool
+    plugged: bool  # it charges, or is full
     source: str
+    temperature_celsius: float | None = None
 
 
 @value

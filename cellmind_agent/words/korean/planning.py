@@ -61,8 +61,10 @@ SENTENCES: Mapping[str, str] = {
     "the batch has fewer samples than devices": "배치의 샘플이 기기보다 적음",
     "at most {threads} of {cores} threads: {reason}": "스레드 {cores}개 가운데 {threads}개까지: {reason}",
     "--train-threads": "--train-threads",
-    "paused: the battery is below {percent} %": "쉬는 중: 배터리가 {percent} %보다 적음",
-    "paused: hotter than {celsius} °C": "쉬는 중: {celsius} °C보다 뜨거움",
+    "it does not report whether it charges: install the app Termux:API": "충전 중인지 알 수 없음: 앱 Termux:API를 설치하십시오",
+    "it does not charge": "충전 중이 아님",
+    "the battery is below {percent} %": "배터리가 {percent} %보다 적음",
+    "the battery is hotter than {celsius} °C": "배터리가 {celsius} °C보다 뜨거움",
     "hotter than {celsius} °C": "{celsius} °C보다 뜨거움",
     "other programs use the processor": "다른 프로그램이 프로세서를 사용함",
 }

@@ -37,6 +37,7 @@ SENTENCES: Mapping[str, str] = {
     "idle": "대기",
     # states and marks
     " (this)": " (이 기기)",
+    "{name} does not train now: {why}": "{name}: 지금은 학습하지 않음 ({why})",
     "online": "온라인",
     "asleep": "절전",
     "gone": "연결 끊김",
