@@ -19,6 +19,7 @@ from cellmind_ctl.figures import number, pad
 from cellmind_ctl.project import FEW_HELD_OUT, MIN_HELD_OUT, Bundle
 from cellmind_ctl.session import Session
 from model.config import Config
+from model.line.sentence import Sentence
 from model.recipe import Recipe
 
 _TITLE_COLUMNS = 9
@@ -54,7 +55,7 @@ def plan_run(
     return plan(seating, batch_samples, choose_backend(seating.seated, backend, faults, is_lan_trusted), mode)
 
 
-def _gloo_faults(client: Client, members: Sequence[PeerView]) -> dict[DeviceId, str]:
+def _gloo_faults(client: Client, members: Sequence[PeerView]) -> dict[DeviceId, Sentence]:
     """Have all members try gloo at once. Returns the devices on which it does not work, and why.
 
     A member that does not answer counts as one on which gloo does not work.

@@ -20,13 +20,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from model.arithmetic.state import TrainingState
 from model.errors import CheckpointError
 from model.line.checkpoint import OPTIMIZER_FILE, STATE_FILE, WEIGHTS_FILE
+from model.tensor_file import encode, load
 
 KEPT = 2  # a newer checkpoint may turn out to be unusable
 
@@ -61,8 +60,8 @@ def save_checkpoint(folder: Path, training: TrainingState, state: State) -> Path
     Raises OSError, for instance on a full disk; then the folder is as before.
     """
     files = {
-        WEIGHTS_FILE: save(_plain(training.model.state_dict()), {"format": "pt"}),
-        OPTIMIZER_FILE: save(_plain(training.tensors_beside_weights()), {"format": "pt"}),
+        WEIGHTS_FILE: encode(training.model.state_dict()),
+        OPTIMIZER_FILE: encode(training.tensors_beside_weights()),
         STATE_FILE: _state_bytes(state),
     }
     path = _write_folder(folder / f"step-{state.step:09d}", files)
@@ -73,7 +72,7 @@ def save_checkpoint(folder: Path, training: TrainingState, state: State) -> Path
 
 def save_best(folder: Path, weights: Mapping[str, Tensor], state: State) -> Path:
     """Write the best weights as `folder/best-N` whole or not at all, and remove older ones. Raises OSError."""
-    files = {WEIGHTS_FILE: save(_plain(weights), {"format": "pt"}), STATE_FILE: _state_bytes(state)}
+    files = {WEIGHTS_FILE: encode(weights), STATE_FILE: _state_bytes(state)}
     path = _write_folder(folder / f"best-{state.step:09d}", files)
     for old in folder.glob("best-*"):
         if old != path:
@@ -137,15 +136,11 @@ def load_beside_weights(path: Path, training: TrainingState) -> None:
 
 def _read(path: Path) -> dict[str, Tensor]:
     try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
+        return load(path)
+    except (OSError, ValueError) as error:
         raise CheckpointError(
             "{path} is no safetensors file: {error}", "pickles are never loaded", path=path, error=error
         ) from error
-
-
-def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
 
 
 def _state_bytes(state: State) -> bytes:

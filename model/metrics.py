@@ -1,4 +1,4 @@
-"""The figures of a run, step by step: TensorBoard events, and the same as JSON lines for other tools."""
+"""The figures of a run, step by step: JSON lines, and the same as TensorBoard events where tensorboardX is there."""
 
 from __future__ import annotations
 
@@ -6,29 +6,35 @@ import json
 from pathlib import Path
 from typing import IO
 
-from tensorboardX import SummaryWriter
+try:
+    from tensorboardX import SummaryWriter
+except ModuleNotFoundError:  # on phones
+    SummaryWriter = None
 
 
 class Metrics:
-    """Writes to `folder/tensorboard` and `folder/metrics.jsonl`. Raises OSError, for instance on a full disk."""
+    """Writes to `folder/metrics.jsonl` and `folder/tensorboard`. Raises OSError, for instance on a full disk."""
 
     def __init__(self, folder: Path) -> None:
-        self._writer = SummaryWriter(str(folder / "tensorboard"))
+        self._writer = SummaryWriter(str(folder / "tensorboard")) if SummaryWriter else None
         self._lines: IO[str] = open(folder / "metrics.jsonl", "a", encoding="utf-8")  # noqa: SIM115 # open as long as the run
 
     def record(self, step: int, **figures: float | None) -> None:
         """Add the figures of a step; those that are None were not measured and are left out."""
         measured = {name: value for name, value in figures.items() if value is not None}
-        for name, value in measured.items():
-            self._writer.add_scalar(name, value, step)
+        if self._writer:
+            for name, value in measured.items():
+                self._writer.add_scalar(name, value, step)
         self._lines.write(json.dumps({"step": step, **measured}) + "\n")
 
     def flush(self) -> None:
         """Write buffered figures to the disk."""
-        self._writer.flush()
+        if self._writer:
+            self._writer.flush()
         self._lines.flush()
 
     def close(self) -> None:
         """Flush and close both files."""
-        self._writer.close()
+        if self._writer:
+            self._writer.close()
         self._lines.close()

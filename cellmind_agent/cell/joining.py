@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 
 from cellmind_agent.cell.admission import Admission
 from cellmind_agent.cell.keyring_keeper import KeyringKeeper
@@ -74,7 +75,7 @@ class Joining:
         """Addresses and keys of agents that announce the code's nameplate, at `at` alone if it is given."""
         if at and at.key:
             return [(at, at.key)]
-        querying = asyncio.create_task(self._query_host(at.host)) if at else None
+        querying = asyncio.create_task(self._keep_querying([at.host] if at else []))
         try:
             async with asyncio.timeout(INVITER_SEARCH_SECONDS):
                 while not (found := self._announced_inviters(code, at)):
@@ -83,14 +84,14 @@ class Joining:
         except TimeoutError:
             return []
         finally:
-            if querying:
-                querying.cancel()
-                await asyncio.wait({querying})
+            querying.cancel()
+            await asyncio.wait({querying})
 
-    async def _query_host(self, host: str) -> None:
-        """Query one host's announcement, which has its key, again and again: a new invitation is announced late."""
+    async def _keep_querying(self, hosts: Sequence[str]) -> None:
+        """Query the network and these hosts for announcements, which have the keys. A phone hears no others; and a new
+        invitation is announced late, so query again and again."""
         while True:
-            await self._discovery.query([host])
+            await self._discovery.query(hosts)
 
     def _announced_inviters(self, code: str, at: Address | None) -> list[tuple[Address, bytes]]:
         sightings = self._peers.strangers.inviting(nameplate(code))

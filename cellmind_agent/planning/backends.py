@@ -24,7 +24,7 @@ class Conditions:
 
     members: Sequence[PeerView]
     is_lan_trusted: bool = False
-    faults: Mapping[DeviceId, str] = field(default_factory=dict)
+    faults: Mapping[DeviceId, Sentence] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +44,7 @@ class Backend:
 def choose_backend(
     members: Sequence[PeerView],
     choice: str = AUTO,
-    faults: Mapping[DeviceId, str] | None = None,
+    faults: Mapping[DeviceId, Sentence] | None = None,
     is_lan_trusted: bool = False,
 ) -> tuple[BackendName, Sentence]:
     """The backend for these members, and the reason in words: the first in the table that can be used, or `choice`.
@@ -126,8 +126,11 @@ def _why_not_gloo(conditions: Conditions) -> Sentence | None:
         named = ", ".join(f"{name} {version}" for name, version in versions.items())
         return Sentence("gloo needs the same torch everywhere: {named}", named=named)
     faults = conditions.faults if len(members) > 1 else {}
-    named = ", ".join(f"{peer.name} ({faults[peer.id]})" for peer in members if peer.id in faults)
-    return Sentence("gloo does not work on {named}", named=named) if named else None
+    faulty = [peer for peer in members if peer.id in faults]
+    if not faulty:
+        return None
+    named = ", ".join(peer.name for peer in faulty)
+    return Sentence("gloo does not work on {named} ({why})", named=named, why=faults[faulty[0].id])
 
 
 # In the order of preference. One of them works everywhere.

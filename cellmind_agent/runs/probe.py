@@ -15,6 +15,7 @@ from cellmind_agent.runs.process import serve_nothing, start_child
 from cellmind_agent.storage.files import read_json, write_json
 from cellmind_agent.trust.permissions import Caller
 from model.line.probing import TryGloo
+from model.line.sentence import Sentence
 
 _SWITCH = "CELLMIND_NO_GLOO"  # for people whose gloo passes the probe and fails later, and for tests
 
@@ -31,19 +32,19 @@ class GlooProbe:
 
     async def _probe(self, request: m.ProbeGloo, caller: Caller) -> m.GlooProbed:
         if os.environ.get(_SWITCH):
-            return m.GlooProbed(fault=f"switched off by {_SWITCH}")
+            return m.GlooProbed(fault=Sentence("switched off by {name}", name=_SWITCH))
         if self._versions.torch is None:
-            return m.GlooProbed(fault="torch is not installed")
+            return m.GlooProbed(fault=Sentence("torch is not installed"))
         async with self._turn:
             known = read_json(self._path)
             if isinstance(known, dict) and known.get("torch") == self._versions.torch and "fault" in known:
-                return m.GlooProbed(fault=known["fault"])
+                return m.GlooProbed(fault=Sentence(known["fault"]) if isinstance(known["fault"], str) else None)
             fault = await self._try()
             with contextlib.suppress(CellmindError, OSError):  # forgotten on a full disk, it is tried again
                 write_json(self._path, {"torch": self._versions.torch, "fault": fault})
             return m.GlooProbed(fault=fault)
 
-    async def _try(self) -> str | None:
+    async def _try(self) -> Sentence | None:
         try:
             child = await start_child("probe", self._home, serve_nothing, lambda event: None)
             try:

@@ -12,7 +12,7 @@ from cellmind_ctl.figures import UNKNOWN
 from cellmind_ctl.help import print_pairs
 from cellmind_ctl.session import Session, command
 
-_LIBRARIES = ("torch", "sentencepiece", "pyzmq", "zeroconf", "msgpack", "safetensors")
+_LIBRARIES = ("torch", "sentencepiece", "pyzmq", "zeroconf", "msgpack")
 
 
 @command("version")

@@ -23,17 +23,23 @@ class PlainError(ValueError):
 
 
 def to_plain(value: Any, *, as_text: bool = False) -> Any:
-    """`value` as plain values. With `as_text` a sentence becomes its English text; otherwise it keeps its fields."""
+    """`value` as plain values. A sentence keeps its fields where a `Sentence` is declared; in a field that is declared
+    as `str`, and with `as_text` everywhere, it becomes its English text."""
     if isinstance(value, Sentence):
         return str(value) if as_text else sentence_to_plain(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        names = (field.name for field in dataclasses.fields(value))
-        return {name: to_plain(getattr(value, name), as_text=as_text) for name in names}
+        hints, _ = _shape(type(value))
+        return {name: to_plain(getattr(value, name), as_text=as_text or _is_text(hints[name])) for name in hints}
     if isinstance(value, tuple | list):
         return [to_plain(item, as_text=as_text) for item in value]
     if isinstance(value, Mapping):
         return {key: to_plain(item, as_text=as_text) for key, item in value.items()}
     return value
+
+
+def _is_text(hint: object) -> bool:
+    """Whether a field takes a `str`, but no sentence."""
+    return str in (hint, *get_args(hint))
 
 
 def from_plain(kind: type[T], plain: Any) -> T:

@@ -132,6 +132,13 @@ class Network:
         if not is_on:
             self._nft(self.air, "add rule bridge lab multicast ip daddr 224.0.0.0/4 drop")
 
+    def mute_multicast(self, device: str) -> None:
+        """The device sends multicast and receives none, as phones do that save their battery."""
+        namespace = self.ports[device].namespace
+        self._nft(namespace, "add table inet lab")
+        self._nft(namespace, "add chain inet lab input { type filter hook input priority 0; policy accept; }")
+        self._nft(namespace, 'add rule inet lab input iifname "eth0" ip daddr 224.0.0.0/4 drop')
+
     def block_inbound(self, device: str) -> None:
         """Set up a firewall on the device: it can dial out, and nobody can dial it."""
         namespace = self.ports[device].namespace

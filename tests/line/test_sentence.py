@@ -2,6 +2,7 @@
 the names of their fields."""
 
 import time
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import given
@@ -119,3 +120,19 @@ def test_a_long_sentence_leaves_cut() -> None:
     back = from_plain(Sentence, to_plain(Sentence("{text}", text="x" * 20_000)))
     assert len(back) == 16_384
     assert back.endswith("x…")
+
+
+@dataclass(frozen=True)
+class _WithName:
+    name: str
+    nickname: str | None = None
+    why: Sentence | None = None
+
+
+def test_a_sentence_in_a_field_of_text_is_sent_as_text() -> None:
+    """So that no receiver refuses it: there a string is expected."""
+    sentence = Sentence("{device} is off", device="phone")
+    plain = to_plain(_WithName(name=sentence, nickname=sentence, why=sentence))
+    assert (plain["name"], plain["nickname"]) == ("phone is off", "phone is off")
+    assert from_plain(_WithName, plain).why == sentence
+    assert plain["why"]["fields"] == {"device": "phone"}

@@ -119,7 +119,7 @@ class CommitRound(Request[MemberCommitted]):
 class GlooProbed:
     """Why gloo does not work on the device; None if it works."""
 
-    fault: str | None = None
+    fault: Sentence | None = None
 
 
 @request(asked_by="member", size="small")
