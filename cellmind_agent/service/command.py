@@ -45,6 +45,8 @@ def _install(service: Service, home: Path) -> int:
     if not _starts_hardened(service, home):
         for command in service.start:
             _check(command)
+        if service.hardening:
+            print(t("systemd cannot start the agent with all restrictions here, so it runs with fewer"))
     print(t("the agent runs, and starts with this device ({path})", path=service.files[0].path))
     if service.can_linger and _lingering() == "no":
         print(t("it ends when you log out; so that it goes on: {command}", command="loginctl enable-linger"))
@@ -52,7 +54,7 @@ def _install(service: Service, home: Path) -> int:
 
 
 def _starts_hardened(service: Service, home: Path) -> bool:
-    """Start the agent with all restrictions. Where it does not start, remove the drop-in and say so."""
+    """Start the agent with all restrictions, or remove the drop-in again. Raises CellmindError if it cannot write."""
     if service.hardening is None:
         return False
     try:
@@ -68,7 +70,6 @@ def _starts_hardened(service: Service, home: Path) -> bool:
     if _run(start).returncode == 0:
         return True
     _remove_hardening(service)
-    print(t("systemd cannot start the agent with all restrictions here, so it runs with fewer"))
     return False
 
 

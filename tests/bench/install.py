@@ -39,6 +39,7 @@ class Cost:
     """One installation. What uv downloads (torch, where PyTorch's index is reached) is not in `downloaded_mb`."""
 
     seconds: float
+    processor_seconds: float  # which other programs on the machine hardly change
     disk_mb: float
     downloaded_mb: float
     from_files_mb: float  # packages that a folder of this machine served; elsewhere they are downloaded
@@ -55,7 +56,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         for name, words in (("`./install --no-train`", COURIER), ("`./install`, torch for the processor", PROCESSOR)):
             made = measured(Path(folder), words, options.repeats)
-            costs[name + (", torch from a file here" if any(cost.from_files_mb for cost in made) else "")] = made
+            costs[name + (", torch from a file" if any(cost.from_files_mb for cost in made) else "")] = made
         resolver = make_resolver(Path(folder))
         named["`./install --no-train`"] = sum(sizes(resolver, None).values()) / 1e6
         cuda = sizes(resolver, "train")
@@ -82,7 +83,7 @@ def installed(folder: Path, words: tuple[str, ...], only_public: bool) -> Cost:
     person = Path(tempfile.mkdtemp(dir=folder))
     clone = person / "cellmind"
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
-    started = time.monotonic()
+    started, before = time.monotonic(), os.times()
     done = subprocess.run(
         ["./install", "--no-service", *words],
         cwd=clone,
@@ -92,7 +93,7 @@ def installed(folder: Path, words: tuple[str, ...], only_public: bool) -> Cost:
         text=True,
         timeout=_NETWORK_SECONDS,
     )
-    seconds = time.monotonic() - started
+    seconds, after = time.monotonic() - started, os.times()
     if "not reachable" in done.stderr or "No matching distribution" in done.stderr:
         shutil.rmtree(person)
         raise IndexUnreachableError(done.stderr.strip().splitlines()[-2])
@@ -100,6 +101,7 @@ def installed(folder: Path, words: tuple[str, ...], only_public: bool) -> Cost:
     log = (person / "pip.log").read_text(errors="replace")
     cost = Cost(
         seconds=seconds,
+        processor_seconds=sum(after[2:4]) - sum(before[2:4]),
         disk_mb=megabytes(person / ".local"),
         downloaded_mb=downloads(log) / 1e6,
         from_files_mb=sum(path.stat().st_size for path in local_packages(log)) / 1e6,
@@ -184,14 +186,16 @@ def sizes_of_lock(text: str) -> dict[str, int]:
 
 
 def report(costs: dict[str, list[Cost]], named: dict[str, float], results: Results) -> None:
-    print(f"{results.about()}\n| installation | s | disk (MB) | downloaded (MB) | from files here (MB) | n |")
-    print("|---|---|---|---|---|---|")
+    print(
+        f"{results.about()}\n| installation | s | processor (s) | disk (MB) | downloaded (MB) | from a file (MB) | n |"
+    )
+    print("|---|---|---|---|---|---|---|")
     for name, made in costs.items():
-        fields = ("seconds", "disk_mb", "downloaded_mb", "from_files_mb")
+        fields = ("seconds", "processor_seconds", "disk_mb", "downloaded_mb", "from_files_mb")
         middle = (f"{statistics.median(getattr(cost, field) for cost in made):,.0f}" for field in fields)
         print(f"| {name} | {' | '.join(middle)} | {len(made)} |")
     for name, size in named.items():
-        print(f"| {name}, as the index names it | | | {size:,.0f} | | |")
+        print(f"| {name}, as the index names it | | | | {size:,.0f} | | |")
 
 
 if __name__ == "__main__":

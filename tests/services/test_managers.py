@@ -175,6 +175,7 @@ def test_a_manager_that_fails_is_an_error_with_a_way_out(tmp_path: Path, fake_sy
     assert done.returncode == 1
     assert "Failed to connect to bus" in done.stderr
     assert "hint: start the agent yourself: cellmind-agent" in done.stderr
+    assert "fewer" not in done.stdout
 
 
 @pytest.mark.parametrize("words", [["service"], ["service", "start"], ["serve"], ["service", "install", "now"]])

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MANAGER = Path(__file__).with_name("user_manager.sh")
-NAMESPACES = ("unshare", "--mount", "--pid", "--fork", "--cgroup", "--propagation", "private")
+NAMESPACES = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--cgroup", "--propagation", "private")
 INSTALL = """
 agent service install
 systemctl --user show cellmind-agent -p ActiveState -p PrivateUsers
