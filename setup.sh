@@ -30,8 +30,10 @@ find_python() { # sets $python: 3.11 or newer
 has_gpu() { [ -e /dev/nvidia0 ] || [ -e /proc/driver/nvidia/version ]; }
 
 brings_cuda() { # FOLDER, REQUIREMENT: whether pip would install CUDA with it
+  # Before 23.3 a dry run of pip downloads every package. `grep -q` would end at the first line, and pip with an error.
+  "$1/bin/python" -m pip install --quiet --disable-pip-version-check 'pip>=23.3' 2>/dev/null || true
   "$1/bin/python" -m pip install --dry-run --quiet --disable-pip-version-check --ignore-installed --no-input \
-    --timeout 20 --report - "$2" 2>/dev/null | grep -qE '"name": "(nvidia|cuda)-'
+    --timeout 20 --report - "$2" 2>/dev/null | grep -E '"name": "(nvidia|cuda)-' >/dev/null
 }
 
 install_torch() { # FOLDER: the build that suits this machine. Set $takes_cuda to allow the one with CUDA.

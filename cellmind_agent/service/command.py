@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -10,7 +11,6 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from cellmind_agent.protocol.errors import CellmindError
-from cellmind_agent.protocol.home import log_path
 from cellmind_agent.protocol.limits import SERVICE_COMMAND_SECONDS
 from cellmind_agent.service.managers import Machine, Service, ServiceFile, service_for
 from cellmind_agent.service.units import Program
@@ -27,27 +27,57 @@ def run_service_command(verb: Verb, options: Sequence[str], home: Path, is_syste
     Raises UsageError, and CellmindError if the manager does not do what it is asked.
     """
     program = Program(_installed_agent(), tuple(options))
-    service = service_for(_this_machine(), program, log_path(home), is_system)
+    service = service_for(_this_machine(), program, home, is_system)
     match verb:
         case "install":
-            return _install(service)
+            return _install(service, home)
         case "uninstall":
             return _uninstall(service)
         case "status":
             return _status(service)
 
 
-def _install(service: Service) -> int:
+def _install(service: Service, home: Path) -> int:
     for file in service.files:
         _write(file)
     if service.manager == "launchd":  # it refuses to start what it has loaded already
         _run(service.stop[0])
-    for command in service.start:
-        _check(command)
+    if not _starts_hardened(service, home):
+        for command in service.start:
+            _check(command)
+        if service.hardening:
+            print(t("systemd cannot start the agent with all restrictions here, so it runs with fewer"))
     print(t("the agent runs, and starts with this device ({path})", path=service.files[0].path))
     if service.can_linger and _lingering() == "no":
         print(t("it ends when you log out; so that it goes on: {command}", command="loginctl enable-linger"))
     return 0
+
+
+def _starts_hardened(service: Service, home: Path) -> bool:
+    """Start the agent with all restrictions, or remove the drop-in again. Raises CellmindError if it cannot write."""
+    if service.hardening is None:
+        return False
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)  # systemd refuses to start if this folder is missing
+    except OSError:
+        return False
+    _write(service.hardening)
+    *prepare, start = service.start
+    for command in prepare:
+        if _run(command).returncode:  # the manager itself does not work
+            _remove_hardening(service)
+            return False
+    if _run(start).returncode == 0:
+        return True
+    _remove_hardening(service)
+    return False
+
+
+def _remove_hardening(service: Service) -> None:
+    if service.hardening:
+        service.hardening.path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a person's own drop-ins stay
+            service.hardening.path.parent.rmdir()
 
 
 def _uninstall(service: Service) -> int:
@@ -55,6 +85,7 @@ def _uninstall(service: Service) -> int:
         _run(command)  # an agent that does not run is no error
     for file in service.files:
         file.path.unlink(missing_ok=True)
+    _remove_hardening(service)
     for command in service.reload:
         _run(command)
     print(t("the agent no longer starts with this device"))
@@ -93,6 +124,7 @@ def _this_machine() -> Machine:
         environ=os.environ,
         user_id=os.getuid() if hasattr(os, "getuid") else 0,
         has_termux_services=(prefix / "bin" / "sv-enable").exists(),
+        has_gpu=any(Path(device).exists() for device in ("/dev/nvidia0", "/dev/nvidiactl", "/dev/kfd")),
     )
 
 

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cellmind_agent.protocol.errors import UsageError
+from cellmind_agent.protocol.home import log_path
 from cellmind_agent.service.units import (
     LABEL,
     LAUNCHD_LABEL,
     Program,
     launchd_plist,
     systemd_system_unit,
+    systemd_user_hardening,
     systemd_user_unit,
     termux_boot_script,
     termux_run_script,
@@ -36,6 +38,7 @@ class Service:
 
     manager: str
     files: tuple[ServiceFile, ...]
+    hardening: ServiceFile | None = None  # kept only if the agent starts with it
     start: tuple[Command, ...]
     stop: tuple[Command, ...]
     status: Command
@@ -51,6 +54,7 @@ class Machine:
     environ: Mapping[str, str]
     user_id: int
     has_termux_services: bool = False
+    has_gpu: bool = False
 
     @property
     def person(self) -> Path:
@@ -63,41 +67,46 @@ class Machine:
         return self.platform == "android" or "com.termux" in self.environ.get("PREFIX", "")
 
 
-def service_for(machine: Machine, program: Program, log: Path, is_system: bool = False) -> Service:
+def service_for(machine: Machine, program: Program, home: Path, is_system: bool = False) -> Service:
     """The service of this machine. Raises UsageError where there is none, and for --system without root."""
     if machine.is_termux:
         return _termux(machine, program)
     if machine.platform == "darwin":
-        return _launchd(machine, program, log)
+        return _launchd(machine, program, log_path(home))
     if machine.platform.startswith("linux"):
-        return _systemd_system(machine, program) if is_system else _systemd_user(machine, program)
+        return _systemd_system(machine, program) if is_system else _systemd_user(machine, program, home)
     raise UsageError(
         "there is no service for {platform}", "start the agent yourself: cellmind-agent", platform=machine.platform
     )
 
 
-def _systemd_user(machine: Machine, program: Program) -> Service:
+def _systemd_user(machine: Machine, program: Program, home: Path) -> Service:
     config = Path(machine.environ.get("XDG_CONFIG_HOME") or machine.person / ".config")
     unit = ServiceFile(path=config / "systemd" / "user" / f"{LABEL}.service", text=systemd_user_unit(program))
-    return _systemd(unit, ("systemctl", "--user"), can_linger=True)
+    hardening = ServiceFile(
+        path=unit.path.with_name(f"{unit.path.name}.d") / "hardening.conf",
+        text=systemd_user_hardening(home, machine.has_gpu),
+    )
+    return _systemd(unit, ("systemctl", "--user"), hardening)
 
 
 def _systemd_system(machine: Machine, program: Program) -> Service:
     if machine.user_id != 0:
         raise UsageError("only root can install a system service", "sudo cellmind-agent service install --system")
     path = Path("/etc/systemd/system") / f"{LABEL}.service"
-    return _systemd(ServiceFile(path=path, text=systemd_system_unit(program)), ("systemctl",), can_linger=False)
+    return _systemd(ServiceFile(path=path, text=systemd_system_unit(program, machine.has_gpu)), ("systemctl",))
 
 
-def _systemd(unit: ServiceFile, systemctl: Command, can_linger: bool) -> Service:
+def _systemd(unit: ServiceFile, systemctl: Command, hardening: ServiceFile | None = None) -> Service:
     return Service(
         manager="systemd",
         files=(unit,),
+        hardening=hardening,
         start=((*systemctl, "daemon-reload"), (*systemctl, "enable", LABEL), (*systemctl, "restart", LABEL)),
         stop=((*systemctl, "disable", "--now", LABEL),),
         status=(*systemctl, "is-active", LABEL),
         reload=((*systemctl, "daemon-reload"),),
-        can_linger=can_linger,
+        can_linger="--user" in systemctl,
     )
 
 

@@ -1,7 +1,8 @@
 """The text of each service file, for the program and the home that are really installed. Pure.
 
-Not used in the systemd units, on purpose: MemoryDenyWriteExecute (torch compiles code), PrivateDevices (would hide
-GPUs), ProcSubset=pid (psutil reads /proc/meminfo and /proc/stat).
+Not used in the systemd units, on purpose: MemoryDenyWriteExecute (torch compiles code), PrivateDevices where there is a
+GPU (would hide it), ProcSubset=pid (psutil reads /proc/meminfo and /proc/stat), IPAddressDeny (homes and schools with
+public addresses), a filter of @resources (training lowers its own priority).
 """
 
 from __future__ import annotations
@@ -44,14 +45,10 @@ SystemCallFilter=~@privileged @obsolete
 SystemCallErrorNumber=EPERM
 """
 
-_SYSTEM_HARDENING = """\
-DynamicUser=yes
-StateDirectory=cellmind
-StateDirectoryMode=0700
+# What needs root, or else a user namespace.
+_SANDBOX = """\
 CapabilityBoundingSet=
-AmbientCapabilities=
 ProtectSystem=strict
-ProtectHome=yes
 PrivateMounts=yes
 PrivateTmp=yes
 PrivateUsers=yes
@@ -63,10 +60,17 @@ ProtectKernelModules=yes
 ProtectKernelTunables=yes
 ProtectProc=invisible
 RemoveIPC=yes
-DeviceAllow=char-nvidia* rw
-DeviceAllow=char-nvidia-uvm rw
 DevicePolicy=closed
 """
+_OWN_USER = """\
+DynamicUser=yes
+StateDirectory=cellmind
+StateDirectoryMode=0700
+AmbientCapabilities=
+ProtectHome=yes
+"""
+_GPU_DEVICES = "DeviceAllow=char-nvidia* rw\nDeviceAllow=char-nvidia-uvm rw\n"
+_NO_DEVICES = "PrivateDevices=yes\n"
 
 
 def systemd_user_unit(program: Program) -> str:
@@ -74,10 +78,18 @@ def systemd_user_unit(program: Program) -> str:
     return _systemd(program, "", _USER_HARDENING, "default.target")
 
 
-def systemd_system_unit(program: Program) -> str:
+def systemd_user_hardening(home: PurePath, has_gpu: bool) -> str:
+    """The drop-in that restricts the user unit further, where people may make user namespaces. The agent then writes to
+    `home` only; the person's other files can be read, so that the program can be anywhere."""
+    devices = _GPU_DEVICES if has_gpu else _NO_DEVICES
+    return f"[Service]\nProtectHome=read-only\nReadWritePaths={_systemd_path(home)}\n{_SANDBOX}{devices}"
+
+
+def systemd_system_unit(program: Program, has_gpu: bool = True) -> str:
     """The unit of a machine that nobody sits at: a user of its own, which sees no home folder."""
     network = "Wants=network-online.target\n"
-    return _systemd(program, network, _SYSTEM_HARDENING + _USER_HARDENING, "multi-user.target")
+    hardening = _OWN_USER + _SANDBOX + (_GPU_DEVICES if has_gpu else _NO_DEVICES) + _USER_HARDENING
+    return _systemd(program, network, hardening, "multi-user.target")
 
 
 def launchd_plist(program: Program, log: PurePath) -> str:
@@ -145,3 +157,8 @@ def _systemd_line(words: Sequence[str]) -> str:
 def _systemd_word(word: str) -> str:
     escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
     return f'"{escaped}"' if any(character in word for character in " \t\"'\\;") else escaped
+
+
+def _systemd_path(path: PurePath) -> str:
+    """A path as a value, where systemd replaces `%` and leaves `$` alone."""
+    return _systemd_word(str(path)).replace("$$", "$")

@@ -86,7 +86,8 @@ def test_torch_with_cuda_is_not_taken_without_a_word(bare: dict[str, str], tmp_p
     python = tmp_path / "environment/bin/python"
     python.parent.mkdir(parents=True)
     report = '{"install": [{"metadata": {"name": "torch"}}, {"metadata": {"name": "nvidia-cublas"}}]}'
-    python.write_text(f"#!/bin/sh\ncase \"$*\" in -c*) exit 1 ;; *--dry-run*) echo '{report}' ;; *) exit 0 ;; esac\n")
+    long = f"echo '{report}'; seq 100000"  # what pip prints after the line that matters fills the pipe
+    python.write_text(f'#!/bin/sh\ncase "$*" in -c*) exit 1 ;; *--dry-run*) {long} ;; *) exit 0 ;; esac\n')
     python.chmod(0o755)
     uv = python.with_name("uv")
     uv.write_text("#!/bin/sh\nexit 1\n")

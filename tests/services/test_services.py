@@ -6,10 +6,11 @@ import signal
 import socket
 import subprocess
 import sys
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 
+from cellmind_agent.service.units import Program, systemd_system_unit, systemd_user_hardening, systemd_user_unit
 from tests.agents import ENVIRONMENT
 
 ROOT = Path(__file__).parents[2]
@@ -38,9 +39,18 @@ def test_units_verify_without_a_warning(tmp_path: Path, name: str, scope: str) -
 
 
 @needs_systemd
-def test_the_system_unit_is_hardened(tmp_path: Path) -> None:
-    path = installed(tmp_path, "cellmind-agent.service")
-    command = ["systemd-analyze", "security", "--offline=true", "--threshold=15", str(path)]
+@pytest.mark.parametrize(
+    ("is_system", "has_gpu", "most"), [(True, False, 12), (True, True, 14), (False, False, 17), (False, True, 19)]
+)
+def test_the_units_are_hardened(tmp_path: Path, is_system: bool, has_gpu: bool, most: int) -> None:
+    """`most` is the exposure in tenths. A user's unit counts with its drop-in."""
+    program = Program(PurePosixPath("/bin/true"))
+    path = tmp_path / "cellmind-agent.service"
+    path.write_text(systemd_system_unit(program, has_gpu) if is_system else systemd_user_unit(program))
+    if not is_system:
+        with path.open("a") as unit:
+            unit.write(systemd_user_hardening(PurePosixPath("/home/mina/data"), has_gpu))
+    command = ["systemd-analyze", "security", "--offline=true", f"--threshold={most}", str(path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stdout[-300:]
 

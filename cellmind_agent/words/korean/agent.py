@@ -51,6 +51,9 @@ SENTENCES: Mapping[str, str] = {
     "no service is installed; install it: cellmind-agent service install": (
         "설치된 서비스가 없습니다. 설치: cellmind-agent service install"
     ),
+    "systemd cannot start the agent with all restrictions here, so it runs with fewer": (
+        "여기서는 systemd가 모든 제한을 건 채로 에이전트를 시작할 수 없어, 더 적은 제한으로 실행합니다"
+    ),
     "the agent runs as a service of {manager}": "에이전트가 {manager} 서비스로 실행 중입니다",
     "the service is installed, and does not run ({path})": "서비스가 설치되어 있지만 실행되고 있지 않습니다. 서비스 파일: {path}",
     "cellmind-agent is not installed beside {python}": "{python} 옆에 cellmind-agent가 없습니다",
