@@ -51,7 +51,7 @@ def write(
         print_table_on(screen, headers, rows, right, (), screen.width if is_cut else None, is_cut)
 
     def print_lines(lines: list[str]) -> None:
-        screen.print("\n".join(lines), markup=False, soft_wrap=True)
+        screen.out("\n".join(lines), highlight=False)
 
     print_lines(_pair_lines(_pairs(view, story, now), screen.width))
     if story.contributions:
