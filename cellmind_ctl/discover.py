@@ -103,10 +103,10 @@ def list_runs(client: Client, seconds: float | None = None) -> list[RunView]:
     return sorted((view for _, view in found.values()), key=lambda view: view.created, reverse=True)
 
 
-def run_story(client: Client, run: RunId) -> RunStory:
+def run_story(client: Client, run: RunId, seconds: float | None = None) -> RunStory:
     """How the run went, as all members that are online know it together. A member that does not know the run, or has
     an older version, adds nothing."""
-    answers = [answer for _, answer in _ask_members(client, m.GetRunStory(run=run), None)]
+    answers = [answer for _, answer in _ask_members(client, m.GetRunStory(run=run), seconds)]
     return merged(run, [answer for answer in answers if isinstance(answer, m.RunStory)])
 
 

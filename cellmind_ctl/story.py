@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 from cellmind_agent.planning.story import some_of
 from cellmind_agent.protocol import messages as m
-from cellmind_agent.protocol.ids import printable
+from cellmind_agent.protocol.errors import CellmindError
+from cellmind_agent.protocol.ids import RunId, printable
 from cellmind_agent.words import t
+from cellmind_ctl.discover import run_story
 from cellmind_ctl.figures import UNKNOWN, ago, choices, duration, number, percent, rfc3339
 from cellmind_ctl.help import columns, wrapped
 from cellmind_ctl.session import Session
@@ -23,7 +25,24 @@ CONTRIBUTION_HEADERS = ("name", "tokens", "part")
 CONTRIBUTION_RIGHT = ("tokens", "part")
 TEXT_HEADERS = ("step", "held-out", "text")
 TEXT_RIGHT = ("step", "held-out")
+_ANSWER_SECONDS = 2.0  # after a run nobody waits longer for a member
 _LINE_BREAK = " / "  # between the lines of a text that is shown on one line
+
+
+def print_contributors(session: Session, run: RunId) -> None:
+    """Print in one line who contributed what to a run that has just ended, and on stderr where there is more."""
+    try:
+        found = contributors(run_story(session.client, run, _ANSWER_SECONDS))
+    except CellmindError:  # the run has ended well, whatever has become of the agent since
+        return
+    if found:
+        print(t("trained by {members}", members=found))
+    session.notice(t("how the model learnt: cellmindctl runs show {run}", run=run))
+
+
+def contributors(story: m.RunStory) -> str:
+    """The members with their parts, such as `laptop 60%, phone 40%`; empty if nobody knows."""
+    return ", ".join(f"{printable(name)} {part}" for name, _, part in contribution_rows(story))
 
 
 def print_story(session: Session, view: m.RunView, story: m.RunStory, most: int | None) -> None:

@@ -74,6 +74,9 @@ SENTENCES: Mapping[str, str] = {
     ", averaged {loss}": ", 평균 가중치 {loss}",
     "checkpoint at step {step} on {devices}": "{step}단계 체크포인트 저장: {devices}",
     # how a run went
+    "trained by {members}": "학습한 기기: {members}",
+    "trained by": "학습한 기기",
+    "how the model learnt: cellmindctl runs show {run}": "모델이 배운 과정 보기: cellmindctl runs show {run}",
     "training time": "학습 시간",
     "{loss} at step {step}": "{loss} ({step}단계)",
     "trained again": "다시 학습",
