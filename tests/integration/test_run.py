@@ -230,6 +230,13 @@ def test_a_lost_member_ends_the_run_within_ten_seconds_and_resume_goes_on(cell: 
     finished = json.loads(rest.splitlines()[-1])
     assert (finished["event"], finished["stopped"]) == ("finished", True)
     assert survivors[0].ctl("runs", "--json").data[0]["state"] == "stopped"
+    # 7. The model was asked to continue the same texts before and after.
+    found = survivors[0].ctl("runs", "show", run, "--json").data["checkpoints"]
+    steps = [checkpoint["step"] for checkpoint in found]
+    assert steps == sorted(set(steps))
+    assert steps[-1] == finished["step"]
+    assert len(steps) > 1 or fault == "kill the leader"  # its device has the texts of the first part
+    assert len({tuple(one["prompt"] for one in checkpoint["continuations"]) for checkpoint in found}) == 1
 
 
 @pytest.mark.timeout(180)
