@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from cellmind_agent.planning.roster import find_device
+from cellmind_agent.planning.story import merged
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.errors import (
     CellmindError,
@@ -24,7 +25,7 @@ from cellmind_agent.protocol.errors import (
 )
 from cellmind_agent.protocol.home import ControlFile, control_path, default_home
 from cellmind_agent.protocol.ids import DeviceId, RunId
-from cellmind_agent.protocol.messages import ModelView, PeerView, Request, RunView
+from cellmind_agent.protocol.messages import ModelView, PeerView, Request, RunStory, RunView
 from cellmind_agent.protocol.plain import from_plain
 from cellmind_ctl.client import Client
 
@@ -100,6 +101,13 @@ def list_runs(client: Client, seconds: float | None = None) -> list[RunView]:
             if view.run not in found or freshness > found[view.run][0]:
                 found[view.run] = freshness, view
     return sorted((view for _, view in found.values()), key=lambda view: view.created, reverse=True)
+
+
+def run_story(client: Client, run: RunId, seconds: float | None = None) -> RunStory:
+    """How the run went, as all members that are online know it together. A member that does not know the run, or has
+    an older version, adds nothing."""
+    answers = [answer for _, answer in _ask_members(client, m.GetRunStory(run=run), seconds)]
+    return merged(run, [answer for answer in answers if isinstance(answer, m.RunStory)])
 
 
 def _ask_members(

@@ -29,7 +29,9 @@ _CUTTABLE = (
     "run",
     "model",
     "limit",
+    "text",
 )  # half a number would be a wrong number
+_WRAPPED = ("text",)  # shown whole, on several lines: a person reads it
 _NARROWEST = 4  # columns: less shows nothing of a name
 _MARK = re.compile(r" \([^()]*\)$")  # `(this)` after a name: it stays when the name is shortened
 _UP_AND_CLEAR = "\x1b[{rows}A\r\x1b[J"  # to the first of the last rows, and erase from there
@@ -60,7 +62,7 @@ def table(
 
     `headers` are the English names, and `right` those whose columns are aligned to the right. The table is at most
     `columns` wide (None: as wide as it needs): first go columns that are empty in every row, then those of `less`, the
-    least important first, and then, with `cut`, names are shortened.
+    least important first, and then, with `cut`, names are shortened, and text is wrapped.
     """
     cells = [[printable(cell) or UNKNOWN for cell in row] for row in rows]
     titles = [t(header).upper() for header in headers]
@@ -72,9 +74,17 @@ def table(
     made = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     for place, width in zip(shown, widths, strict=True):
         justify: Literal["left", "right"] = "right" if headers[place] in right else "left"
-        made.add_column(titles[place], justify=justify, no_wrap=True, overflow="ellipsis", width=width)
+        if headers[place] in _WRAPPED:
+            made.add_column(titles[place], overflow="fold", width=width)
+        else:
+            made.add_column(titles[place], justify=justify, no_wrap=True, overflow="ellipsis", width=width)
     for row in cells:
-        made.add_row(*(Text(shortened(row[place], width)) for place, width in zip(shown, widths, strict=True)))
+        made.add_row(
+            *(
+                Text(row[place] if headers[place] in _WRAPPED else shortened(row[place], width))
+                for place, width in zip(shown, widths, strict=True)
+            )
+        )
     return made
 
 
@@ -138,10 +148,24 @@ def print_table(
     """Print a table on stdout, as wide as the terminal; as wide as it needs with `wide`. Names that go to a pipe or a
     file stay whole."""
     screen = console(color)
-    is_screen = sys.stdout.isatty()
-    made = table(headers, rows, right, None if wide else screen.width, less, cut=is_screen)
-    screen.width = max(screen.width, _table_width(made))  # what is still too wide, the terminal wraps
+    print_table_on(screen, headers, rows, right, less, None if wide else screen.width, sys.stdout.isatty())
+
+
+def print_table_on(
+    screen: Console,
+    headers: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    right: Sequence[str],
+    less: Sequence[str],
+    columns: int | None,
+    cut: bool,
+) -> None:
+    """Print a table on this console; see `table`."""
+    made = table(headers, rows, right, columns, less, cut)
+    before = screen.width
+    screen.width = max(before, _table_width(made))  # what is still too wide, the terminal wraps
     screen.print(made)
+    screen.width = before
 
 
 def _table_width(made: Table) -> int:

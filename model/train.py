@@ -28,10 +28,13 @@ from model.pace import Pace
 from model.tuning.watch import SpeedWatch
 
 if TYPE_CHECKING:
+    from model.config import Config
+    from model.continuing import HeldOutPrompts
+    from model.data import PackedData
     from model.metrics import Metrics
     from model.trainer import Trainer
     from model.tuning.tune import Tuner
-
+    from tokenizer.sharding.manifest import Manifest
 
 _log = logging.getLogger(__name__)
 
@@ -126,6 +129,7 @@ class _Program:
             self._link.report,
             tuning,
             pace=self._pace.apply,
+            prompts=_prompts(call, config, manifest, data) if call.rank == 0 else None,
         )
         if call.resume_from:
             self._resume(self._trainer, call.resume_from)
@@ -156,6 +160,19 @@ class _Program:
         if self._trainer is None or self._parameters is None:
             raise ValueError("the trainer is not prepared yet")
         return self._trainer, self._parameters
+
+
+def _prompts(call: PrepareTrainer, config: Config, manifest: Manifest, data: PackedData) -> HeldOutPrompts | None:
+    """What the model continues at each checkpoint. None if the tokenizer cannot be read: the run can do without."""
+    from model.continuing import HeldOutPrompts
+    from tokenizer.errors import TextError
+    from tokenizer.vocabulary.encoding import load_encoder
+
+    try:
+        return HeldOutPrompts(config, manifest, data, load_encoder(Path(call.tokenizer)))
+    except TextError as error:
+        _log.warning("the model writes no texts at checkpoints: %s", error)
+        return None
 
 
 if __name__ == "__main__":

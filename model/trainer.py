@@ -27,9 +27,11 @@ from model.checkpoint import (
 )
 from model.config import Config
 from model.config_file import to_plain
+from model.continuing import HeldOutPrompts
 from model.data import PackedData
+from model.line.continuation import Continuation
 from model.line.declare import Event
-from model.line.held_out import MAX_HELD_OUT_ROWS
+from model.line.held_out import MAX_HELD_OUT_ROWS, served_loss
 from model.line.training import CheckpointWritten, Span, StepsProgressed, StepsTrained, WriteCheckpoint
 from model.meeting.group import Group
 from model.metrics import Metrics
@@ -56,12 +58,13 @@ class Trainer:
         tuning: Tuning = PLAIN,
         make_method: MakeRoundMethod = SynchronousRounds,
         pace: Callable[[], None] = lambda: None,
+        prompts: HeldOutPrompts | None = None,
     ) -> None:
         """`make_method` makes the way to train a round. `report` takes progress events. `pace` is called before each
-        step. Raises PeerLostError.
+        step. With `prompts`, each checkpoint comes with what the weights write. Raises PeerLostError.
         """
         self._config, self._manifest, self._data, self._group = config, manifest, data, group
-        self._metrics, self._report = metrics, report
+        self._metrics, self._report, self._prompts = metrics, report, prompts
         torch.manual_seed(config.training.seed)
         self.model = GPT(config.model, manifest.vocab_size).to(group.device)
         self._use(tuning)
@@ -124,8 +127,7 @@ class Trainer:
 
     def keep_best(self) -> None:
         """Keep a copy of the weights that were evaluated last: of the live or the averaged ones, which are better."""
-        live, average = self._losses
-        if average is not None and (live is None or average < live):
+        if self._is_average_better():
             with self.state.average.in_place_of_live():
                 self._best = self._copy_of_weights()
         else:
@@ -147,18 +149,36 @@ class Trainer:
             held_out=asdict(record),
         )
         path = save_checkpoint(folder, self.state, state)
+        written = CheckpointWritten(
+            name=path.name,
+            state_hash=digest,
+            continuations=self._continuations(),
+            served_loss=served_loss(*self._losses),
+        )
         if best is None:
-            return CheckpointWritten(name=path.name, state_hash=digest)
+            return written
         best_digest = state_hash(best)
         of_best = replace(state, step=record.best_step, val_loss=record.best_loss, state_hash=best_digest)
         best_path = save_best(folder, best, of_best)
         self._best = None  # it is on the disk now
-        return CheckpointWritten(name=path.name, state_hash=digest, best=best_path.name, best_state_hash=best_digest)
+        return replace(written, best=best_path.name, best_state_hash=best_digest)
 
     def _use(self, tuning: Tuning) -> None:
         self.model.compute_dtype, self._micro_batch = tuning.torch_dtype, tuning.micro_batch
         if tuning.is_compiled:
             self.model.compile_layers()
+
+    def _is_average_better(self) -> bool:
+        """Whether the averaged weights had a lower held-out loss than the live ones at the last evaluation."""
+        live, average = self._losses
+        return average is not None and (live is None or average < live)
+
+    def _continuations(self) -> tuple[Continuation, ...]:
+        """What the better weights write after each prompt. Training goes on as if they had written nothing."""
+        if self._prompts is None:
+            return ()
+        weights = self.state.average.weights() if self._is_average_better() else self.model.state_dict()
+        return self._prompts.continued_by(weights)
 
     def _copy_of_weights(self) -> dict[str, Tensor]:
         return {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}

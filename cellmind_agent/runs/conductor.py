@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from cellmind_agent.network.peers import Peers
 from cellmind_agent.network.reception import Handler
 from cellmind_agent.planning.ledger import ledger_of
+from cellmind_agent.planning.story import story_of
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.errors import (
     BusyError,
@@ -51,6 +52,7 @@ class Conductor:
             m.WatchRun: self._watch,
             m.ListRuns: self._list,
             m.GetRun: self._get,
+            m.GetRunStory: self._story,
             **dict.fromkeys(store, self._serve_store),
         }
 
@@ -116,6 +118,15 @@ class Conductor:
     async def _get(self, request: m.GetRun, caller: Caller) -> m.RunFound:
         spec, view = self._journal.load_run(request.run)
         return m.RunFound(spec=spec, view=self._present(view))
+
+    async def _story(self, request: m.GetRunStory, caller: Caller) -> m.RunStory:
+        run = request.run
+        self._journal.load_run(run)
+
+        def read() -> m.RunStory:
+            return story_of(run, self._journal.rounds(run), self._journal.checkpoint_stories(run))
+
+        return await asyncio.to_thread(read)  # a long run has thousands of rounds
 
     def _present(self, view: m.RunView) -> m.RunView:
         """The view, corrected: the journal of an agent that was killed may still say `training`."""

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from pathlib import Path
 
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.blobs import BlobRef
+from cellmind_agent.protocol.errors import CellmindError
+from cellmind_agent.protocol.limits import MAX_CONTINUATION_CHARACTERS
 from cellmind_agent.storage.blobs import BlobStore
 from cellmind_agent.storage.journal import Journal
+from model.line.continuation import NUM_PROMPTS, Continuation
 from model.line.training import CheckpointWritten
 
 
 def keep_checkpoint(
     store: BlobStore, journal: Journal, spec: m.RunSpec, written: CheckpointWritten, request: m.CommitRound
 ) -> m.MemberCommitted:
-    """Keep the checkpoint, and the best weights if they are new. Raises StorageFullError."""
+    """Keep the checkpoint, the best weights if they are new, and what the model wrote. Raises StorageFullError."""
     folder = journal.run_folder(spec.run) / "checkpoints"
     checkpoint = m.ModelView(
         model=spec.run,
@@ -41,7 +45,20 @@ def keep_checkpoint(
     for model in (checkpoint, best):
         if model:
             store.remove(journal.save_model(model))
+    if written.continuations:  # by rank 0's trainer alone
+        with contextlib.suppress(CellmindError, OSError):  # a full disk must not end a run that can go on
+            journal.save_checkpoint_story(spec.run, _story(written, request))
     return m.MemberCommitted(checkpoint=checkpoint, best=best)
+
+
+def _story(written: CheckpointWritten, request: m.CommitRound) -> m.CheckpointStory:
+    found = [
+        Continuation(prompt=one.prompt[:MAX_CONTINUATION_CHARACTERS], text=one.text[:MAX_CONTINUATION_CHARACTERS])
+        for one in written.continuations[:NUM_PROMPTS]
+    ]
+    return m.CheckpointStory(
+        step=request.step, time=request.time, val_loss=written.served_loss, continuations=tuple(found)
+    )
 
 
 def _adopt(store: BlobStore, folder: Path) -> dict[str, BlobRef]:

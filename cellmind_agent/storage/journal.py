@@ -2,6 +2,7 @@
 
 runs/<run>/run.json            the spec, and the state of the run
 runs/<run>/events.jsonl        the leader's log of the run's events
+runs/<run>/checkpoints.json    what the model wrote at its checkpoints: private text (the leader's device has it)
 runs/<run>/checkpoints/        written by the trainer (two kept)
 models/<run>/<step>.json       a checkpoint that this device holds: names of blobs (two kept)
 models/<run>/best.json         the run's best weights, without an optimiser's state (one kept)
@@ -14,12 +15,22 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from cellmind_agent.planning.story import with_checkpoint
 from cellmind_agent.protocol.errors import BadIdError, ProtocolError, UnknownNameError
 from cellmind_agent.protocol.ids import BlobId, RunId, parse_run_id
 from cellmind_agent.protocol.limits import CHECKPOINTS_KEPT
-from cellmind_agent.protocol.messages import ModelView, RunSpec, RunView
+from cellmind_agent.protocol.messages import (
+    CheckpointStory,
+    ModelView,
+    RoundCommitted,
+    RoundStarted,
+    RunSpec,
+    RunView,
+)
 from cellmind_agent.protocol.plain import from_plain, to_plain
 from cellmind_agent.storage.files import private_folder, read_json, translated_disk_errors, write_json
+
+_STORIES = "checkpoints.json"
 
 
 class Journal:
@@ -62,6 +73,30 @@ class Journal:
         with translated_disk_errors(), open(self.run_folder(run) / "events.jsonl", "a", encoding="utf-8") as file:
             file.write(line + "\n")
 
+    def rounds(self, run: RunId) -> Iterator[RoundStarted | RoundCommitted]:
+        """The rounds that this device has led, from the run's log of events; damaged lines are skipped."""
+        try:
+            with open(self._runs / parse_run_id(run) / "events.jsonl", "rb") as file:
+                for line in file:
+                    round_event = _round_of(line)
+                    if round_event:
+                        yield round_event
+        except FileNotFoundError:
+            return
+
+    def save_checkpoint_story(self, run: RunId, story: CheckpointStory) -> None:
+        """Remember what the model wrote at a checkpoint. Raises StorageFullError."""
+        kept = with_checkpoint(self.checkpoint_stories(run), story)
+        write_json(self.run_folder(run) / _STORIES, to_plain(kept))
+
+    def checkpoint_stories(self, run: RunId) -> tuple[CheckpointStory, ...]:
+        """What the model wrote at its checkpoints, the oldest first; nothing for a run of an older version."""
+        plain = read_json(self._runs / parse_run_id(run) / _STORIES)
+        try:
+            return tuple(from_plain(CheckpointStory, story) for story in plain or ())
+        except (ProtocolError, TypeError):
+            return ()
+
     def save_model(self, model: ModelView) -> set[BlobId]:
         """Remember a checkpoint whose blobs are here, and forget all but the newest CHECKPOINTS_KEPT of its run.
 
@@ -79,8 +114,9 @@ class Journal:
         return sorted(self._all_models(), key=lambda model: (model.created, model.step))
 
     def remove_model(self, run: RunId) -> None:
-        """Forget a model's checkpoints and delete its trainer's files. Raises UnknownNameError."""
+        """Forget a model's checkpoints, and delete its trainer's files and what it wrote. Raises UnknownNameError."""
         folder = self._models / parse_run_id(run)
+        (self._runs / run / _STORIES).unlink(missing_ok=True)  # also on a device that holds no checkpoint any more
         if not folder.exists():
             raise UnknownNameError("no model is called {run} here", "cellmindctl models", run=f"{run!r}")
         # The run's history stays; `runs` still shows it.
@@ -106,3 +142,17 @@ class Journal:
                 yield from_plain(ModelView, plain)
             except ProtocolError:
                 continue
+
+
+def _round_of(line: bytes) -> RoundStarted | RoundCommitted | None:
+    """The round that a line of `events.jsonl` reports, if it does."""
+    if b"Round" not in line[:40]:  # most bytes are of other events
+        return None
+    try:
+        plain = json.loads(line)
+        kind = plain.get("event")
+        if kind == "RoundStarted":
+            return from_plain(RoundStarted, plain)
+        return from_plain(RoundCommitted, plain) if kind == "RoundCommitted" else None
+    except (ValueError, AttributeError, ProtocolError):
+        return None

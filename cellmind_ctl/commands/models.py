@@ -11,8 +11,8 @@ from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.errors import UnknownNameError, UnreachableError, UsageError
 from cellmind_agent.protocol.messages import ModelView
 from cellmind_agent.words import t
-from cellmind_ctl import figures
-from cellmind_ctl.discover import held_models, models_named, online_devices
+from cellmind_ctl import figures, story
+from cellmind_ctl.discover import held_models, models_named, online_devices, run_story
 from cellmind_ctl.help import print_pairs
 from cellmind_ctl.session import Group, Session, is_confirmed, is_interactive, pass_session
 
@@ -60,10 +60,12 @@ def command_(session: Session, context: click.Context) -> None:
 def show_(session: Session, model: str) -> None:
     """Show all details of the newest checkpoint of MODEL."""
     held = _named(session, model)[0]
-    if session.is_json:
-        session.emit("models.show", _json(held))
-        return
     view = held.model
+    learnt = run_story(session.client, view.model)
+    if session.is_json:
+        found = story.to_json(learnt)
+        session.emit("models.show", {**_json(held), **{name: found[name] for name in ("seconds", "contributions")}})
+        return
     print_pairs(
         {
             t("model"): view.model,
@@ -71,6 +73,8 @@ def show_(session: Session, model: str) -> None:
             t("tokens"): f"{view.tokens:,}",
             t("held-out loss"): figures.number(view.val_loss, 3),
             t("choices"): figures.number(figures.choices(view.val_loss)),
+            t("training time"): figures.duration(learnt.seconds) if learnt.contributions else figures.UNKNOWN,
+            t("trained by"): story.contributors(learnt) or figures.UNKNOWN,
             t("size"): figures.size(_size_bytes([held])),
             t("devices"): ", ".join(held.devices),
             t("made"): figures.rfc3339(view.created) or figures.UNKNOWN,

@@ -14,6 +14,7 @@ from cellmind_agent.words import t
 from cellmind_ctl.discover import held_models, list_runs, run_named
 from cellmind_ctl.planning import plan_run
 from cellmind_ctl.session import Session, command
+from cellmind_ctl.story import print_contributors
 from cellmind_ctl.watching import follow, summary
 
 
@@ -47,6 +48,7 @@ def command_(session: Session, run: str, devices: str | None, detach: bool) -> N
     finished = follow(session, spec.run, leader)
     if finished and not session.is_json:
         print(summary(finished))
+        print_contributors(session, finished.run)
 
 
 def _newest_checkpoint(session: Session, run: RunId) -> tuple[DeviceId, m.ModelView]:

@@ -21,6 +21,7 @@ from cellmind_ctl.planning import make_plan, plan_json, show_plan
 from cellmind_ctl.project import Bundle, checkpoint_paths, make_bundle, open_project, tokenizer_path
 from cellmind_ctl.push import push, refs, shard_refs, start_view
 from cellmind_ctl.session import Session, command
+from cellmind_ctl.story import print_contributors
 from cellmind_ctl.watching import follow, summary
 from tokenizer.preparing import keep_tokenizer
 
@@ -78,6 +79,7 @@ def command_(
     # 5. Print the result, and save the model where the configuration names a checkpoint.
     if finished and not session.is_json:
         print(summary(finished))
+        print_contributors(session, finished.run)
     paths = checkpoint_paths(project)
     if finished and paths:
         keep_checkpoint(session, spec.run, leader, *paths)

@@ -6,6 +6,7 @@ import click
 
 from cellmind_ctl.discover import list_runs, run_named
 from cellmind_ctl.session import Session, command
+from cellmind_ctl.story import print_contributors
 from cellmind_ctl.watching import follow, summary
 
 
@@ -17,3 +18,4 @@ def command_(session: Session, run: str | None) -> None:
     finished = follow(session, view.run, view.leader)
     if finished and not session.is_json:
         print(summary(finished))
+        print_contributors(session, finished.run)

@@ -47,6 +47,10 @@ class WeightAverage:
             with torch.no_grad():
                 torch._foreach_copy_(self._live, live)
 
+    def weights(self) -> dict[str, Tensor]:
+        """The average by the names of the parameters, as a model's state dict has them. Not copied."""
+        return dict(zip(self._names, self._average, strict=True))
+
     def state_tensors(self) -> dict[str, Tensor]:
         """The average by `PARAMETER.average`. Not copied."""
-        return {f"{name}.average": average for name, average in zip(self._names, self._average, strict=True)}
+        return {f"{name}.average": average for name, average in self.weights().items()}

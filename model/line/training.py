@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from model.line.checkpoint import CheckpointPaths
+from model.line.continuation import Continuation
 from model.line.declare import Call, Done, Event, line_message, line_value
 from model.line.held_out import NO_EVALUATION, HeldOutRecord
 from model.line.sentence import Sentence
@@ -75,13 +76,16 @@ class KeepBest(Call[Done]):
 class CheckpointWritten:
     """Folders inside the run's folder of checkpoints: `name` has the whole checkpoint, `best` the best weights.
 
-    `best` is None if they are the same as at the last checkpoint.
+    `best` is None if they are the same as at the last checkpoint. Rank 0 also sends what the weights write: of the live
+    and the averaged ones those that were better at the last evaluation, where their held-out loss was `served_loss`.
     """
 
     name: str
     state_hash: str
     best: str | None = None
     best_state_hash: str | None = None
+    continuations: tuple[Continuation, ...] = ()
+    served_loss: float | None = None
 
 
 @line_message

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from cellmind_agent.storage.journal import Journal
 from tests.agents import ENVIRONMENT, Cell
+from tests.protocol.examples import SPEC, VIEW
 
 
 def bash(words: list[str]) -> list[str]:
@@ -76,6 +78,14 @@ def test_names_of_devices_are_completed(shell: Callable[[list[str]], list[str]],
     assert completed(shell, tmp_path, one.home, "forget", "ot") == ["other"]
     if shell is not fish:  # click's script for fish splits its answers at commas
         assert completed(shell, tmp_path, one.home, "plan", "--devices", "one,ot") == ["one,other"]
+
+
+def test_names_of_runs_are_completed(shell: Callable[[list[str]], list[str]], tmp_path: Path, cell: Cell) -> None:
+    (one,) = cell.of("one")
+    Journal(one.home).save_run(SPEC, VIEW)
+    assert completed(shell, tmp_path, one.home, "runs", "s") == ["show"]
+    assert completed(shell, tmp_path, one.home, "runs", "show", "run-") == [SPEC.run]
+    assert completed(shell, tmp_path, one.home, "runs", "show", "--a") == ["--all"]
 
 
 def test_an_agent_that_does_not_answer_costs_little(tmp_path: Path, cell: Cell) -> None:

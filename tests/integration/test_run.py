@@ -87,6 +87,7 @@ def test_three_agents_train_one_model_and_one_that_did_not_lead_answers(cell: Ce
         assert [(r["run"], r["state"]) for r in device.ctl("runs", "--json").data] == [(run, "finished")]
     speeds = {peer["name"]: peer["tokens_per_second"] for peer in leader.ctl("peers", "--json").data}
     assert speeds[leader.name] > 0
+    show_the_story(devices, leader, committed)
     # -- a device that did not lead answers
     other = next(device for device in devices if device is not leader)
     asked = leader.ctl("ask", "나는 밥을", "--json", "-n", "12", "--seed", "1", "--device", other.name)
@@ -110,6 +111,42 @@ def test_three_agents_train_one_model_and_one_that_did_not_lead_answers(cell: Ce
     refused = devices[0].ctl("train", "--json", "--yes", cwd=project)
     assert refused.code == 1
     assert "the tokenizer does not match the checkpoint" in refused.error["message"]
+
+
+def show_the_story(devices: list[Device], leader: Device, committed: list[dict[str, Any]]) -> None:
+    """Each device shows who contributed what, and what the model wrote; the texts stand in one file of the leader."""
+    other = next(device for device in devices if device is not leader)
+    run = committed[0]["run"]
+    story = other.ctl("runs", "show", "--json").data  # the newest
+    assert story == leader.ctl("runs", "show", run[:-2], "--json").data
+    assert (story["run"], story["state"], story["step"]) == (run, "finished", committed[-1]["step"])
+    assert {one["name"] for one in story["contributions"]} == {"하나", "둘", "셋"}
+    assert sum(one["percent"] for one in story["contributions"]) == pytest.approx(100)
+    assert story["tokens"] * 0.9 < sum(one["tokens"] for one in story["contributions"]) <= story["tokens"]
+    assert story["seconds"] > 0
+    losses = [min(event["val_loss"], event["average_val_loss"]) for event in committed if event["val_loss"]]
+    assert story["best_val_loss"] == min(losses)
+    first, last = story["checkpoints"][0], story["checkpoints"][-1]
+    assert (first["step"], last["step"]) == (2, committed[-1]["step"])
+    assert last["val_loss"] == losses[-1] < first["val_loss"]
+    assert last["choices"] < first["choices"]
+    assert len(first["continuations"]) == 3
+    for before, after in zip(first["continuations"], last["continuations"], strict=True):
+        assert before["prompt"] == after["prompt"]
+        assert any(text.startswith(after["prompt"]) for text in TEXTS)
+        assert after["text"]
+    shown = other.ctl("runs", "show", run, "--all")
+    assert shown.code == 0
+    assert shown.out.count(f"{last['step']} ") >= 3
+    assert f"after “{last['continuations'][0]['prompt']}” it wrote:" in shown.out
+    assert other.ctl("runs", "show", "run-none").code == 5
+    # Private texts stand in no log and in no event.
+    holders = [path for device in devices for path in (device.home / "runs").rglob("checkpoints.json")]
+    assert holders == [leader.home / "runs" / run / "checkpoints.json"]
+    written = [path.read_text(encoding="utf-8") for path in (leader.home / "runs" / run).glob("*.jsonl")]
+    written += [path.read_text(encoding="utf-8") for device in devices for path in device.home.rglob("*.log")]
+    assert written
+    assert not [text for text in written if last["continuations"][0]["prompt"] in text]
 
 
 def start_long_run(device: Device, project: Path) -> tuple[Any, str, list[str]]:
@@ -193,6 +230,13 @@ def test_a_lost_member_ends_the_run_within_ten_seconds_and_resume_goes_on(cell: 
     finished = json.loads(rest.splitlines()[-1])
     assert (finished["event"], finished["stopped"]) == ("finished", True)
     assert survivors[0].ctl("runs", "--json").data[0]["state"] == "stopped"
+    # 7. The model was asked to continue the same texts before and after.
+    found = survivors[0].ctl("runs", "show", run, "--json").data["checkpoints"]
+    steps = [checkpoint["step"] for checkpoint in found]
+    assert steps == sorted(set(steps))
+    assert steps[-1] == finished["step"]
+    assert len(steps) > 1 or fault == "kill the leader"  # its device has the texts of the first part
+    assert len({tuple(one["prompt"] for one in checkpoint["continuations"]) for checkpoint in found}) == 1
 
 
 @pytest.mark.timeout(180)

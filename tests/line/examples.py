@@ -3,6 +3,7 @@
 from model.line.answering import GenerateText, LoadModel, TextGenerated, TextPiece
 from model.line.checkpoint import CheckpointPaths
 from model.line.codec import AnswerFrame, CallFrame, EventFrame, Frame, RefusalFrame, StopFrame
+from model.line.continuation import Continuation
 from model.line.declare import Call, Done, Event
 from model.line.failure import Failure
 from model.line.held_out import HeldOutRecord
@@ -53,7 +54,8 @@ VALUES: list[object] = [
         step=12, tokens=1234, val_loss=3.25, held_out=HeldOutRecord(best_loss=3.0, best_step=9, num_worse=1)
     ),
     CheckpointWritten(
-        name="step-000000012", state_hash="ab" * 32, best="best-000000009", best_state_hash="cd" * 32
+        name="step-000000012", state_hash="ab" * 32, best="best-000000009", best_state_hash="cd" * 32,
+        continuations=(Continuation(prompt="오늘 점심은", text=" 뭐 먹지"),), served_loss=3.125,
     ),
     StepsProgressed(step=5, loss=3.75, tokens=640, compute_tokens_per_second=1000.5, idle_fraction=0.25),
     PaceChanged(threads=1, rest_seconds=20.0, memory_bytes=2 << 30),

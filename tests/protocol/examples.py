@@ -6,6 +6,7 @@ from typing import Any
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.blobs import BlobRef
 from cellmind_agent.protocol.ids import BlobId, DeviceId, RunId
+from model.line.continuation import Continuation
 from model.line.held_out import HeldOutRecord
 from model.line.sampling import Sampling
 from model.line.sentence import Sentence
@@ -48,6 +49,9 @@ VIEW = m.RunView(
     run=RUN, state="failed", roster=("노트북",), leader=DEVICE, step=10, total_steps=21, tokens=999,
     created=1767312000.0, loss=4.5, error="it left",
 )  # fmt: skip
+STORY = m.CheckpointStory(
+    step=2, time=1767312000.0, val_loss=5.25, continuations=(Continuation(prompt="오늘 점심은", text=" 뭐 먹지"),)
+)
 MEMBERS = (m.MemberProgress(name="노트북", tokens=10, tokens_per_second=5.0, idle_fraction=0.25, share=4),)
 HELLO: dict[str, Any] = {
     "device": DEVICE, "name": "노트북", "port": 7420, "keyring_length": 3, "keyring_head": bytes(32),
@@ -108,6 +112,11 @@ _ALL = [
     m.RunList(runs=(VIEW,)),
     m.GetRun(run=RUN),
     m.RunFound(spec=SPEC, view=VIEW),
+    m.GetRunStory(run=RUN),
+    m.RunStory(
+        run=RUN, seconds=12.5, contributions=(m.Contribution(name="노트북", tokens=999),), checkpoints=(STORY,),
+        redone_tokens=20, best_step=14, best_val_loss=3.25,
+    ),
     m.WatchRun(run=RUN),
     m.RoundStarted(run=RUN, round=1, step=0, num_steps=2, total_steps=21),
     m.Progressed(

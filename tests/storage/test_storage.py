@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import os
+import stat
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -24,7 +25,7 @@ from cellmind_agent.storage import blobs as blobs_module
 from cellmind_agent.storage.blobs import BlobStore
 from cellmind_agent.storage.files import HomeLock, translated_disk_errors, write_file
 from cellmind_agent.storage.journal import Journal
-from tests.protocol.examples import MODEL, SPEC, VIEW
+from tests.protocol.examples import EXAMPLES, MODEL, SPEC, STORY, VIEW
 
 
 def ref_of(data: bytes) -> BlobRef:
@@ -191,6 +192,44 @@ def test_the_journal_remembers_runs_and_two_checkpoints(tmp_path: Path) -> None:
     journal.remove_model(SPEC.run)
     assert journal.models() == []
     assert journal.wanted_blobs() == set()
+
+
+def test_what_the_model_wrote_is_private_and_goes_with_the_model(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    journal.save_run(SPEC, VIEW)
+    assert journal.checkpoint_stories(SPEC.run) == ()
+    for step in (2, 40):
+        journal.save_checkpoint_story(SPEC.run, replace(STORY, step=step))
+    assert [story.step for story in journal.checkpoint_stories(SPEC.run)] == [2, 40]
+    path = tmp_path / "runs" / SPEC.run / "checkpoints.json"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    with pytest.raises(UnknownNameError):  # this device led the run, and holds no checkpoint of it any more
+        journal.remove_model(SPEC.run)
+    assert not path.exists()
+    journal.save_checkpoint_story(SPEC.run, STORY)
+    journal.save_model(MODEL)
+    journal.remove_model(SPEC.run)
+    assert not path.exists()
+    assert journal.load_run(SPEC.run) == (SPEC, VIEW)
+
+
+def test_rounds_are_read_from_the_log_of_events(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    assert list(journal.rounds(SPEC.run)) == []
+    events = [EXAMPLES[name] for name in ("MemberJoined", "RoundStarted", "RoundCommitted", "CheckpointSaved")]
+    for event in events:
+        journal.append_event(SPEC.run, type(event).__name__, event)
+    with open(tmp_path / "runs" / SPEC.run / "events.jsonl", "a") as file:
+        file.write('{"event": "RoundCommitted", "run": 3}\n[]\n{"event": "RoundSta')
+    assert list(journal.rounds(SPEC.run)) == events[1:3]
+
+
+def test_damaged_texts_of_checkpoints_are_no_texts(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    for damaged in ("{", "7", '[{"step": "two"}]', '{"step": 1}'):
+        (journal.run_folder(SPEC.run) / "checkpoints.json").write_text(damaged)
+        assert journal.checkpoint_stories(SPEC.run) == ()
 
 
 def test_a_torn_journal_file_is_skipped(tmp_path: Path) -> None:

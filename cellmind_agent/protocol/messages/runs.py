@@ -9,6 +9,7 @@ from cellmind_agent.protocol.ids import BackendName, DeviceId, RunId, is_backend
 from cellmind_agent.protocol.messages.answers import ModelView
 from cellmind_agent.protocol.messages.declarations import Request, StreamRequest, message, request, value
 from cellmind_agent.protocol.messages.endings import Done
+from model.line.continuation import Continuation
 from model.line.sentence import Sentence
 
 RunState = Literal["preparing", "training", "finished", "stopped", "failed"]
@@ -104,6 +105,47 @@ class RunFound:
 @request(asked_by="member", size="small")
 class GetRun(Request[RunFound]):
     """Send the specification of a run and how far it is."""
+
+    run: RunId
+
+
+# -- how a run went ----------------------------------------------------------------------------------------------------
+
+
+@value
+class Contribution:
+    """What a member did for a run: the tokens that it trained on, in rounds that counted."""
+
+    name: str
+    tokens: int
+
+
+@value
+class CheckpointStory:
+    """What the weights of a checkpoint wrote after the run's prompts, and their held-out loss (nats a token)."""
+
+    step: int
+    time: float  # seconds since 1970
+    val_loss: float | None
+    continuations: tuple[Continuation, ...]
+
+
+@message
+class RunStory:
+    """What one device knows of how a run went, while it led it. `seconds` are those of all rounds."""
+
+    run: RunId
+    seconds: float
+    contributions: tuple[Contribution, ...]
+    checkpoints: tuple[CheckpointStory, ...]
+    redone_tokens: int = 0  # of rounds that were trained again after a resume
+    best_step: int | None = None
+    best_val_loss: float | None = None
+
+
+@request(asked_by="member", size="small")
+class GetRunStory(Request[RunStory]):
+    """Send how a run went while you led it: who contributed what, and what the model wrote at its checkpoints."""
 
     run: RunId
 

@@ -118,6 +118,14 @@ SENTENCES: Mapping[str, str] = {
     "List the runs that the devices online know, newest first.": (
         "온라인인 기기들이 아는 학습을 최근 것부터 보여 줍니다."
     ),
+    "Show how RUN (default: the newest) went, who contributed what, and what the model wrote at its checkpoints.": (
+        "RUN(기본값: 가장 최근 학습)이 어떻게 진행되었는지, 기기마다 얼마나 기여했는지, 체크포인트마다 모델이 무엇을 썼는지"
+        " 보여 줍니다."
+    ),
+    "At each checkpoint the model continues the same three beginnings of texts that it is not trained on.": (
+        "모델은 학습에 쓰지 않은 텍스트 세 개의 앞부분을 체크포인트마다 똑같이 받아 이어 씁니다."
+    ),
+    "Show all checkpoints, not only some of them.": "일부만이 아니라 모든 체크포인트를 보여 줍니다.",
     "Follow RUN (default: the run that is training now). Ctrl-C leaves it alone; a second Ctrl-C stops it.": (
         "RUN(기본값: 지금 진행 중인 학습)을 지켜봅니다."
         " Ctrl-C를 누르면 학습은 두고 나오고, 한 번 더 누르면 학습을 멈춥니다."

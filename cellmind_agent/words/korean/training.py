@@ -64,6 +64,7 @@ SENTENCES: Mapping[str, str] = {
     "the loss became {loss} at step {step}": "{step}단계에서 손실이 {loss}이(가) 되었습니다",
     "the gradient became infinite at step {step}": "{step}단계에서 기울기가 무한대가 되었습니다",
     "lower training.lr ({lr})": "training.lr({lr})를 낮추십시오",
+    "the tokenizer is not the one of the shards": "이 샤드의 토크나이저가 아닙니다",
     "the tokenizer is not the one of this checkpoint": "이 체크포인트의 토크나이저가 아닙니다",
     "{precision}, {threads}, {rows} at a time{extras}: {gain} x plain fp32": (
         "{precision}, {threads}, 한 번에 {rows}{extras}: 보통 fp32의 {gain}배"

@@ -35,6 +35,8 @@ SENTENCES: Mapping[str, str] = {
     "rank": "순번",
     "share": "몫",
     "idle": "대기",
+    "part": "비율",
+    "text": "텍스트",
     # states and marks
     " (this)": " (이 기기)",
     "{name} does not train now: {why}": "{name}: 지금은 학습하지 않음 ({why})",
@@ -72,6 +74,22 @@ SENTENCES: Mapping[str, str] = {
     "{loss} ({bits} bits/byte)": "{loss} (바이트당 {bits}비트)",
     ", averaged {loss}": ", 평균 가중치 {loss}",
     "checkpoint at step {step} on {devices}": "{step}단계 체크포인트 저장: {devices}",
+    # how a run went
+    "trained by {members}": "학습한 기기: {members}",
+    "trained by": "학습한 기기",
+    "how the model learnt: cellmindctl runs show {run}": "모델이 배운 과정 보기: cellmindctl runs show {run}",
+    "training time": "학습 시간",
+    "{loss} at step {step}": "{loss} ({step}단계)",
+    "trained again": "다시 학습",
+    "{tokens} tokens, after a resume": "이어 하기 뒤 {tokens} 토큰",
+    "after “{prompt}” it wrote:": "“{prompt}” 다음에 모델이 쓴 글:",
+    "no device that led {run} is online: who contributed what is not known": (
+        "{run} 학습을 이끈 기기가 온라인이 아니어서 기기마다 얼마나 기여했는지 알 수 없습니다"
+    ),
+    "no texts of checkpoints of {run} were found": "{run} 학습의 체크포인트에서 모델이 쓴 글을 찾지 못했습니다",
+    "{shown} of {count} checkpoints are shown; all of them: cellmindctl runs show {run} --all": (
+        "체크포인트 {count}개 가운데 {shown}개를 보여 줍니다. 모두 보기: cellmindctl runs show {run} --all"
+    ),
     "it guesses the next piece of a word as if choosing among {choices}": (
         "다음 말 조각을 {choices}개 가운데 하나를 고르는 정도로 맞힙니다"
     ),

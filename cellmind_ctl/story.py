@@ -1,0 +1,169 @@
+"""How a run went, for people and for scripts: its figures, who contributed what, what the model wrote meanwhile."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from cellmind_agent.planning.story import some_of
+from cellmind_agent.protocol import messages as m
+from cellmind_agent.protocol.errors import CellmindError
+from cellmind_agent.protocol.ids import RunId, printable
+from cellmind_agent.words import t
+from cellmind_ctl.discover import run_story
+from cellmind_ctl.figures import UNKNOWN, ago, choices, duration, number, percent, rfc3339
+from cellmind_ctl.help import columns, wrapped
+from cellmind_ctl.session import Session
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+SHOWN_CHECKPOINTS = 5  # of each prompt: so many lines are read at once
+CONTRIBUTION_HEADERS = ("name", "tokens", "part")
+CONTRIBUTION_RIGHT = ("tokens", "part")
+TEXT_HEADERS = ("step", "held-out", "text")
+TEXT_RIGHT = ("step", "held-out")
+_ANSWER_SECONDS = 2.0  # after a run nobody waits longer for a member
+_LINE_BREAK = " / "  # between the lines of a text that is shown on one line
+
+
+def print_contributors(session: Session, run: RunId) -> None:
+    """Print in one line who contributed what to a run that has just ended, and on stderr where there is more."""
+    try:
+        found = contributors(run_story(session.client, run, _ANSWER_SECONDS))
+    except CellmindError:  # the run has ended well, whatever has become of the agent since
+        return
+    if found:
+        print(t("trained by {members}", members=found))
+    session.notice(t("how the model learnt: cellmindctl runs show {run}", run=run))
+
+
+def contributors(story: m.RunStory) -> str:
+    """The members with their parts, such as `laptop 60%, phone 40%`; empty if nobody knows."""
+    return ", ".join(f"{printable(name)} {part}" for name, _, part in contribution_rows(story))
+
+
+def print_story(session: Session, view: m.RunView, story: m.RunStory, most: int | None) -> None:
+    """Print the story on stdout, with at most `most` checkpoints (None: all), and on stderr what is missing."""
+    from cellmind_ctl.render import console
+
+    screen = console(session.color)
+    write(screen, view, story, most, time.time(), is_cut=sys.stdout.isatty())
+    if not story.contributions:
+        session.notice(t("no device that led {run} is online: who contributed what is not known", run=view.run))
+    if not story.checkpoints:
+        session.notice(t("no texts of checkpoints of {run} were found", run=view.run))
+    elif most is not None and len(story.checkpoints) > most:
+        sentence = "{shown} of {count} checkpoints are shown; all of them: cellmindctl runs show {run} --all"
+        session.notice(t(sentence, shown=most, count=len(story.checkpoints), run=view.run))
+
+
+def write(
+    screen: Console, view: m.RunView, story: m.RunStory, most: int | None, now: float, is_cut: bool = True
+) -> None:
+    """Write the story on a console. With `is_cut` long names are shortened, and texts are wrapped at its width."""
+    from cellmind_ctl.render import print_table_on
+
+    def print_table(headers: Sequence[str], rows: list[list[str]], right: Sequence[str]) -> None:
+        print_table_on(screen, headers, rows, right, (), screen.width if is_cut else None, is_cut)
+
+    def print_lines(lines: list[str]) -> None:
+        screen.out("\n".join(lines), highlight=False)
+
+    print_lines(_pair_lines(_pairs(view, story, now), screen.width))
+    if story.contributions:
+        print_lines([""])
+        print_table(CONTRIBUTION_HEADERS, contribution_rows(story), CONTRIBUTION_RIGHT)
+    checkpoints = story.checkpoints if most is None else some_of(story.checkpoints, most)
+    for prompt in _prompts(checkpoints):
+        print_lines(["", *wrapped(t("after “{prompt}” it wrote:", prompt=_one_line(prompt)), screen.width)])
+        print_table(TEXT_HEADERS, text_rows(checkpoints, prompt), TEXT_RIGHT)
+
+
+def contribution_rows(story: m.RunStory) -> list[list[str]]:
+    """The cells of each member, in the order of CONTRIBUTION_HEADERS."""
+    total = sum(one.tokens for one in story.contributions)
+    return [[one.name, number(one.tokens), percent(_percent(one.tokens, total))] for one in story.contributions]
+
+
+def text_rows(checkpoints: Sequence[m.CheckpointStory], prompt: str) -> list[list[str]]:
+    """The cells of each checkpoint, in the order of TEXT_HEADERS: what it wrote after the prompt."""
+    return [
+        [number(checkpoint.step), number(checkpoint.val_loss, 3), _one_line(one.text)]
+        for checkpoint in checkpoints
+        for one in checkpoint.continuations
+        if one.prompt == prompt
+    ]
+
+
+def to_json(story: m.RunStory) -> dict[str, object]:
+    """The story as JSON values, with all checkpoints and the texts as they are."""
+    total = sum(one.tokens for one in story.contributions)
+    return {
+        "seconds": story.seconds,
+        "best_step": story.best_step,
+        "best_val_loss": story.best_val_loss,
+        "redone_tokens": story.redone_tokens,
+        "contributions": [
+            {"name": one.name, "tokens": one.tokens, "percent": _percent(one.tokens, total)}
+            for one in story.contributions
+        ],
+        "checkpoints": [
+            {
+                "step": one.step,
+                "time": rfc3339(one.time),
+                "val_loss": one.val_loss,
+                "choices": choices(one.val_loss),
+                "continuations": [{"prompt": each.prompt, "text": each.text} for each in one.continuations],
+            }
+            for one in story.checkpoints
+        ],
+    }
+
+
+def _pairs(view: m.RunView, story: m.RunStory, now: float) -> list[tuple[str, str]]:
+    loss = view.val_loss if story.best_val_loss is None else story.best_val_loss
+    held_out = number(loss, 3)
+    if story.best_step is not None:
+        held_out = t("{loss} at step {step}", loss=held_out, step=number(story.best_step))
+    found = choices(loss)
+    pairs = [
+        (t("run"), view.run),
+        (t("state"), t(view.state)),
+        (t("started"), f"{rfc3339(view.created) or UNKNOWN} ({ago(now - view.created)})"),
+        (t("training time"), duration(story.seconds) if story.contributions else UNKNOWN),
+        (t("step"), f"{view.step:,}/{view.total_steps:,}"),
+        (t("tokens"), number(view.tokens)),
+        (t("held-out loss"), held_out),
+    ]
+    if found is not None:
+        sentence = "it guesses the next piece of a word as if choosing among {choices}"
+        pairs.append(("", t(sentence, choices=number(found))))
+    if story.redone_tokens:
+        pairs.append((t("trained again"), t("{tokens} tokens, after a resume", tokens=number(story.redone_tokens))))
+    return [*pairs, (t("error"), t(view.error))] if view.error else pairs
+
+
+def _pair_lines(pairs: list[tuple[str, str]], width: int) -> list[str]:
+    left = max(columns(label) for label, _ in pairs) + 2
+    lines = []
+    for label, text in pairs:
+        start = label + " " * (left - columns(label))
+        lines.append(start + f"\n{' ' * left}".join(wrapped(printable(text), width - left)))
+    return lines
+
+
+def _prompts(checkpoints: Sequence[m.CheckpointStory]) -> list[str]:
+    """The different prompts, in their order."""
+    return list(dict.fromkeys(one.prompt for checkpoint in checkpoints for one in checkpoint.continuations))
+
+
+def _one_line(text: str) -> str:
+    """The words of a text, which may have several lines, without characters that a terminal obeys."""
+    return printable(_LINE_BREAK.join(line.strip() for line in text.splitlines() if line.strip()))
+
+
+def _percent(tokens: int, total: int) -> float:
+    return 100 * tokens / total if total else 0.0
