@@ -112,13 +112,28 @@ def word_click() -> None:
     if language() == "en":
         return
     for module in _MODULES_WITH_WORDS:
-        for name, function in (("_", t), ("ngettext", _t_plural)):
+        for name, function in (("_", _Template), ("ngettext", _template_plural)):
             if name in vars(module):
                 setattr(module, name, function)
 
 
-def _t_plural(singular: str, plural: str, count: int) -> str:
-    return t(singular if count == 1 else plural)
+class _Template(str):
+    """A template of click in the person's language. click fills it itself, with `format`."""
+
+    __slots__ = ()
+
+    def __new__(cls, text: str) -> _Template:
+        return super().__new__(cls, t(text))
+
+    def format(self, *values: object, **fields: object) -> str:
+        """The template with these values, and particles that fit them."""
+        from cellmind_agent.words.particles import filled_with_particles  # only a mistake in a line needs it
+
+        return filled_with_particles(self, lambda field: field.format(*values, **fields))
+
+
+def _template_plural(singular: str, plural: str, count: int) -> _Template:
+    return _Template(singular if count == 1 else plural)
 
 
 def _worded_term(term: str) -> str:

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 
-from model.line.sentence import Sentence, filled
+from model.line.sentence import Sentence
 
 _LONGEST_STORED = 300  # characters: the time to find the template of stored text grows with the power of its fields
 
@@ -37,7 +37,7 @@ def t(text: str, **values: object) -> str:
     if korean is None:
         return str(sentence)
     fields = {name: t(value) if isinstance(value, Sentence) else value for name, value in sentence.fields.items()}
-    return filled(korean, fields)
+    return _filled(korean, fields)
 
 
 def _reworded(text: str, korean: Mapping[str, str]) -> str:
@@ -50,7 +50,13 @@ def _reworded(text: str, korean: Mapping[str, str]) -> str:
     template = max(fitting, key=lambda one: len(re.sub(r"\{\w+\}", "", one)))
     found = _pattern(template).fullmatch(text)
     assert found
-    return filled(korean[template], found.groupdict())
+    return _filled(korean[template], found.groupdict())
+
+
+def _filled(korean: str, fields: Mapping[str, str]) -> str:
+    from cellmind_agent.words.particles import filled_with_particles
+
+    return filled_with_particles(korean, lambda field: fields.get(field[1:-1]))
 
 
 def _pattern(template: str) -> re.Pattern[str]:
