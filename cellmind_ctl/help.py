@@ -6,10 +6,12 @@ Hangul is two columns wide, which click's own formatter does not know.
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
-from typing import Final
+from itertools import zip_longest
+from typing import Final, TextIO
 
 import click
 import click.core
@@ -92,10 +94,28 @@ def wrapped(text: str, width: int) -> list[str]:
 
 
 def print_pairs(text_by_label: Mapping[str, str]) -> None:
-    """Print a line for each pair: the label, and the text in a second column."""
-    left = max((columns(label) for label in text_by_label), default=0) + 2
-    for label, text in text_by_label.items():
-        print(label + " " * (left - columns(label)) + text)
+    """Print a line for each pair: the label, and the text in a second column. Paths stay whole."""
+    for line in paired(text_by_label.items(), None):
+        print(line)
+
+
+def paired(pairs: Iterable[tuple[str, str]], width: int | None) -> list[str]:
+    """The lines of labels and texts in two columns. The texts are wrapped between words to `width`; None wraps none."""
+    pairs = list(pairs)
+    left = max((columns(label) for label, _ in pairs), default=0) + 2
+    return [
+        (start + " " * (left - columns(start)) + line).rstrip()
+        for label, text in pairs
+        for start, line in zip_longest([label], [text] if width is None else wrapped(text, width - left), fillvalue="")
+    ]
+
+
+def width_of(stream: TextIO) -> int | None:
+    """The columns of the terminal behind `stream`; None where there is no terminal, so that nothing is wrapped."""
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or None
+    except (OSError, ValueError):
+        return None
 
 
 def first_paragraph(help_text: str | None) -> str:

@@ -69,12 +69,15 @@ def table(
     widths = [widths[place] for place in shown]
     if columns is not None and cut:
         widths = _shortened_widths([headers[place] for place in shown], widths, columns)
+    cells = [[shortened(row[place], width) for place, width in zip(shown, widths, strict=True)] for row in cells]
+    titles = [titles[place] for place in shown]
+    widths = [max(map(cell_len, column)) for column in zip(titles, *cells, strict=True)]  # words that went left a gap
     made = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    for place, width in zip(shown, widths, strict=True):
+    for place, title, width in zip(shown, titles, widths, strict=True):
         justify: Literal["left", "right"] = "right" if headers[place] in right else "left"
-        made.add_column(titles[place], justify=justify, no_wrap=True, overflow="ellipsis", width=width)
+        made.add_column(title, justify=justify, no_wrap=True, overflow="ellipsis", width=width)
     for row in cells:
-        made.add_row(*(Text(shortened(row[place], width)) for place, width in zip(shown, widths, strict=True)))
+        made.add_row(*map(Text, row))
     return made
 
 
@@ -134,11 +137,12 @@ def print_table(
     right: Sequence[str] = (),
     less: Sequence[str] = (),
     wide: bool = False,
+    to_stderr: bool = False,
 ) -> None:
     """Print a table on stdout, as wide as the terminal; as wide as it needs with `wide`. Names that go to a pipe or a
     file stay whole."""
-    screen = console(color)
-    is_screen = sys.stdout.isatty()
+    screen = console(color, to_stderr)
+    is_screen = screen.file.isatty()
     made = table(headers, rows, right, None if wide else screen.width, less, cut=is_screen)
     screen.width = max(screen.width, _table_width(made))  # what is still too wide, the terminal wraps
     screen.print(made)
