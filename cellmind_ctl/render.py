@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import signal
 import sys
-from collections.abc import Callable, Sequence
-from types import TracebackType
+from collections.abc import Callable, Iterator, Sequence
+from types import FrameType, TracebackType
 from typing import Literal, Self
 
 from rich.cells import cell_len, set_cell_size
@@ -32,6 +34,8 @@ _CUTTABLE = (
 )  # half a number would be a wrong number
 _NARROWEST = 4  # columns: less shows nothing of a name
 _MARK = re.compile(r" \([^()]*\)$")  # `(this)` after a name: it stays when the name is shortened
+_RESIZED = getattr(signal, "SIGWINCH", None)  # Windows has none: there the next figures are drawn in the new size
+_Handler = Callable[[int, FrameType | None], object] | int | None
 _UP_AND_CLEAR = "\x1b[{rows}A\r\x1b[J"  # to the first of the last rows, and erase from there
 
 
@@ -164,8 +168,8 @@ def draw(screen: Console, title: str, made: Table, most_rows: int | None = None)
 class LiveView:
     """A part of the terminal that is redrawn, on stderr. Where stderr is not a terminal, it stays empty.
 
-    It is drawn again when the terminal changes its size: a terminal that becomes narrower wraps the old lines, so the
-    rows to erase are counted in the new width.
+    It is drawn again when the terminal changes its size (SIGWINCH): a terminal that becomes narrower wraps the old
+    lines, so the rows to erase are counted in the new width.
     """
 
     def __init__(self, color: str) -> None:
@@ -173,13 +177,20 @@ class LiveView:
         self.is_live = self._console.is_terminal
         self._lines: list[int] = []  # the width of each line on the screen
         self._drawn: Callable[[], list[str]] | None = None
+        self._is_writing = False
+        self._is_resized = False
+        self._earlier: _Handler = None
 
     def __enter__(self) -> Self:
+        if self.is_live and _RESIZED is not None:
+            self._earlier = signal.signal(_RESIZED, self._resize)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self.is_live and _RESIZED is not None:
+            signal.signal(_RESIZED, self._earlier or signal.SIG_DFL)
         self._erase()
 
     def show(
@@ -198,15 +209,37 @@ class LiveView:
         def drawn() -> list[str]:
             return draw(screen, title, table(headers, rows, right, screen.width, less), screen.height - 1)
 
-        self._erase()
-        self._drawn = drawn
-        self._draw()
+        with self._writing():
+            self._drawn = drawn
 
     def line(self, text: str) -> None:
         """Print a line that stays, above the live part. On a terminal it is wrapped between words."""
-        self._erase()
-        self._console.print(Text(printable(text, 400)), soft_wrap=not self.is_live)
-        self._draw()
+        with self._writing():
+            self._console.print(Text(printable(text, 400)), soft_wrap=not self.is_live)
+
+    def _resize(self, number: int, frame: FrameType | None) -> None:
+        """A signal may come in the middle of a write: then that write ends first."""
+        self._is_resized = True
+        if not self._is_writing:
+            self._redraw()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Erase the live part, let the block write or change it, and draw it again."""
+        self._is_writing = True
+        try:
+            self._erase()
+            yield
+            self._draw()
+        finally:
+            self._is_writing = False
+        self._redraw()
+
+    def _redraw(self) -> None:
+        if self._is_resized:
+            self._is_resized = False
+            with self._writing():
+                pass
 
     def _draw(self) -> None:
         if self._drawn:
