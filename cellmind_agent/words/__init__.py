@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from model.line.sentence import Sentence
 
@@ -33,15 +34,18 @@ def t(text: str, **values: object) -> str:
 
     korean = KOREAN.get(sentence.template)
     if korean is None and not sentence.fields:
-        return _reworded(sentence, STORED)
+        return reworded(sentence, STORED)
     if korean is None:
         return str(sentence)
     fields = {name: t(value) if isinstance(value, Sentence) else value for name, value in sentence.fields.items()}
     return _filled(korean, fields)
 
 
-def _reworded(text: str, korean: Mapping[str, str]) -> str:
-    """Stored English text in Korean: by the template with the most literal characters that it fits."""
+def reworded(text: str, korean: Mapping[str, str], of_field: Callable[[str], str] = str) -> str:
+    """Stored English text in Korean: by the template of `korean` with the most literal characters that it fits.
+
+    `of_field` words what the text has in the place of a field. Text that fits no template stays.
+    """
     if len(text) > _LONGEST_STORED:
         return str(text)
     fitting = [template for template in korean if "{" in template and _pattern(template).fullmatch(text)]
@@ -50,7 +54,7 @@ def _reworded(text: str, korean: Mapping[str, str]) -> str:
     template = max(fitting, key=lambda one: len(re.sub(r"\{\w+\}", "", one)))
     found = _pattern(template).fullmatch(text)
     assert found
-    return _filled(korean[template], found.groupdict())
+    return _filled(korean[template], {name: of_field(value) for name, value in found.groupdict().items()})
 
 
 def _filled(korean: str, fields: Mapping[str, str]) -> str:
@@ -59,6 +63,7 @@ def _filled(korean: str, fields: Mapping[str, str]) -> str:
     return filled_with_particles(korean, lambda field: fields.get(field[1:-1]))
 
 
+@functools.cache
 def _pattern(template: str) -> re.Pattern[str]:
     """What the template can become. A name that stands in it twice is found at its first place."""
     seen: set[str] = set()
