@@ -37,6 +37,8 @@ def t(text: str, **values: object) -> str:
         return reworded(sentence, STORED)
     if korean is None:
         return str(sentence)
+    if not sentence.fields:
+        return korean
     fields = {name: t(value) if isinstance(value, Sentence) else value for name, value in sentence.fields.items()}
     return _filled(korean, fields)
 

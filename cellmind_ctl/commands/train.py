@@ -22,7 +22,6 @@ from cellmind_ctl.project import Bundle, checkpoint_paths, make_bundle, open_pro
 from cellmind_ctl.push import push, refs, shard_refs, start_view
 from cellmind_ctl.session import Session, command
 from cellmind_ctl.watching import follow, summary
-from tokenizer.preparing import keep_tokenizer
 
 
 @command("train")
@@ -46,6 +45,8 @@ def command_(
     yes: bool,
 ) -> int:
     """Train one model together, on the text that CONFIG or --data names."""
+    from tokenizer.preparing import keep_tokenizer
+
     # 1. Check the configuration and prepare the data, before the network is used.
     project = open_project(config, data, session)
     bundle = make_bundle(project, session, only_new)
