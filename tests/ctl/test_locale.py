@@ -1,11 +1,14 @@
 """Hangul names and files where the locale is C: nothing fails, and what is printed can be read."""
 
+import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from cellmind_agent.trust.keyring import clean_name
 from tests.agents import CTL, ENVIRONMENT, Answer, Device
 
 NAME = "거실 노트북"
@@ -73,6 +76,16 @@ def test_a_name_that_is_no_utf8_is_printed_escaped(tmp_path: Path) -> None:
             b"error: \\udcff.json does not exist",
             b"error: \xff.json does not exist",
         )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other file systems keep no such name")
+def test_text_in_a_file_whose_name_is_no_utf8_is_prepared(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"\xff.txt")).write_text("안녕하세요.\n\n" * 9, encoding="utf-8")
+    command = [*CTL, "--home", "home", "data", "prepare", b"\xff.txt", "--out", "out"]
+    done = subprocess.run(command, capture_output=True, env=ENVIRONMENT, cwd=tmp_path, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "\\udcff.txt" in (tmp_path / "out" / "stats.json").read_text(encoding="utf-8")
+    assert clean_name("\udcff노트북") == "노트북"
 
 
 def test_a_locale_with_another_encoding_shows_what_it_can(tmp_path: Path) -> None:
