@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 
 from model.line.sentence import Sentence
 
+_FIELD = re.compile(r"\{\w+\}")
 _LONGEST_STORED = 300  # characters: the time to find the template of stored text grows with the power of its fields
 
 
@@ -50,10 +51,10 @@ def reworded(text: str, korean: Mapping[str, str], of_field: Callable[[str], str
     """
     if len(text) > _LONGEST_STORED:
         return str(text)
-    fitting = [template for template in korean if "{" in template and _pattern(template).fullmatch(text)]
+    fitting = [template for template in korean if _may_fit(template, text) and _pattern(template).fullmatch(text)]
     if not fitting:
         return str(text)
-    template = max(fitting, key=lambda one: len(re.sub(r"\{\w+\}", "", one)))
+    template = max(fitting, key=lambda one: len(_FIELD.sub("", one)))
     found = _pattern(template).fullmatch(text)
     assert found
     return _filled(korean[template], {name: of_field(value) for name, value in found.groupdict().items()})
@@ -63,6 +64,11 @@ def _filled(korean: str, fields: Mapping[str, str]) -> str:
     from cellmind_agent.words.particles import filled_with_particles
 
     return filled_with_particles(korean, lambda field: fields.get(field[1:-1]))
+
+
+def _may_fit(template: str, text: str) -> bool:
+    """Whether the text has all that stands between the fields. Few texts do, and a pattern takes long to compile."""
+    return "{" in template and all(piece in text for piece in _FIELD.split(template))
 
 
 @functools.cache
