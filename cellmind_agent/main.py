@@ -18,7 +18,7 @@ from cellmind_agent.agent import Agent
 from cellmind_agent.cell.logs import set_up_logging
 from cellmind_agent.config import AgentConfig, Politeness, parse_size
 from cellmind_agent.protocol.address import parse_address
-from cellmind_agent.protocol.errors import CellmindError, UsageError
+from cellmind_agent.protocol.errors import CellmindError, NotAllowedError, UsageError
 from cellmind_agent.protocol.home import default_home
 from cellmind_agent.protocol.ids import short
 from cellmind_agent.protocol.limits import AGENT_STOP_SECONDS, DEFAULT_PORT
@@ -27,12 +27,15 @@ from cellmind_agent.storage.files import private_folder
 from cellmind_agent.trust.identity import load_identity
 from cellmind_agent.trust.keyring import clean_name
 from cellmind_agent.words import t
+from cellmind_agent.words.utf8 import use_utf8
 
 _log = logging.getLogger(__name__)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the agent until it is stopped; the exit code, as in `protocol/errors`."""
+    if arguments is None:
+        use_utf8()
     words = sys.argv[1:] if arguments is None else arguments
     options = _parser().parse_args(words)
     code = 0
@@ -42,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
             return _service(options, words, config.home)
         set_up_logging(private_folder(config.home), options.log_level, options.log_format)
         asyncio.run(_serve(config))
-    except* CellmindError as errors:
+    except* (CellmindError, PermissionError) as errors:
         error = _first_error(errors)
         print(t("error: {message}", message=error.message), file=sys.stderr)
         print(t("hint: {hint}", hint=error.hint), file=sys.stderr)
@@ -213,10 +216,13 @@ def _notify_service_manager(state: str) -> None:
             _log.warning("cannot reach the service manager: %s", error)
 
 
-def _first_error(errors: BaseExceptionGroup[CellmindError]) -> CellmindError:
+def _first_error(errors: BaseExceptionGroup[CellmindError | PermissionError]) -> CellmindError:
     error: BaseException = errors
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
+    if isinstance(error, PermissionError):  # such as files that an agent of root has left in this home
+        hint = "choose another folder, or change its owner"
+        return NotAllowedError("this user may not use {path}", hint, path=error.filename or error.strerror)
     assert isinstance(error, CellmindError)
     return error
 

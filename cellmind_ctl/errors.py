@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import sys
-import traceback
 from collections.abc import Callable
 
 import click
@@ -44,6 +43,8 @@ def run_and_exit(work: Callable[[], object], is_json: bool, is_debug: bool) -> i
         failure = _translated(error)
         failure.__cause__ = error
     if is_debug:
+        import traceback
+
         traceback.print_exception(failure)
     _print(failure, is_json)
     return failure.exit_code

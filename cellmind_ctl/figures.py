@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from datetime import UTC, datetime
-from unicodedata import east_asian_width
 
 from cellmind_agent.protocol.errors import UsageError
 from cellmind_agent.words import t
@@ -52,11 +51,6 @@ def number(value: float | None, digits: int = 0) -> str:
 def percent(value: float | None) -> str:
     """A percentage (0 to 100) without decimals."""
     return UNKNOWN if value is None else f"{value:.0f}%"
-
-
-def pad(text: str, columns: int) -> str:
-    """`text` and spaces up to a width in columns of a terminal, in which a Hangul syllable takes two."""
-    return text + " " * (columns - sum(2 if east_asian_width(one) in "WF" else 1 for one in text))
 
 
 def choices(val_loss: float | None) -> int | None:

@@ -6,10 +6,12 @@ Hangul is two columns wide, which click's own formatter does not know.
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
-from typing import Final
+from itertools import zip_longest
+from typing import Final, TextIO
 
 import click
 import click.core
@@ -92,10 +94,28 @@ def wrapped(text: str, width: int) -> list[str]:
 
 
 def print_pairs(text_by_label: Mapping[str, str]) -> None:
-    """Print a line for each pair: the label, and the text in a second column."""
-    left = max((columns(label) for label in text_by_label), default=0) + 2
-    for label, text in text_by_label.items():
-        print(label + " " * (left - columns(label)) + text)
+    """Print a line for each pair: the label, and the text in a second column. Paths stay whole."""
+    for line in paired(text_by_label.items(), None):
+        print(line)
+
+
+def paired(pairs: Iterable[tuple[str, str]], width: int | None) -> list[str]:
+    """The lines of labels and texts in two columns. The texts are wrapped between words to `width`; None wraps none."""
+    pairs = list(pairs)
+    left = max((columns(label) for label, _ in pairs), default=0) + 2
+    return [
+        (start + " " * (left - columns(start)) + line).rstrip()
+        for label, text in pairs
+        for start, line in zip_longest([label], [text] if width is None else wrapped(text, width - left), fillvalue="")
+    ]
+
+
+def width_of(stream: TextIO) -> int | None:
+    """The columns of the terminal behind `stream`; None where there is no terminal, so that nothing is wrapped."""
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or None
+    except (OSError, ValueError):
+        return None
 
 
 def first_paragraph(help_text: str | None) -> str:
@@ -112,13 +132,28 @@ def word_click() -> None:
     if language() == "en":
         return
     for module in _MODULES_WITH_WORDS:
-        for name, function in (("_", t), ("ngettext", _t_plural)):
+        for name, function in (("_", _Template), ("ngettext", _template_plural)):
             if name in vars(module):
                 setattr(module, name, function)
 
 
-def _t_plural(singular: str, plural: str, count: int) -> str:
-    return t(singular if count == 1 else plural)
+class _Template(str):
+    """A template of click in the person's language. click fills it itself, with `format`."""
+
+    __slots__ = ()
+
+    def __new__(cls, text: str) -> _Template:
+        return super().__new__(cls, t(text))
+
+    def format(self, *values: object, **fields: object) -> str:
+        """The template with these values, and particles that fit them."""
+        from cellmind_agent.words.particles import filled_with_particles  # only a mistake in a line needs it
+
+        return filled_with_particles(self, lambda field: field.format(*values, **fields))
+
+
+def _template_plural(singular: str, plural: str, count: int) -> _Template:
+    return _Template(singular if count == 1 else plural)
 
 
 def _worded_term(term: str) -> str:

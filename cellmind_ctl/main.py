@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from cellmind_agent.protocol.errors import UsageError
+from cellmind_agent.words.utf8 import use_utf8
 from cellmind_ctl.errors import run_and_exit
 from cellmind_ctl.help import Context, word_click
 from cellmind_ctl.session import Session, new_session
@@ -124,6 +125,8 @@ def cli(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one command line (default: this process's) and exit the process with its code."""
+    if arguments is None:
+        use_utf8()
     words = sys.argv[1:] if arguments is None else arguments
     session = new_session()
     # Read before click parses the line, so that a mistake in the line itself is reported in the right form.

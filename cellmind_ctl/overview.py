@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import sys
 from dataclasses import dataclass
 
 from cellmind_agent.protocol.errors import NoAgentsFoundError
@@ -10,7 +10,7 @@ from cellmind_agent.protocol.messages import ModelView, PeerView, RunView
 from cellmind_agent.words import t
 from cellmind_ctl.discover import held_models, is_under_way, list_peers, list_runs, model_to_ask, start_command
 from cellmind_ctl.figures import number
-from cellmind_ctl.help import columns, wrapped
+from cellmind_ctl.help import paired, width_of
 from cellmind_ctl.session import Session
 from model.line.sentence import Sentence
 
@@ -114,11 +114,8 @@ def _show_no_agent(session: Session, error: NoAgentsFoundError) -> None:
 
 
 def _print(lines: _Lines) -> None:
-    left = max(columns(label) for label, _ in lines) + 2
-    width = shutil.get_terminal_size().columns - left
-    for label, text in lines:
-        start = label + " " * (left - columns(label))
-        print(start + f"\n{' ' * left}".join(wrapped(text, width)))
+    for line in paired(lines, width_of(sys.stdout)):
+        print(line)
 
 
 def _json(overview: Overview) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
@@ -15,14 +16,17 @@ from cellmind_agent.protocol.plain import to_json
 from cellmind_agent.words import t
 from cellmind_ctl.client import Client
 from cellmind_ctl.discover import list_peers
-from cellmind_ctl.figures import number, pad
+from cellmind_ctl.figures import number
+from cellmind_ctl.help import paired, width_of
 from cellmind_ctl.project import FEW_HELD_OUT, MIN_HELD_OUT, Bundle
 from cellmind_ctl.session import Session
 from model.config import Config
 from model.line.sentence import Sentence
 from model.recipe import Recipe
+from tokenizer.sharding.manifest import Manifest
 
-_TITLE_COLUMNS = 9
+HEADERS = ("rank", "name", "share", "tok/s")
+RIGHT = ("rank", "share", "tok/s")
 
 
 def make_plan(client: Client, config: Config, devices: str | None, mode: ModeChoice, backend: str) -> RunPlan:
@@ -105,25 +109,27 @@ def describe_recipe(recipe: Recipe) -> list[str]:
 
 def show_plan(made: RunPlan, bundle: Bundle, session: Session) -> None:
     """Show the plan to a person, on stderr: stdout is for the answer, which is the run."""
-    batch_size = bundle.recipe.config.training.batch_size
-    seats = [
+    from cellmind_ctl.render import print_table
+
+    rows = seat_rows(made, bundle.recipe.config.training.batch_size)
+    print_table(session.color, HEADERS, rows, RIGHT, to_stderr=True)
+    for line in paired(plan_lines(made, bundle.recipe, bundle.manifest), width_of(sys.stderr)):
+        session.notice(line)
+
+
+def seat_rows(made: RunPlan, batch_size: int) -> list[list[str]]:
+    """The cells of each member of the roster, in the order of HEADERS."""
+    return [
         [str(rank), member.name, f"{share}/{batch_size}", number(member.tokens_per_second)]
         for rank, (member, share) in enumerate(zip(made.roster, made.shares, strict=True))
     ]
-    from cellmind_ctl.render import console, table
-
-    screen = console(session.color, to_stderr=True)
-    headers = (t("rank"), t("name"), t("share"), t("tok/s"))
-    screen.print(table(headers, seats, (headers[0], headers[2], headers[3]), screen.width))
-    for title, text in _plan_lines(made, bundle):
-        session.notice(f"{pad(title, _TITLE_COLUMNS)}{text}")
 
 
-def _plan_lines(made: RunPlan, bundle: Bundle) -> Iterator[tuple[str, str]]:
+def plan_lines(made: RunPlan, recipe: Recipe, manifest: Manifest) -> Iterator[tuple[str, str]]:
     """What stands below the roster: a title and a text each."""
     yield t("mode"), f"{made.mode} ({t(made.mode_reason)})"
     yield t("backend"), f"{made.backend} ({t(made.backend_reason)})"
-    manifest, train = bundle.manifest, bundle.manifest.train
+    train = manifest.train
     text = (
         "{documents} documents and {held_out} held out, {tokens} tokens in {rows} rows of {seq_len}, "
         "vocabulary {vocab_size}"
@@ -141,7 +147,7 @@ def _plan_lines(made: RunPlan, bundle: Bundle) -> Iterator[tuple[str, str]]:
     yield t("packing"), t(text, padding=f"{train.padding:,}", unpacked=f"{train.padding_if_padded:,}")
     if manifest.held_out.documents < MIN_HELD_OUT:
         yield t("warning"), t(FEW_HELD_OUT, count=manifest.held_out.documents)
-    for line in describe_recipe(bundle.recipe):
+    for line in describe_recipe(recipe):
         yield t("recipe"), line
     for out in made.left_out:
         yield t("without"), f"{out.name}: {t(out.why)}"

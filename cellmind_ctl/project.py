@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cellmind_agent.planning.backends import BACKEND_CHOICES
 from cellmind_agent.protocol.errors import CellmindError, UsageError
@@ -18,20 +19,11 @@ from model.config import Config, ModelConfig, TokenizerConfig
 from model.config_file import load_config, to_json
 from model.errors import ConfigError
 from model.recipe import Recipe, TextSize, choose_recipe
-from tokenizer.corpus.prepared.split import is_prepared
-from tokenizer.preparing import (
-    Notice,
-    TokenizerLeaks,
-    TokenizerOfOtherText,
-    TokenizerTrainingStarted,
-    TrainingData,
-    TrainingDataOptions,
-    VocabularyTooLarge,
-    prepare_training_data,
-)
 from tokenizer.sharding.manifest import Manifest
 from tokenizer.sharding.manifest import to_json as manifest_to_json
-from tokenizer.vocabulary.leaks import describe_leaks
+
+if TYPE_CHECKING:  # what prepares text takes long to import, and `train --help` must not wait for it
+    from tokenizer.preparing import Notice, TrainingData
 
 MIN_HELD_OUT = 3  # of fewer documents the held-out loss says nothing
 FEW_HELD_OUT = (
@@ -102,6 +94,8 @@ def make_bundle(project: Project, session: Session, only_new: bool = False) -> B
 
     `only_new` trains on the last batch of prepared text alone. Raises TextError, UsageError, CellmindError.
     """
+    from tokenizer.preparing import TrainingDataOptions, prepare_training_data
+
     # 1. Documents, tokenizer and shards, kept in the home and used again for the same files.
     _check_data(project.data, only_new)
     config = project.config
@@ -204,6 +198,8 @@ def read_starting_model(project: Project) -> StartingModel | None:
 
 def _check_data(data: Sequence[Path], only_new: bool) -> None:
     """Raises UsageError if prepared text is mixed with raw text, or if --only-new does not apply."""
+    from tokenizer.corpus.prepared.split import is_prepared
+
     if all(is_prepared(path) for path in data):
         return
     if only_new:
@@ -216,17 +212,20 @@ def _check_data(data: Sequence[Path], only_new: bool) -> None:
 
 def _describe(notice: Notice) -> str:
     """A notice in the user's language."""
+    from tokenizer import preparing
+    from tokenizer.vocabulary.leaks import describe_leaks
+
     match notice:
-        case TokenizerTrainingStarted():
+        case preparing.TokenizerTrainingStarted():
             return t("training a tokenizer on the text")
-        case VocabularyTooLarge(actual, requested):
+        case preparing.VocabularyTooLarge(actual, requested):
             words = t(
                 "the text allows {have} pieces, not the {vocab_size} asked for", have=actual, vocab_size=requested
             )
             return t("warning: {what}", what=words)
-        case TokenizerLeaks(leaks):
+        case preparing.TokenizerLeaks(leaks):
             return t("warning: {what}", what=describe_leaks(leaks, t))
-        case TokenizerOfOtherText(path, is_kept):
+        case preparing.TokenizerOfOtherText(path, is_kept):
             if is_kept:
                 return t("{path} was trained on another text; the model to continue needs it, so it is used", path=path)
             return t("{path} was trained on another text, so a tokenizer is trained on this one", path=path)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import signal
 import sys
-from collections.abc import Callable, Sequence
-from types import TracebackType
+from collections.abc import Callable, Iterator, Sequence
+from types import FrameType, TracebackType
 from typing import Literal, Self
 
 from rich.cells import cell_len, set_cell_size
@@ -34,6 +36,8 @@ _CUTTABLE = (
 _WRAPPED = ("text",)  # shown whole, on several lines: a person reads it
 _NARROWEST = 4  # columns: less shows nothing of a name
 _MARK = re.compile(r" \([^()]*\)$")  # `(this)` after a name: it stays when the name is shortened
+_RESIZED = getattr(signal, "SIGWINCH", None)  # Windows has none: there the next figures are drawn in the new size
+_Handler = Callable[[int, FrameType | None], object] | int | None
 _UP_AND_CLEAR = "\x1b[{rows}A\r\x1b[J"  # to the first of the last rows, and erase from there
 
 
@@ -71,20 +75,20 @@ def table(
     widths = [widths[place] for place in shown]
     if columns is not None and cut:
         widths = _shortened_widths([headers[place] for place in shown], widths, columns)
+    wraps = [headers[place] in _WRAPPED for place in shown]
+    fits = list(zip(shown, widths, wraps, strict=True))
+    cells = [[row[place] if wrap else shortened(row[place], width) for place, width, wrap in fits] for row in cells]
+    titles = [titles[place] for place in shown]
+    needed = [max(map(cell_len, column)) for column in zip(titles, *cells, strict=True)]  # words that went left a gap
     made = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    for place, width in zip(shown, widths, strict=True):
+    for (place, width, wrap), title, need in zip(fits, titles, needed, strict=True):
         justify: Literal["left", "right"] = "right" if headers[place] in right else "left"
-        if headers[place] in _WRAPPED:
-            made.add_column(titles[place], overflow="fold", width=width)
+        if wrap:
+            made.add_column(title, overflow="fold", width=min(width, need))
         else:
-            made.add_column(titles[place], justify=justify, no_wrap=True, overflow="ellipsis", width=width)
+            made.add_column(title, justify=justify, no_wrap=True, overflow="ellipsis", width=need)
     for row in cells:
-        made.add_row(
-            *(
-                Text(row[place] if headers[place] in _WRAPPED else shortened(row[place], width))
-                for place, width in zip(shown, widths, strict=True)
-            )
-        )
+        made.add_row(*map(Text, row))
     return made
 
 
@@ -144,11 +148,12 @@ def print_table(
     right: Sequence[str] = (),
     less: Sequence[str] = (),
     wide: bool = False,
+    to_stderr: bool = False,
 ) -> None:
     """Print a table on stdout, as wide as the terminal; as wide as it needs with `wide`. Names that go to a pipe or a
     file stay whole."""
-    screen = console(color)
-    print_table_on(screen, headers, rows, right, less, None if wide else screen.width, sys.stdout.isatty())
+    screen = console(color, to_stderr)
+    print_table_on(screen, headers, rows, right, less, None if wide else screen.width, screen.file.isatty())
 
 
 def print_table_on(
@@ -184,8 +189,8 @@ def draw(screen: Console, title: str, made: Table, most_rows: int | None = None)
 class LiveView:
     """A part of the terminal that is redrawn, on stderr. Where stderr is not a terminal, it stays empty.
 
-    It is drawn again when the terminal changes its size: a terminal that becomes narrower wraps the old lines, so the
-    rows to erase are counted in the new width.
+    It is drawn again when the terminal changes its size (SIGWINCH): a terminal that becomes narrower wraps the old
+    lines, so the rows to erase are counted in the new width.
     """
 
     def __init__(self, color: str) -> None:
@@ -193,13 +198,20 @@ class LiveView:
         self.is_live = self._console.is_terminal
         self._lines: list[int] = []  # the width of each line on the screen
         self._drawn: Callable[[], list[str]] | None = None
+        self._is_writing = False
+        self._is_resized = False
+        self._earlier: _Handler = None
 
     def __enter__(self) -> Self:
+        if self.is_live and _RESIZED is not None:
+            self._earlier = signal.signal(_RESIZED, self._resize)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self.is_live and _RESIZED is not None:
+            signal.signal(_RESIZED, self._earlier or signal.SIG_DFL)
         self._erase()
 
     def show(
@@ -218,15 +230,37 @@ class LiveView:
         def drawn() -> list[str]:
             return draw(screen, title, table(headers, rows, right, screen.width, less), screen.height - 1)
 
-        self._erase()
-        self._drawn = drawn
-        self._draw()
+        with self._writing():
+            self._drawn = drawn
 
     def line(self, text: str) -> None:
         """Print a line that stays, above the live part. On a terminal it is wrapped between words."""
-        self._erase()
-        self._console.print(Text(printable(text, 400)), soft_wrap=not self.is_live)
-        self._draw()
+        with self._writing():
+            self._console.print(Text(printable(text, 400)), soft_wrap=not self.is_live)
+
+    def _resize(self, number: int, frame: FrameType | None) -> None:
+        """A signal may come in the middle of a write: then that write ends first."""
+        self._is_resized = True
+        if not self._is_writing:
+            self._redraw()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Erase the live part, let the block write or change it, and draw it again."""
+        self._is_writing = True
+        try:
+            self._erase()
+            yield
+            self._draw()
+        finally:
+            self._is_writing = False
+        self._redraw()
+
+    def _redraw(self) -> None:
+        if self._is_resized:
+            self._is_resized = False
+            with self._writing():
+                pass
 
     def _draw(self) -> None:
         if self._drawn:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.errors import LinkLostError, MemberLostError
@@ -11,8 +12,10 @@ from cellmind_agent.protocol.ids import DeviceId, RunId
 from cellmind_agent.protocol.plain import to_json
 from cellmind_agent.words import t
 from cellmind_ctl.figures import UNKNOWN, choices, duration, number, percent
-from cellmind_ctl.render import LiveView
 from cellmind_ctl.session import Session
+
+if TYPE_CHECKING:
+    from cellmind_ctl.render import LiveView
 
 _JSON_NAMES: dict[type[m.RunEvent], str] = {
     m.MemberJoined: "member_joined",
@@ -48,6 +51,8 @@ def follow(session: Session, run: RunId, leader: DeviceId) -> m.RunFinished | No
 
 
 def _follow(session: Session, run: RunId, leader: DeviceId) -> m.RunFinished | None:
+    from cellmind_ctl.render import LiveView  # rich would slow down `train --help`
+
     with LiveView(session.color) as view:
         try:
             for event in session.client.stream(m.WatchRun(run=run), leader):

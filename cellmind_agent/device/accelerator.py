@@ -23,7 +23,12 @@ def find_accelerator() -> Accelerator | None:
         return None
     try:
         found = subprocess.run(
-            [tool, *_QUERY], capture_output=True, text=True, timeout=ACCELERATOR_QUERY_SECONDS, check=True
+            [tool, *_QUERY],
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=ACCELERATOR_QUERY_SECONDS,
+            check=True,
         )
     except (OSError, subprocess.SubprocessError):
         return None

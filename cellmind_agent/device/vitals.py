@@ -120,7 +120,7 @@ def _torch_version() -> str | None:
 def _host() -> str:
     """An id that all agents on this machine's loopback share until the machine restarts; it reveals nothing else."""
     try:
-        seed = Path("/proc/sys/kernel/random/boot_id").read_text()
+        seed = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8")
         with contextlib.suppress(OSError):  # a container has its own loopback
             seed += str(Path("/proc/self/ns/net").readlink())
     except OSError:

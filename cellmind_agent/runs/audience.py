@@ -41,7 +41,7 @@ class Audience:
         for queue in self._watchers:
             queue.put_nowait(event)
         if not is_transient:
-            _log.info("%s: %s", self._run, event)
+            _log_event(event)
             with contextlib.suppress(CellmindError, OSError):  # a full disk must not end a run that can go on
                 self._journal.append_event(self._run, type(event).__name__, event)
 
@@ -59,3 +59,32 @@ class Audience:
                     return
         finally:
             self._watchers.remove(queue)
+
+
+def _log_event(event: m.RunEvent) -> None:
+    """One line for people; the journal has all fields."""
+    match event:
+        case m.MemberJoined():
+            _log.info("%s: %s joined with %s", event.run, event.name, event.device_kind)
+        case m.RoundStarted():
+            _log.info("%s: round %d begins at step %d of %d", event.run, event.round, event.step, event.total_steps)
+        case m.RoundCommitted():
+            _log.info(
+                "%s: round %d ended at step %d of %d, held-out loss %s, state %s",
+                event.run,
+                event.round,
+                event.step,
+                event.total_steps,
+                "-" if event.val_loss is None else f"{event.val_loss:.3f}",
+                event.state_hash[:12],
+            )
+        case m.CheckpointSaved():
+            _log.info("%s: checkpoint at step %d on %s", event.run, event.step, ", ".join(event.members))
+        case m.MemberLost():
+            _log.info("%s: lost %s: %s", event.run, event.name, event.why)
+        case m.RunFinished(stopped=True):
+            _log.info("%s: stopped at step %d after %.0f s", event.run, event.step, event.seconds)
+        case m.RunFinished():
+            _log.info("%s: finished at step %d after %.0f s", event.run, event.step, event.seconds)
+        case m.RunFailed():
+            _log.info("%s: failed: %s", event.run, event.why)

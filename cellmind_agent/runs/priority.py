@@ -23,6 +23,6 @@ def lower_priority(pid: int, nice: int) -> None:
         # Linux shares the processor between sessions first (autogroup), and a child has a session of its own.
         group = Path(f"/proc/{pid}/autogroup")
         if group.exists():
-            group.write_text(str(nice))
+            group.write_text(str(nice), encoding="utf-8")
     except OSError as error:
         _log.warning("cannot lower the priority of process %d: %s", pid, error.strerror)

@@ -11,18 +11,24 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cellmind_agent.protocol.errors import CellmindError, HomeLockedError, StorageFullError
+from cellmind_agent.protocol.errors import CellmindError, HomeLockedError, NotAllowedError, StorageFullError
 
 if os.name == "posix":
     import fcntl
 
 
 def private_folder(path: Path) -> Path:
-    """Make `path`, if needed, a folder that only its owner may enter (0700); returns it. Raises CellmindError."""
+    """Make `path`, if needed, a folder that only its owner may enter (0700); returns it.
+
+    Raises CellmindError, such as NotAllowedError where it belongs to another user.
+    """
     try:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
         # A folder that existed may have been open to others.
         path.chmod(0o700)
+    except PermissionError as error:
+        hint = "choose another folder: --home DIR"
+        raise NotAllowedError("this user may not use {path}", hint, path=path) from error
     except OSError as error:
         raise CellmindError(
             "cannot use {path}: {strerror}", "choose another folder: --home DIR", path=path, strerror=error.strerror

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
-from model.line.sentence import Sentence, filled
+from model.line.sentence import Sentence
 
+_FIELD = re.compile(r"\{\w+\}")
 _LONGEST_STORED = 300  # characters: the time to find the template of stored text grows with the power of its fields
 
 
@@ -33,26 +35,43 @@ def t(text: str, **values: object) -> str:
 
     korean = KOREAN.get(sentence.template)
     if korean is None and not sentence.fields:
-        return _reworded(sentence, STORED)
+        return reworded(sentence, STORED)
     if korean is None:
         return str(sentence)
+    if not sentence.fields:
+        return korean
     fields = {name: t(value) if isinstance(value, Sentence) else value for name, value in sentence.fields.items()}
-    return filled(korean, fields)
+    return _filled(korean, fields)
 
 
-def _reworded(text: str, korean: Mapping[str, str]) -> str:
-    """Stored English text in Korean: by the template with the most literal characters that it fits."""
+def reworded(text: str, korean: Mapping[str, str], of_field: Callable[[str], str] = str) -> str:
+    """Stored English text in Korean: by the template of `korean` with the most literal characters that it fits.
+
+    `of_field` words what the text has in the place of a field. Text that fits no template stays.
+    """
     if len(text) > _LONGEST_STORED:
         return str(text)
-    fitting = [template for template in korean if "{" in template and _pattern(template).fullmatch(text)]
+    fitting = [template for template in korean if _may_fit(template, text) and _pattern(template).fullmatch(text)]
     if not fitting:
         return str(text)
-    template = max(fitting, key=lambda one: len(re.sub(r"\{\w+\}", "", one)))
+    template = max(fitting, key=lambda one: len(_FIELD.sub("", one)))
     found = _pattern(template).fullmatch(text)
     assert found
-    return filled(korean[template], found.groupdict())
+    return _filled(korean[template], {name: of_field(value) for name, value in found.groupdict().items()})
 
 
+def _filled(korean: str, fields: Mapping[str, str]) -> str:
+    from cellmind_agent.words.particles import filled_with_particles
+
+    return filled_with_particles(korean, lambda field: fields.get(field[1:-1]))
+
+
+def _may_fit(template: str, text: str) -> bool:
+    """Whether the text has all that stands between the fields. Few texts do, and a pattern takes long to compile."""
+    return "{" in template and all(piece in text for piece in _FIELD.split(template))
+
+
+@functools.cache
 def _pattern(template: str) -> re.Pattern[str]:
     """What the template can become. A name that stands in it twice is found at its first place."""
     seen: set[str] = set()

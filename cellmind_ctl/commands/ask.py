@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import secrets
 import sys
 from pathlib import Path
@@ -19,7 +20,12 @@ from cellmind_ctl.session import Session, command, is_interactive
 from model.line.sampling import Sampling
 from model.line.sentence import Sentence
 
+_MAX_TOKENS = "The longest answer, in tokens."
+_TEMPERATURE = "How freely tokens are drawn (0: always the most likely token)."
+_TOP_K = "Draw from the K most likely tokens only (0: from all)."
+_TOP_P = "Draw from the most likely tokens that together have this probability."
 _MANY_CHOICES = 150  # held-out perplexity: answers of such a model are not yet sentences
+_number = functools.partial(click.option, show_default=True)
 
 
 @command("ask")
@@ -32,39 +38,10 @@ _MANY_CHOICES = 150  # held-out perplexity: answers of such a model are not yet 
 )
 @click.option("-m", "--model", metavar="MODEL", help="The name of a run (default: the newest finished model).")
 @click.option("--device", metavar="NAME", help="The device that answers (default: the fastest that holds the model).")
-@click.option(
-    "-n",
-    "--max-tokens",
-    metavar="N",
-    type=click.IntRange(1, 100_000),
-    default=200,
-    show_default=True,
-    help="The longest answer, in tokens.",
-)
-@click.option(
-    "-t",
-    "--temperature",
-    metavar="T",
-    type=click.FloatRange(0, 10),
-    default=0.8,
-    show_default=True,
-    help="How freely tokens are drawn (0: always the most likely token).",
-)
-@click.option(
-    "--top-k",
-    metavar="K",
-    type=click.IntRange(min=0),
-    default=0,
-    help="Draw from the K most likely tokens only (0: from all).",
-)
-@click.option(
-    "--top-p",
-    metavar="P",
-    type=click.FloatRange(0, 1, min_open=True),
-    default=0.95,
-    show_default=True,
-    help="Draw from the most likely tokens that together have this probability.",
-)
+@_number("-n", "--max-tokens", metavar="N", type=click.IntRange(1, 100_000), default=200, help=_MAX_TOKENS)
+@_number("-t", "--temperature", metavar="T", type=click.FloatRange(0, 10), default=0.8, help=_TEMPERATURE)
+@_number("--top-k", metavar="K", type=click.IntRange(min=0), default=0, help=_TOP_K, show_default=False)
+@_number("--top-p", metavar="P", type=click.FloatRange(0, 1, min_open=True), default=0.95, help=_TOP_P)
 @click.option("--seed", metavar="N", type=click.IntRange(0, 2**31 - 1), help="The same seed gives the same answer.")
 @click.option("--no-stream", is_flag=True, help="Print the answer when it is complete.")
 @click.option("--verbose", is_flag=True, help="Show which device answered, and how fast.")

@@ -12,6 +12,8 @@ import click
 
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.limits import MAX_LOG_TAIL_LINES
+from cellmind_agent.words import t
+from cellmind_agent.words.log_lines import log_line
 from cellmind_ctl.discover import device_named, list_peers
 from cellmind_ctl.figures import parse_duration, rfc3339
 from cellmind_ctl.session import Session, command
@@ -93,11 +95,11 @@ def record_json(record: Record, device: str) -> dict[str, object]:
 def short_form(record: Record, now: float) -> str:
     """A record for a person: the time (with the date if it was not today), a level other than info, and the room."""
     if record.time is None or record.level is None or record.logger is None:
-        return record.message
+        return log_line(record.message)
     day_and_time = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.time))
     moment = day_and_time.removeprefix(time.strftime("%Y-%m-%d ", time.localtime(now)))
-    level = "" if record.level == "info" else f"{record.level} "
-    return f"{moment} {level}{record.logger.removeprefix('cellmind_agent.')}: {record.message}"
+    level = "" if record.level == "info" else f"{t(record.level)} "
+    return f"{moment} {level}{record.logger.removeprefix('cellmind_agent.')}: {log_line(record.message)}"
 
 
 def _record(found: re.Match[str]) -> Record:

@@ -23,7 +23,6 @@ from cellmind_ctl.push import push, refs, shard_refs, start_view
 from cellmind_ctl.session import Session, command
 from cellmind_ctl.story import print_contributors
 from cellmind_ctl.watching import follow, summary
-from tokenizer.preparing import keep_tokenizer
 
 
 @command("train")
@@ -47,6 +46,8 @@ def command_(
     yes: bool,
 ) -> int:
     """Train one model together, on the text that CONFIG or --data names."""
+    from tokenizer.preparing import keep_tokenizer
+
     # 1. Check the configuration and prepare the data, before the network is used.
     project = open_project(config, data, session)
     bundle = make_bundle(project, session, only_new)
@@ -54,13 +55,9 @@ def command_(
         session.warn(t("no earlier model was found, so this model learns the new text alone"))
     # 2. Plan: who takes part, who leads, and each member's share of the batch.
     made = make_plan(session.client, bundle.recipe.config, devices, mode, backend)
-    if session.is_json:
-        session.emit_event("plan", plan_json(made, bundle))
-    else:
-        _explain(made, bundle, session)
-        if not yes and sys.stdin.isatty() and not _is_confirmed():
-            session.notice(t("no run was started"))
-            return 0
+    if not _is_agreed(made, bundle, session, yes):
+        session.notice(t("no run was started"))
+        return 0
     # 3. Push the blobs that the leader lacks. The members fetch them from the leader.
     leader = made.roster[0].device
     sent = push(bundle, session.client, leader, session)
@@ -86,13 +83,16 @@ def command_(
     return 0
 
 
-def _explain(made: RunPlan, bundle: Bundle, session: Session) -> None:
+def _is_agreed(made: RunPlan, bundle: Bundle, session: Session, yes: bool) -> bool:
+    """Show the plan. A person at a terminal is asked, unless they said `yes` before."""
+    if session.is_json:
+        session.emit_event("plan", plan_json(made, bundle))
+        return True
     show_plan(made, bundle, session)
     if bundle.start:
         session.notice(t("starts from {path} (step {step})", path=bundle.start.weights, step=bundle.start.step))
-
-
-def _is_confirmed() -> bool:
+    if yes or not sys.stdin.isatty():
+        return True
     return input(t("start? [Y/n] ")).strip().lower() in ("", "y", "yes", "ㅛ", "네", "예")
 
 

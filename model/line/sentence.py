@@ -15,8 +15,9 @@ _FIELD = re.compile(r"\{(\w+)\}")
 _MAX_FIELDS = 32  # a sentence with more would not be read
 _MAX_DEPTH = 4  # sentences in sentences: an error, its cause, the cause of that
 _MAX_CHARACTERS = 16_384  # far more than anybody reads: a template could repeat its fields until the memory is full
-# Control, bidirectional and invisible characters: a terminal obeys some, and people do not see the others.
-UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+# Control, bidirectional and invisible characters, and halves of surrogate pairs: a terminal obeys some, people do not
+# see others, and UTF-8 has no surrogates, which stand for the bytes of a name that is no UTF-8.
+UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff\ufeff]")
 
 
 class Sentence(str):

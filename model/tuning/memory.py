@@ -62,7 +62,7 @@ def forget(path: Path, key: str) -> None:
 def _write(path: Path, known: dict[str, dict[str, float]]) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        temporary.write_text(json.dumps(known, indent=1))
+        temporary.write_text(json.dumps(known, indent=1), encoding="utf-8")
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -70,7 +70,7 @@ def _write(path: Path, known: dict[str, dict[str, float]]) -> None:
 
 def _load(path: Path) -> dict[str, dict[str, float]]:
     try:
-        known = json.loads(path.read_text())
+        known = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return known if isinstance(known, dict) else {}

@@ -213,12 +213,12 @@ def test_people_read_messages_in_their_language(tmp_path: Path) -> None:
 def test_mistakes_are_explained_in_korean(tmp_path: Path) -> None:
     for arguments, error, hint in (
         (["peers", "--wied"], "'--wied' 옵션이 없습니다. 혹시 '--wide'입니까?", "cellmindctl peers --help"),
-        (["trian"], "trian(이)라는 명령이 없습니다 (혹시 train입니까?)", "cellmindctl --help"),
+        (["trian"], "trian이라는 명령이 없습니다 (혹시 train입니까?)", "cellmindctl --help"),
         (["forget"], "인자가 없습니다: 'DEVICE'.", "cellmindctl forget --help"),
         (["version", "now"], "필요 없는 인자가 더 있습니다 (now)", "cellmindctl version --help"),
         (["ask", "a", "-n"], "'-n' 옵션에는 값이 필요합니다.", "cellmindctl --help"),
-        (["ask", "a", "-n", "many"], "'-n' / '--max-tokens'의 값이 잘못되었습니다: 'many'은(는) 수가 아닙니다.", None),
-        (["invite", "--role", "king"], "'--role'의 값이 잘못되었습니다: 'king'은(는) 고를 수 있는 값", None),
+        (["ask", "a", "-n", "many"], "'-n' / '--max-tokens'의 값이 잘못되었습니다: 'many'는 수가 아닙니다.", None),
+        (["invite", "--role", "king"], "'--role'의 값이 잘못되었습니다: 'king'은 고를 수 있는 값", None),
         (["join"], "참가 코드가 없습니다", "cellmindctl join 41-amber-falcon-river"),
     ):
         answer = ctl(tmp_path, *arguments, CELLMIND_LANG="ko")

@@ -2,6 +2,8 @@
 
 import time
 
+import pytest
+
 from cellmind_ctl.commands.logs import Record, record_json, records, short_form
 
 LINES = [
@@ -44,3 +46,25 @@ def test_people_get_a_short_form() -> None:
     assert short_form(record, now + 86400) == "2026-11-25 12:00:00 runs.leader: round 1"
     late = Record(message="lost", time=now, level="warning", logger="zmq")
     assert short_form(late, now) == "12:00:00 warning zmq: lost"
+
+
+def test_people_read_the_sentences_of_a_log_in_korean(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CELLMIND_LANG", "ko")
+    now = time.mktime((2026, 11, 25, 12, 0, 0, 0, 0, -1))
+    for message, korean in (
+        ("linked with 서재 at 192.168.0.5:7420", "서재 기기와 연결했습니다 (192.168.0.5:7420)"),
+        (
+            "lost phone: no answer from 192.168.0.5:7420",
+            "phone 기기와 연결이 끊겼습니다: 192.168.0.5:7420에서 답이 없습니다",
+        ),
+        ("run-1: lost phone: it fell silent", "run-1: phone 기기가 빠졌습니다: 조용해졌습니다"),
+        ("model joined as owner", "model 기기가 owner로 참가했습니다"),
+        (
+            "leading run-1 failed\nTraceback: the gate ended by itself",
+            "run-1 학습을 이끌지 못했습니다\nTraceback: the gate ended by itself",
+        ),
+        ("a sentence of a newer version", "a sentence of a newer version"),
+    ):
+        record = Record(message=message, time=now, level="warning", logger="cellmind_agent.x")
+        assert short_form(record, now) == f"12:00:00 주의 x: {korean}"
+        assert record_json(record, "laptop")["message"] == message

@@ -7,9 +7,10 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from cellmind_ctl import figures
+from cellmind_ctl import figures, planning
 from cellmind_ctl.commands import peers
-from cellmind_ctl.render import shortened, table
+from cellmind_ctl.help import paired
+from cellmind_ctl.render import print_table, shortened, table
 
 HANGUL = "거실에 있는 아주 오래된 노트북"
 FULL = ("training", "100%", "24.8 GB", "GeForce RTX", "12,345", "100%+", "[fe80::1234:5678:9abc:def0]:7420", "12m ago")
@@ -49,6 +50,19 @@ def test_names_stay_whole_where_nothing_may_be_cut() -> None:
     assert name in lines([(name, *FULL)], 80, cut=False)[1]
     assert name in lines([(name, *FULL)], None)[1]
     assert "ACCEL" in lines([(name, *FULL)], None)[0]
+
+
+@pytest.mark.parametrize("to_stderr", [False, True])
+def test_names_that_go_to_a_pipe_stay_whole(capsys: pytest.CaptureFixture[str], to_stderr: bool) -> None:
+    name = HANGUL * 3
+    print_table("auto", planning.HEADERS, [("0", name, "1/2", "3,210")], planning.RIGHT, to_stderr=to_stderr)
+    assert name in capsys.readouterr()[to_stderr].splitlines()[1]
+
+
+def test_texts_with_labels_are_wrapped_on_a_terminal_only() -> None:
+    pairs = [("방식", "ddp (기기 하나뿐)"), ("노트", "/a  b")]
+    assert paired(pairs, None) == ["방식  ddp (기기 하나뿐)", "노트  /a  b"]
+    assert paired(pairs, 16)[:2] == ["방식  ddp (기기", "      하나뿐)"]
 
 
 @pytest.mark.parametrize(

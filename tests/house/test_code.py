@@ -82,6 +82,20 @@ def test_layers_of_packages_are_exhaustive() -> None:
     assert not found, _list(found)
 
 
+def test_text_names_its_encoding() -> None:
+    """Without a name it is that of the locale: `data prepare` would read a file on one device and not on another.
+
+    ruff's PLW1514 knows neither `text=True` of subprocess nor a path whose type it cannot infer.
+    """
+    found = [
+        f'{file.path}:{call.lineno} {ast.unparse(call)[:60]} opens text in the locale\'s encoding: add encoding="utf-8"'
+        for file in source_files()
+        for call in ast.walk(file.tree)
+        if isinstance(call, ast.Call) and _is_text(call) and not any(one.arg == "encoding" for one in call.keywords)
+    ]
+    assert not found, _list(found)
+
+
 def test_any_becomes_rarer() -> None:
     counts: Counter[str] = Counter()
     for file in source_files():
@@ -182,3 +196,20 @@ def test_the_rules_find_what_they_look_for() -> None:
         "model/x.py", "@value\nclass A:\n    b: int\nclass C:\n    def d(self): ...\ndef e(): ...\ndef _f(): ...\n"
     )
     assert [name for name, node in file.public_definitions() if not _explains_itself(name, node)] == ["C", "e"]
+
+
+def _is_text(call: ast.Call) -> bool:
+    """Whether this call opens a file, or the output of a process, as text."""
+    name = getattr(call.func, "id", getattr(call.func, "attr", ""))
+    options = {one.arg: one.value for one in call.keywords}
+    if name in ("read_text", "write_text", "TextIOWrapper"):
+        return True
+    if getattr(call.func, "id", "") == "open" or name in ("fdopen", "NamedTemporaryFile", "TemporaryFile"):
+        by_default = ast.Constant("r" if "open" in name else "w+b")
+        mode = options.get("mode", call.args[1] if len(call.args) > 1 else by_default)
+        return not (isinstance(mode, ast.Constant) and "b" in str(mode.value))
+    return any(isinstance(options.get(word), ast.Constant) for word in ("text", "universal_newlines")) and name in (
+        "run",
+        "Popen",
+        "check_output",
+    )

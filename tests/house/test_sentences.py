@@ -89,9 +89,30 @@ def test_translations_have_the_fields_of_their_sentence(name: str) -> None:
     different = [
         (english, translated)
         for english, translated in CATALOGUES[name].items()
-        if set(FIELD.findall(english)) != set(FIELD.findall(translated)) and name != "click_words"
+        if set(FIELD.findall(english)) != set(FIELD.findall(translated)) and name not in ("click_words", "log_lines")
     ]
     assert not different
+
+
+def test_every_line_of_the_agents_log_has_korean_with_its_fields() -> None:
+    wrong = [
+        f"{file.path}:{call.lineno} logs {call.args[0].value!r}: add its Korean to words/korean/log_lines.py"
+        for file in source_files()
+        if file.path.startswith("cellmind_agent/")
+        for call in ast.walk(file.tree)
+        if isinstance(call, ast.Call)
+        and ast.unparse(call.func) in ("_log.info", "_log.warning", "_log.error", "_log.exception")
+        and isinstance(call.args[0], ast.Constant)
+        and not _has_fields(str(call.args[0].value))
+    ]
+    assert not wrong, "\n" + "\n".join(wrong)
+
+
+def _has_fields(line: str) -> bool:
+    if not re.search("[a-z]{2}", line):  # such as `[%s %d] %s`, what a child process has written
+        return True
+    numbers = [str(number) for number in range(1, line.count("%") + 1)]
+    return sorted(FIELD.findall(CATALOGUES["log_lines"].get(line, "{none"))) == numbers
 
 
 def test_a_sentence_has_one_translation() -> None:

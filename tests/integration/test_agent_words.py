@@ -7,8 +7,11 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
+
+import pytest
 
 from tests.agents import ENVIRONMENT, Cell, states, wait_for
 
@@ -46,6 +49,40 @@ def test_an_agent_in_a_terminal_says_who_it_is_and_what_to_do_next(tmp_path: Pat
 def test_an_agent_without_a_terminal_greets_nobody(cell: Cell) -> None:
     one = cell.device("one")
     assert "Ctrl-C" not in (one.home / "screen.txt").read_text()
+
+
+# Root may read everything, so this runs as nobody, who may not read Python's files: all are imported before.
+AS_NOBODY = """
+import os, sys
+from cellmind_agent.main import main
+from cellmind_agent.words import korean, particles
+if os.geteuid() == 0:
+    os.setuid(65534)
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("what", ["home", "home/identity.json", "home/logs", "home/lock"])
+def test_an_agent_refuses_the_home_or_file_of_another_user_in_two_lines(what: str) -> None:
+    """Files of another user stay in one's own home after `sudo cellmind-agent`."""
+    with tempfile.TemporaryDirectory() as folder:  # nobody may not enter the folder of tmp_path
+        os.chmod(folder, 0o755)
+        home, theirs = Path(folder, "home"), Path(folder, what)
+        (home / "logs").mkdir(parents=True)
+        theirs.touch()
+        if os.geteuid() == 0:
+            for own in {home, home / "logs"} - {theirs}:
+                os.chown(own, 65534, -1)
+        theirs.chmod(0)
+        command = [sys.executable, "-c", AS_NOBODY, "--home", home, "--name", "서재", "--no-mdns"]
+        done = subprocess.run(
+            [*command, "--listen", "127.0.0.1:0"], capture_output=True, encoding="utf-8", env=ENVIRONMENT, timeout=30
+        )
+        theirs.chmod(0o700)
+    assert done.returncode == 4, done.stderr
+    error, hint = [line for line in done.stderr.splitlines() if line[:1].isalpha()]
+    assert error.startswith(f"error: this user may not use {theirs}")
+    assert hint.startswith("hint: choose another folder")
 
 
 def test_an_agent_that_listens_on_loopback_is_found_there(cell: Cell) -> None:

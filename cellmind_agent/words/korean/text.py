@@ -81,7 +81,7 @@ SENTENCES: Mapping[str, str] = {
     "{folder} was prepared by another version": "{folder} 폴더는 다른 버전이 준비한 것입니다",
     "prepare it again with this one": "이 버전으로 다시 준비하십시오",
     "{folder} is not a folder of prepared text": "{folder} 폴더는 준비된 텍스트가 아닙니다",
-    "{path} has the unknown format {format}": "{path} 파일의 형식 {format}을 알 수 없습니다",
+    "{path} has the unknown format {format}": "{path} 파일의 형식 {format}을(를) 알 수 없습니다",
     "prepare the data again with this version": "이 버전으로 데이터를 다시 준비하십시오",
     "{path} is not a manifest of shards": "{path} 파일은 샤드 목록이 아닙니다",
     "prepare the data again": "데이터를 다시 준비하십시오",

@@ -18,20 +18,20 @@ SENTENCES: Mapping[str, str] = {
     "one of: {known}": "다음 가운데 하나: {known}",
     "did you mean {close}?": "{close} 말입니까?",
     "model.d_model {d_model} is not divisible by model.nhead {nhead}": (
-        "model.d_model {d_model}은 model.nhead {nhead}로 나누어떨어지지 않습니다"
+        "model.d_model {d_model}은(는) model.nhead {nhead}(으)로 나누어떨어지지 않습니다"
     ),
     "for example d_model {near}, or nhead {divisor}": "예: d_model {near}, 또는 nhead {divisor}",
     "model.d_model / model.nhead is {width}, an odd number": "model.d_model / model.nhead가 홀수({width})입니다",
     "rotary positions need pairs: choose an even d_model / nhead": "회전 위치에는 짝이 필요합니다. d_model / nhead가 짝수가 되게 하십시오",
-    "model.dropout {dropout} is not in [0, 1)": "model.dropout {dropout}은 0 이상 1 미만이 아닙니다",
+    "model.dropout {dropout} is not in [0, 1)": "model.dropout {dropout}은(는) 0 이상 1 미만이 아닙니다",
     "write 0.1, or 0 for none": "0.1로, 쓰지 않으려면 0으로 적으십시오",
-    "training.dataset.seq_len {seq_len} is too short": "training.dataset.seq_len {seq_len}은 너무 짧습니다",
+    "training.dataset.seq_len {seq_len} is too short": "training.dataset.seq_len {seq_len}은(는) 너무 짧습니다",
     "write 256": "256으로 적으십시오",
     "training.optimizer is {optimizer}": "training.optimizer가 {optimizer}입니다",
     "distributed.backend is {backend}": "distributed.backend가 {backend}입니다",
-    "{section}.{name} is {value}, it must be more than 0": "{section}.{name} 값 {value}은 0보다 커야 합니다",
+    "{section}.{name} is {value}, it must be more than 0": "{section}.{name} 값 {value}은(는) 0보다 커야 합니다",
     "leave it out for {default}": "적지 않으면 {default}입니다",
-    "training.{name} is {value}, it cannot be negative": "training.{name} 값 {value}은 음수일 수 없습니다",
+    "training.{name} is {value}, it cannot be negative": "training.{name} 값 {value}은(는) 음수일 수 없습니다",
     "leave it out": "적지 마십시오",
     "a whole number": "정수",
     "a number": "수",
@@ -78,7 +78,7 @@ SENTENCES: Mapping[str, str] = {
     "1 row": "1행",
     "note: ignored, because they are no longer needed: {keys}": "참고: 더 이상 필요 없어 무시한 설정: {keys}",
     "there is nothing to train on": "학습할 것이 없습니다",
-    "the tokenizer does not match the checkpoint {weights}": "토크나이저가 체크포인트 {weights}와 맞지 않습니다",
+    "the tokenizer does not match the checkpoint {weights}": "토크나이저가 체크포인트 {weights}과(와) 맞지 않습니다",
     "use the tokenizer that it was trained with (tokenizer.model_path), or another model.checkpoint": (
         "그 모델을 학습한 토크나이저(tokenizer.model_path)나 다른 model.checkpoint를 쓰십시오"
     ),
@@ -86,7 +86,7 @@ SENTENCES: Mapping[str, str] = {
         "{old} 파일은 pickle이고, pickle은 어떤 코드든 실행할 수 있으므로 읽지 않습니다"
     ),
     "convert it to {weights} where you trust it, or name another model.checkpoint": (
-        "믿을 수 있는 곳에서 {weights}로 바꾸거나 다른 model.checkpoint를 지정하십시오"
+        "믿을 수 있는 곳에서 {weights}(으)로 바꾸거나 다른 model.checkpoint를 지정하십시오"
     ),
     "--only-new needs prepared text": "--only-new에는 준비된 텍스트가 필요합니다",
     "{prepared} is prepared text, and the rest is not": "{prepared}은(는) 준비된 텍스트이고 나머지는 아닙니다",

@@ -28,21 +28,21 @@ SENTENCES: Mapping[str, str] = {
     ),
     "{count} pieces of the tokenizer are private data": "토크나이저의 조각 {count}개가 개인 정보입니다",
     "{characters} characters a token, {bytes} of the tokens are bytes of characters without a piece": (
-        "토큰마다 {characters}자, 토큰의 {bytes}는 조각이 없는 글자의 바이트"
+        "토큰마다 {characters}자, 토큰의 {bytes}은(는) 조각이 없는 글자의 바이트"
     ),
     "{round_trips} of {texts} texts round-trip, {used} of the vocabulary is used": (
-        "텍스트 {texts}개의 {round_trips}가 그대로 복원됨, 어휘의 {used} 사용"
+        "텍스트 {texts}개의 {round_trips}이(가) 그대로 복원됨, 어휘의 {used} 사용"
     ),
     "SentencePiece refused: {last_line}": "SentencePiece가 거부했습니다: {last_line}",
     "give more text, or ask for another --vocab-size": "텍스트를 더 주거나 --vocab-size를 바꾸십시오",
     "the text allows {have} pieces, not the {vocab_size} asked for": "텍스트로 만들 수 있는 조각은 {vocab_size}개가 아니라 {have}개입니다",
-    "--vocab-size {have}, or more text": "--vocab-size {have}을 주거나 텍스트를 늘리십시오",
+    "--vocab-size {have}, or more text": "--vocab-size {have}을(를) 주거나 텍스트를 늘리십시오",
     "a vocabulary of {vocab_size} has no room beside {fixed} fixed pieces": (
         "어휘가 {vocab_size}개이면 고정된 조각 {fixed}개 말고는 자리가 없습니다"
     ),
     "--vocab-size {least} or more": "--vocab-size를 {least} 이상으로 주십시오",
     "a character coverage of {character_coverage} is out of range": (
-        "character coverage {character_coverage}는 범위를 벗어납니다"
+        "character coverage {character_coverage}은(는) 범위를 벗어납니다"
     ),
     "--character-coverage 0.98 to 1.0": "--character-coverage는 0.98에서 1.0까지입니다",
     "a vocabulary of {have} is too small: the text's characters and the fixed pieces alone are {needed}": (

@@ -4,21 +4,29 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from cellmind_agent.planning.backends import choose_backend
+from cellmind_agent.planning.roster import plan, seat
 from cellmind_agent.protocol import messages as m
-from cellmind_agent.protocol.ids import DeviceId, RunId
-from cellmind_ctl import watching
-from cellmind_ctl.commands import peers, runs
+from cellmind_agent.protocol.blobs import BlobRef
+from cellmind_agent.protocol.ids import BlobId, DeviceId, RunId
+from cellmind_ctl import planning, watching
+from cellmind_ctl.commands import models, peers, runs
+from model.config import Config
+from model.recipe import TextSize, choose_recipe
+from tests.planning.peers import peer as device
+from tokenizer.sharding.manifest import FORMAT, Manifest, ShardFile, ShardSet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """A table as a command would show it."""
+    """What a command would show: a table, texts with labels, or both."""
 
-    headers: Sequence[str]
-    rows: Sequence[Sequence[str]]
+    headers: Sequence[str] = ()
+    rows: Sequence[Sequence[str]] = ()
     right: Sequence[str] = ()
     less: Sequence[str] = ()
     title: str = ""
+    pairs: Sequence[tuple[str, str]] = ()  # labels and texts below the table
 
 
 def peers_view() -> View:
@@ -33,6 +41,36 @@ def runs_view() -> View:
     found = [run("run-1125-6ae30a", "training", 40, 4.06), run("run-1124-1ef075", "finished", 124, 3.97)]
     rows = [runs.row(one, now=one.created + 300) for one in found]
     return View(headers=runs.HEADERS, rows=rows, right=runs.RIGHT, less=runs.LESS)
+
+
+def models_view() -> View:
+    """The newest and the best checkpoint of a run, and an older model without an evaluation."""
+    found = [held("run-1125-6ae30a", 124, 4.06), held("run-1125-6ae30a", 80, 3.97, is_best=True)]
+    found.append(held("run-0830-1ef075", 12_000, None))
+    rows = [models.row(one, now=one.model.created + 300) for one in found]
+    return View(headers=models.HEADERS, rows=rows, right=models.RIGHT, less=models.LESS)
+
+
+def model_view() -> View:
+    """All details of a checkpoint."""
+    shown = held("run-1125-6ae30a", 12_400, 3.97, is_best=True)
+    by = (("거실에 있는 오래된 노트북", 3_000_000), ("desktop", 1_000_000))
+    contributions = tuple(m.Contribution(name=name, tokens=tokens) for name, tokens in by)
+    learnt = m.RunStory(run=shown.model.model, seconds=7800.0, contributions=contributions, checkpoints=())
+    return View(pairs=models.details(shown, learnt))
+
+
+def plan_view() -> View:
+    """Two devices that train, and two that do not."""
+    names = ("거실에 있는 오래된 노트북", "desktop", "부엌 태블릿")
+    speeds = (m.Figure(value=3210.5 - 900 * place, source="test") for place in range(len(names)))
+    seen = [device(name, tokens_per_second=speed) for name, speed in zip(names, speeds, strict=True)]
+    seating = seat([*seen, peer("phone", state="gone")], batch_samples=2)
+    made = plan(seating, 2, choose_backend(seating.seated))
+    text = manifest()
+    recipe = choose_recipe(Config(), TextSize(tokens=text.train.tokens, rows=text.train.rows))
+    lines = list(planning.plan_lines(made, recipe, text))
+    return View(headers=planning.HEADERS, rows=planning.seat_rows(made, 2), right=planning.RIGHT, pairs=lines)
 
 
 def live_view() -> View:
@@ -86,4 +124,52 @@ def run(name: str, state: m.RunState, step: int, val_loss: float) -> m.RunView:
     )
 
 
-SCREENS: dict[str, Callable[[], View]] = {"peers": peers_view, "runs": runs_view, "live": live_view}
+def held(name: str, step: int, val_loss: float | None, is_best: bool = False) -> models.HeldModel:
+    """A checkpoint on three devices."""
+    files = {
+        file: BlobRef(id=BlobId(digit * 64), size=size)
+        for file, digit, size in (("config", "1", 900), ("tokenizer", "2", 300_000), ("weights", "3", 21_000_000))
+    }
+    view = m.ModelView(
+        model=RunId(name),
+        step=step,
+        tokens=step * 4096,
+        state_hash="5" * 64,
+        files=files,
+        tokenizer=files["tokenizer"],
+        created=1_764_000_000.0,
+        val_loss=val_loss,
+        is_best=is_best,
+    )
+    return models.HeldModel(model=view, devices=["거실에 있는 오래된 노트북", "desktop", "phone"])
+
+
+def manifest() -> Manifest:
+    """The shards of a small text with too few held-out documents."""
+
+    def shards(documents: int, rows: int) -> ShardSet:
+        counts = {"rows": rows, "documents": documents, "tokens": 230 * rows, "utf8_bytes": 600 * rows}
+        return ShardSet((ShardFile(name="x", sha256="0", size=0, padding=218, padding_if_padded=14_000, **counts),))
+
+    ids = {"start_id": 1, "end_id": 2, "pad_id": 3}
+    train, held_out = shards(1_286, 1_600), shards(2, 4)
+    return Manifest(
+        format=FORMAT,
+        dtype="uint16",
+        seq_len=256,
+        vocab_size=4_096,
+        tokenizer="",
+        train=train,
+        held_out=held_out,
+        **ids,
+    )
+
+
+SCREENS: dict[str, Callable[[], View]] = {
+    "peers": peers_view,
+    "runs": runs_view,
+    "models": models_view,
+    "model": model_view,
+    "plan": plan_view,
+    "live": live_view,
+}

@@ -88,7 +88,10 @@ class Collection:
         )
         # stats.json is last: only now the batch counts.
         stats = total(self._id, [*self._batches, batch])
-        write_whole(self._folder / STATS, json.dumps(asdict(stats), ensure_ascii=False, indent=1).encode())
+        write_whole(
+            self._folder / STATS,
+            json.dumps(asdict(stats), ensure_ascii=False, indent=1).encode(errors="backslashreplace"),
+        )
         return stats
 
     def _write_texts(self, spool: Spool, selection: Selection) -> _Written:

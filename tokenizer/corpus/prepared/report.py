@@ -58,7 +58,7 @@ def write_report(
         parts += _section(t("Batch {number}", number=number), headers, _files(batch, t))
         skipped = [(_cell(file["name"]), _cell(t(file["why"]))) for file in batch.left_alone]
         parts += _section("", (t("left alone"), t("why")), skipped)
-    write_whole(folder / SUMMARY, ("\n\n".join(parts) + "\n").encode())
+    write_whole(folder / SUMMARY, ("\n\n".join(parts) + "\n").encode(errors="backslashreplace"))
 
 
 def _totals(stats: Stats, t: Wording) -> str:
