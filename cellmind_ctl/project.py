@@ -18,7 +18,7 @@ from cellmind_ctl.session import Session
 from model.config import Config, ModelConfig, TokenizerConfig
 from model.config_file import load_config, to_json
 from model.errors import ConfigError
-from model.recipe import Recipe, TextSize, choose_recipe
+from model.recipe import ROW_KEY, Recipe, TextSize, choose_recipe
 from tokenizer.sharding.manifest import Manifest
 from tokenizer.sharding.manifest import to_json as manifest_to_json
 
@@ -102,7 +102,7 @@ def make_bundle(project: Project, session: Session, only_new: bool = False) -> B
     start = read_starting_model(project)
     options = TrainingDataOptions(
         data=project.data,
-        seq_len=config.training.dataset.seq_len,
+        seq_len=config.training.dataset.seq_len if ROW_KEY in config.given else 0,
         tokenizer_path=tokenizer_path(project),
         continues=start is not None,
         vocab_size=config.tokenizer.vocab_size,
@@ -121,7 +121,8 @@ def make_bundle(project: Project, session: Session, only_new: bool = False) -> B
         )
     # 3. The configuration without gaps, and with the vocabulary that the tokenizer really has.
     config = replace(config, tokenizer=TokenizerConfig(model_path="", vocab_size=data.manifest.vocab_size))
-    text = TextSize(tokens=data.manifest.train.tokens, rows=data.manifest.train.rows)
+    train = data.manifest.train
+    text = TextSize(tokens=train.tokens, rows=train.rows, seq_len=data.manifest.seq_len)
     recipe = choose_recipe(config, text, start.shape if start else None)
     return Bundle(
         recipe=recipe,

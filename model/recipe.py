@@ -23,8 +23,10 @@ BY_WIDTH: Final = "chosen by the width of the model"
 BY_STEP: Final = "chosen by the width of the model and the tokens of a step"
 BY_MODEL: Final = "chosen by the model to continue"
 
+ROW_KEY: Final = "training.dataset.seq_len"  # chosen when the text is packed, before its tokens are counted
 CHOSEN_KEYS: Final = frozenset(
     {
+        ROW_KEY,
         *(f"model.{name}" for name in ("d_model", "nhead", "num_layers")),
         *(f"training.{name}" for name in ("batch_size", "epochs", "lr")),
     }
@@ -42,10 +44,12 @@ _RATE, _RATE_WIDTH, _RATE_TOKENS = 0.0025, 256, 4096  # the best peak rate was f
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextSize:
-    """The text that a model is trained on: the tokens that are predicted, and the rows in which they are packed."""
+    """The text that a model is trained on: the tokens that are predicted, and the rows in which they are packed, of
+    `seq_len` tokens at most."""
 
     tokens: int
     rows: int
+    seq_len: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +77,9 @@ def choose_recipe(config: Config, text: TextSize, start: ModelConfig | None = No
     choices: list[Choice] = []
     model = _fill("model", config.model, config.given, _shape(config, text, start), choices)
     training = config.training
+    if ROW_KEY not in config.given:
+        training = dataclasses.replace(training, dataset=dataclasses.replace(training.dataset, seq_len=text.seq_len))
+        choices.append(Choice(key=ROW_KEY, value=text.seq_len, why=BY_TEXT))
     # The rate depends on the batch, and the batch on nothing but the text: so they are chosen one after the other.
     for chosen in (_amount, _rates):
         training = _fill("training", training, config.given, chosen(model, training, text), choices)

@@ -9,11 +9,11 @@ from pathlib import Path
 from cellmind_agent.words import t
 from tokenizer.corpus.texts import read_texts, size_of
 from tokenizer.errors import TextError, UnreadableFileError
+from tokenizer.text_size import suggest_vocab_size
 from tokenizer.vocabulary.encoding import Encoder
 from tokenizer.vocabulary.leaks import describe_leaks, find_leaks
 from tokenizer.vocabulary.metrics import describe_metrics, measure
 from tokenizer.vocabulary.training import TokenizerSettings, sample, train_tokenizer, write_tokenizer
-from tokenizer.vocabulary_size import suggest_vocab_size
 
 
 def main(arguments: list[str] | None = None) -> int:

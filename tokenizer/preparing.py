@@ -25,10 +25,10 @@ from tokenizer.errors import VocabularyTooSmallError
 from tokenizer.files import write_whole
 from tokenizer.sharding.manifest import Manifest
 from tokenizer.sharding.writing import ReportProgress, write_shards
+from tokenizer.text_size import USUAL_VOCAB_SIZE, suggest_seq_len, suggest_vocab_size
 from tokenizer.vocabulary.encoding import Encoder
 from tokenizer.vocabulary.leaks import Leaks, find_leaks
 from tokenizer.vocabulary.training import TokenizerSettings, sample, train_tokenizer, write_tokenizer
-from tokenizer.vocabulary_size import USUAL_VOCAB_SIZE, suggest_vocab_size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,12 +37,12 @@ class TrainingDataOptions:
 
     `data` are folders of prepared text and JSONL files, or raw files; a prepared folder cannot be mixed with raw
     files. With `only_new` only the last batch of prepared text is trained on. `tokenizer_path` is the model file of the
-    project's tokenizer; `continues` says that a model which was trained with it is trained further. A `vocab_size` of 0
-    depends on the size of the text.
+    project's tokenizer; `continues` says that a model which was trained with it is trained further. A `seq_len` (tokens
+    in a row) or `vocab_size` of 0 depends on the size of the text.
     """
 
     data: tuple[Path, ...]
-    seq_len: int
+    seq_len: int = 0
     tokenizer_path: Path | None = None
     continues: bool = False
     vocab_size: int = 0
@@ -127,11 +127,12 @@ def prepare_training_data(
     if tokenizer is None:
         path = _kept_tokenizer(options, kept)
         tokenizer = path.read_bytes() if path.exists() else _train_tokenizer(options, split, path, notify)
-    # 3. Shards, packed for this sequence length.
-    folder = kept / f"shards-{options.seq_len}-{hashlib.sha256(tokenizer).hexdigest()[:12]}"
+    # 3. Shards, packed in rows that suit all of the text.
+    seq_len = options.seq_len or suggest_seq_len(_size(split))
+    folder = kept / f"shards-{seq_len}-{hashlib.sha256(tokenizer).hexdigest()[:12]}"
     if options.only_new:  # after step 2, which needs all documents
         split = prepared_split(data, only_new=True)
-    manifest = write_shards(split, tokenizer, options.seq_len, folder, report_progress)
+    manifest = write_shards(split, tokenizer, seq_len, folder, report_progress)
     files = (*manifest.train.files, *manifest.held_out.files)
     return TrainingData(
         tokenizer=tokenizer,
@@ -205,7 +206,7 @@ def _note_path(tokenizer: Path) -> Path:
 
 def _train_tokenizer(options: TrainingDataOptions, split: Split, path: Path, notify: Callable[[Notice], None]) -> bytes:
     ranges = tuple(split.train.values())
-    size = sum(part.size for part in ranges)
+    size = _size(split)
     notify(TokenizerTrainingStarted())
     model = _train_model(ranges, size, options.vocab_size)
     encoder = Encoder(model)
@@ -216,6 +217,11 @@ def _train_tokenizer(options: TrainingDataOptions, split: Split, path: Path, not
         notify(TokenizerLeaks(leaks))
     write_tokenizer(model, path.parent, path.stem)
     return model
+
+
+def _size(split: Split) -> int:
+    """The bytes of the text to train on."""
+    return sum(part.size for part in split.train.values())
 
 
 def _train_model(ranges: Sequence[ByteRange], size: int, vocab_size: int) -> bytes:

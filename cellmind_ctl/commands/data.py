@@ -17,10 +17,10 @@ from tokenizer.corpus.prepared.jsonl import read_ranges
 from tokenizer.corpus.prepared.split import prepared_split
 from tokenizer.corpus.prepared.stats import Batch, Stats, read_stats
 from tokenizer.corpus.texts import size_of
+from tokenizer.text_size import suggest_vocab_size
 from tokenizer.vocabulary.encoding import load_encoder
 from tokenizer.vocabulary.leaks import Leaks, describe_leaks, find_leaks
 from tokenizer.vocabulary.metrics import Metrics, describe_metrics, measure
-from tokenizer.vocabulary_size import suggest_vocab_size
 
 _ROLES = ("time", "user", "text")
 

@@ -159,7 +159,7 @@ def automatic_project(folder: Path, output: Path, seed: int) -> Project:
     """The project in `folder`, with the configuration that the product chooses when nothing is configured."""
     manifest = read_manifest(folder / MANIFEST)
     config = parse_config(json.dumps({"training": {"seed": seed, "dataset": {"seq_len": manifest.seq_len}}}))
-    text = TextSize(tokens=manifest.train.tokens, rows=manifest.train.rows)
+    text = TextSize(tokens=manifest.train.tokens, rows=manifest.train.rows, seq_len=manifest.seq_len)
     path = output / "cellmind.json"
     path.write_text(to_json(choose_recipe(config, text).config))
     return dataclasses.replace(read_project(folder), config=path)

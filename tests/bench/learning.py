@@ -35,8 +35,8 @@ from tokenizer.byte_ranges import ByteRange, file_size
 from tokenizer.corpus.prepared.split import Split
 from tokenizer.sharding.manifest import Manifest
 from tokenizer.sharding.writing import write_shards
+from tokenizer.text_size import suggest_vocab_size
 from tokenizer.vocabulary.training import TokenizerSettings, train_tokenizer
-from tokenizer.vocabulary_size import suggest_vocab_size
 
 SEQ_LEN = 256
 HELD_OUT_SHARE = 0.05

@@ -38,7 +38,7 @@ BEGIN = (
 )
 PREPARE = BEGIN + "from tokenizer.corpus.prepare import prepare\n    prepare([source], out)\n"
 TRAIN = BEGIN + (
-    "from tokenizer.vocabulary_size import suggest_vocab_size\n"
+    "from tokenizer.text_size import suggest_vocab_size\n"
     "    from tokenizer.corpus.texts import read_texts, size_of\n"
     "    from tokenizer.vocabulary.training import TokenizerSettings, sample, train_tokenizer\n"
     "    size = size_of([source])\n"

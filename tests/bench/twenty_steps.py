@@ -58,7 +58,8 @@ def make_trainer(folder: Path) -> tuple[Trainer, Ledger]:
     config: Config = load_config(folder / "cellmind.json")
     dataset, tokenizer = config.training.dataset, (folder / config.tokenizer.model_path).read_bytes()
     manifest = write_shards(prepared_split([folder / dataset.path]), tokenizer, dataset.seq_len, folder)
-    config = choose_recipe(config, TextSize(tokens=manifest.train.tokens, rows=manifest.train.rows)).config
+    train = manifest.train
+    config = choose_recipe(config, TextSize(tokens=train.tokens, rows=train.rows, seq_len=manifest.seq_len)).config
     training = config.training
     files = [folder / file.name for file in (*manifest.train.files, *manifest.held_out.files)]
     ledger = Ledger(num_samples=manifest.train.rows, batch_samples=training.batch_size, epochs=training.epochs)

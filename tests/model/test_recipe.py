@@ -9,11 +9,12 @@ from model.config import Config, ModelConfig
 from model.config_file import parse_config
 from model.recipe import CHOSEN_KEYS, TextSize, choose_recipe
 
-TEXTS = st.integers(100, 400_000_000).map(lambda tokens: TextSize(tokens=tokens, rows=max(1, tokens // 250)))
-
 
 def size(tokens: int) -> TextSize:
-    return TextSize(tokens=tokens, rows=max(1, tokens // 250))
+    return TextSize(tokens=tokens, rows=max(1, tokens // 250), seq_len=256)
+
+
+TEXTS = st.integers(100, 400_000_000).map(size)
 
 
 def parameters(model: ModelConfig) -> int:
@@ -59,7 +60,7 @@ def test_what_is_given_is_obeyed_and_the_rest_fits(width: int | None, heads: int
 def test_the_guides_configuration_means_what_it_says() -> None:
     guide = (
         '{"model": {"d_model": 512, "nhead": 8, "num_layers": 6, "dropout": 0.1}, "training": {"batch_size": 32,'
-        ' "epochs": 3, "lr": 3e-4}}'
+        ' "epochs": 3, "lr": 3e-4, "dataset": {"seq_len": 256}}}'
     )
     config = parse_config(guide)
     recipe = choose_recipe(config, size(50_000))
@@ -68,7 +69,7 @@ def test_the_guides_configuration_means_what_it_says() -> None:
 
 
 def test_a_tiny_text_is_read_until_the_rate_has_risen_and_fallen() -> None:
-    training = choose_recipe(Config(), TextSize(tokens=2000, rows=8)).config.training
+    training = choose_recipe(Config(), TextSize(tokens=2000, rows=8, seq_len=256)).config.training
     assert training.epochs * 8 / training.batch_size >= 100
 
 
@@ -93,3 +94,10 @@ def test_a_larger_step_and_a_narrower_model_have_a_higher_rate() -> None:
     assert rate('{"training": {"batch_size": 64}}') > 1.3 * rate('{"training": {"batch_size": 16}}')
     assert rate('{"model": {"d_model": 128}}') > 1.2 * rate('{"model": {"d_model": 512}}')
     assert math.isclose(rate('{"training": {"lr": 0.001}}'), 0.001)
+
+
+def test_rows_are_as_long_as_the_text_was_packed_unless_they_are_given() -> None:
+    short = TextSize(tokens=11_000, rows=91, seq_len=128)
+    assert choose_recipe(Config(), short).config.training.dataset.seq_len == 128
+    given = parse_config('{"training": {"dataset": {"seq_len": 64}}}')
+    assert choose_recipe(given, short).config.training.dataset.seq_len == 64

@@ -8,11 +8,11 @@ from tests.tokenizer.test_shards import write_lines
 from tokenizer.corpus.cleaning.names import possible_names
 from tokenizer.corpus.prepare import PrepareOptions, prepare
 from tokenizer.corpus.prepared.jsonl import read_documents
+from tokenizer.text_size import suggest_vocab_size
 from tokenizer.vocabulary.encoding import Encoder
 from tokenizer.vocabulary.leaks import describe_leaks, find_leaks
 from tokenizer.vocabulary.metrics import measure
 from tokenizer.vocabulary.training import TokenizerSettings, sample, train_tokenizer
-from tokenizer.vocabulary_size import suggest_vocab_size
 
 CHAT = [
     f"{verb} {noun} 먹자 ㅋㅋㅋ" for verb in ("오늘", "내일", "어제") for noun in ("점심", "저녁", "간식", "라면")

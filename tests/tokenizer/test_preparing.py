@@ -18,6 +18,7 @@ from tokenizer.preparing import (
     keep_tokenizer,
     prepare_training_data,
 )
+from tokenizer.text_size import suggest_seq_len
 
 
 @pytest.fixture
@@ -111,3 +112,11 @@ def test_a_damaged_tokenizer_is_an_error_and_leaves_no_shards(tmp_path: Path, op
     with pytest.raises(TextError, match="damaged"):
         prepared(replace(options, tokenizer_path=path), tmp_path / "cache")
     assert not list((tmp_path / "cache").glob("*/shards-*"))
+
+
+def test_rows_of_a_small_text_are_short_unless_their_length_is_given(
+    options: TrainingDataOptions, tmp_path: Path
+) -> None:
+    assert prepared(replace(options, seq_len=0), tmp_path / "cache")[0].manifest.seq_len == 128
+    assert prepared(options, tmp_path / "cache")[0].manifest.seq_len == 64
+    assert [suggest_seq_len(size) for size in (0, 999_999, 1_000_000, 10**9)] == [128, 128, 256, 256]

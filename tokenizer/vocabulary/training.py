@@ -19,8 +19,8 @@ import sentencepiece
 from tokenizer.errors import TextError, VocabularyTooSmallError
 from tokenizer.files import write_whole
 from tokenizer.placeholders import PLACEHOLDERS
+from tokenizer.text_size import USUAL_VOCAB_SIZE
 from tokenizer.vocabulary.pieces import END, PAD, START
-from tokenizer.vocabulary_size import USUAL_VOCAB_SIZE
 
 _SAMPLE_BYTES: Final = 40_000_000  # more text hardly changes the pieces, and needs much time and memory
 _FIXED_PIECES: Final = 256 + 4 + len(PLACEHOLDERS)  # byte pieces, <unk> and three controls, placeholders

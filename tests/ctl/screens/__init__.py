@@ -68,7 +68,7 @@ def plan_view() -> View:
     seating = seat([*seen, peer("phone", state="gone")], batch_samples=2)
     made = plan(seating, 2, choose_backend(seating.seated))
     text = manifest()
-    recipe = choose_recipe(Config(), TextSize(tokens=text.train.tokens, rows=text.train.rows))
+    recipe = choose_recipe(Config(), TextSize(tokens=text.train.tokens, rows=text.train.rows, seq_len=text.seq_len))
     lines = list(planning.plan_lines(made, recipe, text))
     return View(headers=planning.HEADERS, rows=planning.seat_rows(made, 2), right=planning.RIGHT, pairs=lines)
 

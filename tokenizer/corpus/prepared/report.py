@@ -18,7 +18,7 @@ from tokenizer.corpus.messages import NO_TIME
 from tokenizer.corpus.prepared.stats import Batch, Stats
 from tokenizer.corpus.prepared_files import PICTURE, SUMMARY, TRAIN
 from tokenizer.files import write_whole
-from tokenizer.vocabulary_size import suggest_vocab_size
+from tokenizer.text_size import suggest_vocab_size
 from tokenizer.wording import Wording, english
 
 _DAY_SECONDS: Final = 86_400
