@@ -77,6 +77,8 @@ def _show(session: Session, view: LiveView, event: m.RunEvent) -> None:
             view.line(_committed(event))
     elif isinstance(event, m.MemberJoined):
         view.line(f"{event.name}: {event.device_kind}{', ' if event.tuning else ''}{t(event.tuning)}")
+    elif isinstance(event, m.MemberLost):
+        view.line(t(event.why))
     elif isinstance(event, m.CheckpointSaved):
         view.line(t("checkpoint at step {step} on {devices}", step=event.step, devices=", ".join(event.members)))
 

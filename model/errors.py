@@ -5,7 +5,8 @@ ModelError
 ├── CheckpointError    a checkpoint cannot be read, or does not fit
 ├── DivergedError      the loss is no longer a number
 ├── MemoryLimitError   the trainer has taken more memory than its device allows
-└── PeerLostError      another member of the process group is gone
+├── PeerLostError      another member of the process group is gone
+└── StateLostError     this member does not hold the state to go on from
 
 Codes follow from where an error was raised and from its type, never from the words of a library.
 """
@@ -61,6 +62,13 @@ class PeerLostError(ModelError):
     """Communication in the process group failed: another member is gone, or out of step."""
 
     code = "peer_lost"
+
+
+class StateLostError(ModelError):
+    """This member holds the state after another step than the run goes on from."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__("this member does not hold the state after step {step}", step=step)
 
 
 def failure_of(error: Exception) -> Failure:

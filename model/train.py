@@ -1,22 +1,27 @@
 """The training program: `python -P -m model.train`, started by an agent.
 
-It serves `PrepareTrainer`, then `TrainSteps` and `WriteCheckpoint` as often as the leader asks, and reports progress.
+It serves `PrepareTrainer` and `JoinGroup`, then `TrainSteps` and `WriteCheckpoint` as often as the leader asks, and
+reports progress. It survives the loss of another member: it leaves the group, and waits for the next `JoinGroup`.
 """
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from model.agent_link import AgentLink
 from model.line.checkpoint import CheckpointPaths
 from model.line.declare import Call, Done
+from model.line.failure import Failure
 from model.line.training import (
     CheckpointWritten,
+    JoinGroup,
     KeepBest,
     PrepareTrainer,
     StepsTrained,
@@ -36,6 +41,7 @@ if TYPE_CHECKING:
     from model.tuning.tune import Tuner
     from tokenizer.sharding.manifest import Manifest
 
+_AnyCall: TypeAlias = Call[Any]
 _log = logging.getLogger(__name__)
 
 
@@ -45,19 +51,30 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     program = _Program(link, pace)
     for number, call in link.calls():
-        try:
-            link.answer(number, program.serve(call))
-        except Exception as error:
-            from model.errors import failure_of
-
-            failure = failure_of(error)
-            _log.debug("failed", exc_info=error)
-            print(failure.advice, file=sys.stderr, flush=True)
-            link.refuse(number, failure)
-            program.close()
-            sys.stderr.flush()
-            os._exit(1)  # tearing down a process group whose member is gone may take minutes
+        failure = _failure_to_serve(program, link, number, call)
+        if failure is None:
+            continue
+        print(failure.advice, file=sys.stderr, flush=True)
+        link.refuse(number, failure)
+        if failure.code == "peer_lost":
+            program.leave_group()  # at once, so that ranks which wait for this one fail too
+            continue
+        program.close()
+        sys.stderr.flush()
+        os._exit(1)  # a normal exit waits for the other members
     return 0
+
+
+def _failure_to_serve(program: _Program, link: AgentLink, number: int, call: _AnyCall) -> Failure | None:
+    """Answer a call, or return why not. The error itself ends here: its frames keep the process group alive."""
+    try:
+        link.answer(number, program.serve(call))
+    except Exception as error:
+        from model.errors import failure_of
+
+        _log.debug("failed", exc_info=error)
+        return failure_of(error)
+    return None
 
 
 class _Program:
@@ -67,15 +84,19 @@ class _Program:
         self._link, self._pace = link, pace
         self._trainer: Trainer | None = None
         self._metrics: Metrics | None = None
+        self._prompts: HeldOutPrompts | None = None
+        self._make_prompts: Callable[[], HeldOutPrompts | None] = lambda: None
         self._parameters: PrepareTrainer | None = None
         self._tuner: Tuner | None = None
         self._watch: SpeedWatch | None = None
 
-    def serve(self, call: Call[Any]) -> TrainerReady | StepsTrained | CheckpointWritten | Done:
+    def serve(self, call: _AnyCall) -> TrainerReady | StepsTrained | CheckpointWritten | Done:
         """Raises ModelError, TextError, OSError, ValueError (a call that this program does not serve)."""
         match call:
             case PrepareTrainer():
                 return self._prepare(call)
+            case JoinGroup():
+                return self._join(call)
             case TrainSteps():
                 self._pace.begin_round()
                 self._tune_again_if_slow()
@@ -87,19 +108,23 @@ class _Program:
                 return self._write_checkpoint(call)
         raise ValueError(f"the training program does not serve {type(call).__name__}")
 
+    def leave_group(self) -> None:
+        """Close the connections to the other members, and wait for nothing."""
+        if self._trainer:
+            self._trainer.leave()
+
     def close(self) -> None:
         if self._metrics:
             self._metrics.close()
 
     def _prepare(self, call: PrepareTrainer) -> TrainerReady:
-        """1. Configuration and data. 2. Device and tuning. 3. Join the group. 4. Take the state to start from."""
+        """1. Configuration and data. 2. Device and tuning. 3. Take the state to start from."""
         import torch
 
         from model.config_file import load_config
         from model.data import PackedData
         from model.device import choose_devices
-        from model.meeting.group import join
-        from model.metrics import Metrics
+        from model.meeting.group import Group
         from model.trainer import Trainer
         from model.tuning.tune import Tuner
         from tokenizer.sharding.manifest import read_manifest
@@ -108,32 +133,48 @@ class _Program:
         manifest = read_manifest(Path(call.manifest))
         data = PackedData(manifest, [Path(path) for path in call.shards], config.training.seed)
         torch.set_float32_matmul_precision("high")
-        members_here = len(call.near) + 1
-        devices = choose_devices(call.rank, call.size, members_here)
+        devices = choose_devices(call.rank, call.size, call.members_here)
         self._tuner = Tuner(
-            config, manifest.vocab_size, devices, Path(call.tuning), call.total_steps, call.size, members_here
+            config, manifest.vocab_size, devices, Path(call.tuning), call.total_steps, call.size, call.members_here
         )
         tuning, device = self._tuner.tune(), devices[0]
         self._watch = SpeedWatch(tuning.tokens_per_second * tuning.num_devices)
-        group = join(call.backend, call.rank, call.size, self._link, device, call.rendezvous_seconds, call.near)
-        if call.rank == 0:  # the figures cover all members, so one of them writes them
-            self._metrics = Metrics(Path(call.folder))
         self._parameters = call
+        self._make_prompts = functools.partial(_prompts, call, config, manifest, data)
         self._trainer = Trainer(
             config,
             manifest,
             data,
-            group,
+            Group(0, 1, device),
             call.total_steps,
-            self._metrics,
-            self._link.report,
-            tuning,
+            report=self._link.report,
+            tuning=tuning,
             pace=self._pace.apply,
-            prompts=_prompts(call, config, manifest, data) if call.rank == 0 else None,
         )
         if call.resume_from:
             self._resume(self._trainer, call.resume_from)
         return TrainerReady(device_kind=device.type, tuning=tuning.describe())
+
+    def _join(self, call: JoinGroup) -> Done:
+        """1. Leave the old group. 2. Go back to the state after the given step. 3. Meet the others."""
+        from model.meeting.group import join
+
+        trainer, parameters = self._prepared()
+        trainer.leave()
+        trainer.return_to(call.step)
+        if call.rank == 0:
+            self._prepare_rank_zero(Path(parameters.folder))
+        device, seconds = trainer.device, call.rendezvous_seconds
+        group = join(call.backend, call.rank, call.size, self._link, device, seconds, call.is_one_machine)
+        trainer.regroup(group, *((self._metrics, self._prompts) if call.rank == 0 else (None, None)))
+        return Done()
+
+    def _prepare_rank_zero(self, folder: Path) -> None:
+        """The figures and texts cover all members, so one of them writes them."""
+        from model.metrics import Metrics
+
+        if self._metrics is None:
+            self._metrics, self._prompts = Metrics(folder), self._make_prompts()
 
     def _tune_again_if_slow(self) -> None:
         """Another program may have taken processors for good: fewer threads are faster then."""

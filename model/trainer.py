@@ -6,7 +6,6 @@ A `RoundMethod` takes the steps of a round and exchanges gradients or weights wi
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -29,22 +28,27 @@ from model.config import Config
 from model.config_file import to_plain
 from model.continuing import HeldOutPrompts
 from model.data import PackedData
+from model.errors import StateLostError
 from model.line.continuation import Continuation
 from model.line.declare import Event
 from model.line.held_out import MAX_HELD_OUT_ROWS, served_loss
-from model.line.training import CheckpointWritten, Span, StepsProgressed, StepsTrained, WriteCheckpoint
+from model.line.training import CheckpointWritten, Span, StepsTrained, WriteCheckpoint
 from model.meeting.group import Group
 from model.metrics import Metrics
+from model.progress import ProgressReports
+from model.rollback import KeptState, Losses
 from model.rounds.ddp import SynchronousRounds
-from model.rounds.round import MakeRoundMethod, StepProgress, StepReport
+from model.rounds.round import MakeRoundMethod, RoundMethod, StepProgress, StepReport
 from model.tuning.choice import PLAIN, Tuning
 from tokenizer.sharding.manifest import Manifest
 
-_PROGRESS_SECONDS = 0.5  # the least time between two progress events
-
 
 class Trainer:
-    """A member of a run, from its first weights to its last checkpoint."""
+    """A member of a run, from its first weights to its last checkpoint. Its group may change between rounds.
+
+    A trainer of a group keeps the state before each round. When a member is lost in the round, the others `leave` the
+    group, `return_to` that state, and `regroup` without the lost one.
+    """
 
     def __init__(
         self,
@@ -63,28 +67,65 @@ class Trainer:
         """`make_method` makes the way to train a round. `report` takes progress events. `pace` is called before each
         step. With `prompts`, each checkpoint comes with what the weights write. Raises PeerLostError.
         """
+        self._total_steps, self._tuning, self._make_method, self._pace = total_steps, tuning, make_method, pace
         self._config, self._manifest, self._data, self._group = config, manifest, data, group
-        self._metrics, self._report, self._prompts = metrics, report, prompts
+        self._metrics, self._prompts = metrics, prompts
         torch.manual_seed(config.training.seed)
         self.model = GPT(config.model, manifest.vocab_size).to(group.device)
         self._use(tuning)
-        self.state = new_state(self.model, config.training, self._agreed_dtype(tuning.torch_dtype))
+        self.state = new_state(self.model, config.training, self._agreed_dtype())
         self.tokens = 0
-        self._method = make_method(config.training, total_steps, tuning, data, group, self.state, pace)
-        self._progress_sent_at = 0.0  # monotonic, in seconds
-        self._unsent: StepProgress | None = None
-        self._losses: tuple[float | None, float | None] = None, None  # of the last evaluation: live, averaged
+        self._step: int | None = 0  # the present state is that after so many steps; None: in the middle of a round
+        self._kept = KeptState()
+        self._method: RoundMethod | None = self._new_method()
+        self._progress = ProgressReports(report)
+        self._losses: Losses = None, None  # of the last evaluation
         self._best: dict[str, Tensor] | None = None  # weights that are not on the disk yet
+
+    @property
+    def device(self) -> torch.device:
+        """Where this member computes, or the first of its devices."""
+        return self._group.device
 
     @property
     def tokens_per_second(self) -> float:
         """This device's speed while it computes; 0 before the second step."""
-        return self._method.tokens_per_second
+        return self._method.tokens_per_second if self._method else 0.0
 
     def adopt(self, tuning: Tuning) -> None:
         """Compute so from the next round on."""
+        self._tuning = tuning
         self._use(tuning)
-        self._method.adopt(tuning)
+        if self._method:
+            self._method.adopt(tuning)
+
+    def leave(self) -> None:
+        """Leave the group, and close its connections, also in the middle of a round that has failed."""
+        if self._method:
+            self._method.close()
+            self._method = None
+        self._group.leave()
+        self._group = Group(0, 1, self._group.device)
+
+    def return_to(self, step: int) -> None:
+        """Take the state after `step` steps: the present one, or the one before the last round.
+
+        Raises StateLostError if it is neither.
+        """
+        if step == self._step:
+            return
+        if step != self._kept.step:
+            raise StateLostError(step)
+        self.tokens, self._losses = self._kept.put_back(self.state)
+        self._step = step
+
+    def regroup(self, group: Group, metrics: Metrics | None, prompts: HeldOutPrompts | None) -> None:
+        """Train on with `group`, after `leave`. Its members hold the same state. Raises PeerLostError."""
+        self._group, self._metrics, self._prompts = group, metrics, prompts
+        self.state.optimizer.orthogonalise_in(self._agreed_dtype())
+        self._method = self._new_method()
+        if group.size == 1:
+            self._kept.forget()  # nobody can be lost
 
     def resume(self, weights: Path, state: Path, beside_weights: Path | None) -> None:
         """Load a checkpoint. Without the tensors `beside_weights` it is only the model that a new run starts from.
@@ -94,28 +135,30 @@ class Trainer:
         found = read_state(state)
         load_weights(weights, self.model)
         self.state.average.restart()
+        self._step = 0
         if beside_weights is not None:
             load_beside_weights(beside_weights, self.state)
-            self.tokens = found.tokens
+            self.tokens, self._step = found.tokens, found.step
 
     def train_round(self, first_step: int, spans: Sequence[Span], evaluate: bool) -> StepsTrained:
         """Take one step for each span; afterwards all members have the same weights.
 
-        Raises DivergedError, PeerLostError.
+        Raises DivergedError, PeerLostError, StateLostError; ValueError after `leave`.
         """
+        method = self._begin_round(first_step)
         tokens_before = self.tokens
-        reports = self._method.take_steps(first_step, spans, self._note_step)
-        if self._unsent is not None:  # a round shorter than _PROGRESS_SECONDS reports its speed too
-            self._send(self._unsent)
+        reports = method.take_steps(first_step, spans, self._note_step)
+        self._progress.end_round()
         self.tokens = tokens_before + sum(report.tokens for report in reports)
-        digest = self._method.synchronize_weights()
+        digest = method.synchronize_weights()
         val_loss = average_val_loss = None
         if evaluate:
             val_loss = self._held_out_loss()
             with self.state.average.in_place_of_live():
                 average_val_loss = self._held_out_loss()
             self._losses = val_loss, average_val_loss
-        self._record(reports, first_step + len(spans), val_loss, average_val_loss)
+        self._step = first_step + len(spans)
+        self._record(reports, self._step, val_loss, average_val_loss)
         return StepsTrained(
             state_hash=digest,
             tokens=self.tokens,
@@ -163,6 +206,22 @@ class Trainer:
         self._best = None  # it is on the disk now
         return replace(written, best=best_path.name, best_state_hash=best_digest)
 
+    def _begin_round(self, first_step: int) -> RoundMethod:
+        if self._method is None:
+            raise ValueError("the trainer is in no group")
+        if first_step != self._step:
+            raise StateLostError(first_step)
+        if self._group.size > 1:
+            self._kept.keep(self.state, first_step, self.tokens, self._losses)
+        self._step = None
+        self._progress.begin_round()
+        return self._method
+
+    def _new_method(self) -> RoundMethod:
+        return self._make_method(
+            self._config.training, self._total_steps, self._tuning, self._data, self._group, self.state, self._pace
+        )
+
     def _use(self, tuning: Tuning) -> None:
         self.model.compute_dtype, self._micro_batch = tuning.torch_dtype, tuning.micro_batch
         if tuning.is_compiled:
@@ -183,9 +242,9 @@ class Trainer:
     def _copy_of_weights(self) -> dict[str, Tensor]:
         return {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
 
-    def _agreed_dtype(self, own: torch.dtype) -> torch.dtype:
+    def _agreed_dtype(self) -> torch.dtype:
         """The precision of Muon's orthogonalisation, the same on all members: bfloat16 if it suits all of them."""
-        num_bfloat16 = self._group.sum([1.0 if own == torch.bfloat16 else 0.0])[0]
+        num_bfloat16 = self._group.sum([1.0 if self._tuning.torch_dtype == torch.bfloat16 else 0.0])[0]
         return torch.bfloat16 if num_bfloat16 == self._group.size else torch.float32
 
     @torch.no_grad()
@@ -231,19 +290,4 @@ class Trainer:
 
     def _note_step(self, progress: StepProgress) -> None:
         self.tokens += progress.tokens
-        self._unsent = progress
-        if time.monotonic() - self._progress_sent_at >= _PROGRESS_SECONDS:
-            self._send(progress)
-
-    def _send(self, progress: StepProgress) -> None:
-        """Report a step, with the loss of this member's own targets: those of the others come at the round's end."""
-        self._progress_sent_at, self._unsent = time.monotonic(), None
-        self._report(
-            StepsProgressed(
-                step=progress.step,
-                loss=float(progress.loss_sum) / max(1, progress.own_tokens),
-                tokens=self.tokens,
-                compute_tokens_per_second=progress.tokens_per_second,
-                idle_fraction=progress.idle_fraction,
-            )
-        )
+        self._progress.note(progress, self.tokens)

@@ -13,7 +13,7 @@ import itertools
 import logging
 import socket
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from cellmind_agent.network.channel import Channel
@@ -47,7 +47,7 @@ class Tunnels:
     def __init__(self, peers: Peers) -> None:
         self._peers = peers
         self._runs: dict[tuple[RunId, int], _RunTunnels] = {}
-        self._streams: dict[Stream, DeviceId] = {}
+        self._streams: dict[Stream, tuple[DeviceId, RunId, int]] = {}  # the other end, run and term of each
         self._numbers = itertools.count(1)
         self._expected: dict[int, tuple[DeviceId, asyncio.Future[Channel]]] = {}
         self._carried: Counter[DeviceId] = Counter()  # bytes in both directions, of ended streams
@@ -83,6 +83,11 @@ class Tunnels:
         task.add_done_callback(lambda _: listener.close())
         return int(listener.getsockname()[1])
 
+    def cut_term(self, run: RunId, term: int) -> None:
+        """Another process group takes the place of this one: cut its streams, so that nobody waits for their bytes."""
+        self.end(run, term)
+        self._cut(lambda _, of_run, of_term: (of_run, of_term) == (run, term))
+
     def end(self, run: RunId, term: int) -> None:
         """The trainer here has ended. Its streams notice that, and drain."""
         tunnels = self._runs.pop((run, term), None)
@@ -93,13 +98,12 @@ class Tunnels:
 
     def cut(self, device: DeviceId) -> None:
         """Cut every stream to this device: it is gone or no member any more, and nobody may wait for its bytes."""
-        for stream in [stream for stream, end in self._streams.items() if end == device]:
-            stream.cut()
+        self._cut(lambda end, run, term: end == device)
 
     def carried_bytes(self) -> dict[DeviceId, int]:
         """Bytes carried to and from each device since this agent started."""
         total = Counter(self._carried)
-        for stream, device in self._streams.items():
+        for stream, (device, _, _) in self._streams.items():
             total[device] += stream.sent_bytes + stream.received_bytes
         return dict(total)
 
@@ -128,7 +132,7 @@ class Tunnels:
                 raise
             _log.warning("no tunnel to %s: %s", self._peers.name(device), error)
             return
-        self._join(local, channel, device)
+        self._join(local, channel, (device, run, term))
 
     async def _reach(self, run: RunId, term: int, device: DeviceId) -> Channel:
         """A connection whose other end the device has joined to its trainer. Raises CellmindError."""
@@ -184,7 +188,7 @@ class Tunnels:
             raise UnknownNameError(
                 "the trainer here takes no connection ({strerror})", strerror=error.strerror
             ) from error
-        self._join(local, channel, caller.device)
+        self._join(local, channel, (caller.device, request.run, request.term))
         return m.Done()
 
     async def _dial(self, request: m.DialTunnel, caller: Caller) -> m.Done:
@@ -204,15 +208,19 @@ class Tunnels:
 
     # -- both sides --------------------------------------------------------------------------------------------------
 
-    def _join(self, local: socket.socket, channel: Channel, device: DeviceId) -> None:
+    def _cut(self, is_meant: Callable[[DeviceId, RunId, int], bool]) -> None:
+        for stream in [stream for stream, end in self._streams.items() if is_meant(*end)]:
+            stream.cut()
+
+    def _join(self, local: socket.socket, channel: Channel, end: tuple[DeviceId, RunId, int]) -> None:
         def ended() -> None:
-            self._carried[self._streams.pop(stream)] += stream.sent_bytes + stream.received_bytes
+            self._carried[self._streams.pop(stream)[0]] += stream.sent_bytes + stream.received_bytes
             self._sent += stream.sent_bytes
             if isinstance(channel, Connection):  # the side that dialled closes, so that nothing sent is lost
                 channel.close()
 
         stream = Stream(local, channel, ended)
-        self._streams[stream] = device
+        self._streams[stream] = end
 
     def _run_tunnels(self, run: RunId, term: int) -> _RunTunnels:
         if (run, term) not in self._runs:

@@ -1,161 +1,96 @@
-"""The life of a run, as a pure state machine. A round is a transaction: it commits on every member, or the run fails.
+"""The life of a run, as a pure state machine. A round is a transaction: it commits on every member of its roster, or
+nothing has happened.
 
-    Preparing -> Training -> Committing -> Training -> ... -> Ended
-        |           |            |                              ^
-        +-----------+------------+------------------------------+   (a member lost, weights that differ, a stop)
+    Preparing -> Grouping -> Training -> Committing -> Training -> ... -> Ended
+                    ^            |            |
+                    +------------+------------+   (a member lost: the others form a new group, and do the round again)
 
-Round 0 has no steps: it commits the state that everybody starts from, fresh or resumed, and so proves it equal.
-`transition` touches no socket, clock or process: it returns what should happen, and the leader makes it happen.
+The roster is keyed by device; its first device leads, and without it the run fails. A term is one process group: what
+belongs to an older term counts for nothing. Round 0 has no steps: it commits the state that everybody starts from,
+fresh or resumed, and so proves it equal. `transition` touches no socket, clock or process: it returns what should
+happen, and the leader makes it happen.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections import Counter
+from dataclasses import replace
 from typing import Literal, TypeAlias
 
 from cellmind_agent.planning.ledger import Ledger
-from cellmind_agent.protocol.limits import CHECKPOINT_SECONDS, ROUND_SECONDS
+from cellmind_agent.planning.run_life import (
+    Action,
+    Broken,
+    Commit,
+    Committed,
+    Committing,
+    Drop,
+    End,
+    Ended,
+    FormGroup,
+    Grouped,
+    Grouping,
+    Lost,
+    OpenRound,
+    Pace,
+    Preparing,
+    Ready,
+    Record,
+    RunEvent,
+    RunLife,
+    Standing,
+    StopAsked,
+    Trained,
+    Training,
+)
+from cellmind_agent.protocol.ids import DeviceId
+from cellmind_agent.protocol.limits import CHECKPOINT_SECONDS, MAX_BROKEN_GROUPS, ROUND_SECONDS
 from cellmind_agent.protocol.messages import RoundTrained
-from model.line.held_out import NO_EVALUATION, HeldOutRecord, after, served_loss
+from model.line.held_out import HeldOutRecord, after, served_loss
 from model.line.sentence import Sentence
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Preparing:
-    waiting: frozenset[int]
-    step: int
-    held_out: HeldOutRecord = NO_EVALUATION
+_Next: TypeAlias = tuple[RunLife, tuple[Action, ...]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Training:
-    round: int
-    step: int
-    num_steps: int
-    is_evaluated: bool = False
-    held_out: HeldOutRecord = NO_EVALUATION  # before this round
-    results: Mapping[int, RoundTrained] = field(default_factory=dict)
-    is_stop_asked: bool = False
+def begin(roster: tuple[DeviceId, ...], term: int, step: int, held_out: HeldOutRecord) -> Preparing:
+    """A run before its members are ready. `term` is the one before its first process group."""
+    standing = Standing(roster=roster, term=term, round=0, step=step, held_out=held_out)
+    return Preparing(standing=standing, waiting=frozenset(roster))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Committing:
-    round: int
-    step: int
-    waiting: frozenset[int]
-    is_last: bool
-    held_out: HeldOutRecord = NO_EVALUATION
-    is_stop_asked: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
-    cause: Literal["finished", "stopped", "failed"]
-    why: Sentence | None = None
-
-
-RunLife: TypeAlias = Preparing | Training | Committing | Ended
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ready:
-    rank: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trained:
-    rank: int
-    result: RoundTrained
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Committed:
-    rank: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lost:
-    rank: int
-    why: Sentence
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StopAsked:
-    pass
-
-
-RunEvent: TypeAlias = Ready | Trained | Committed | Lost | StopAsked
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenRound:
-    round: int
-    step: int
-    num_steps: int
-    is_evaluated: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Commit:
-    round: int
-    step: int
-    is_checkpoint: bool
-    result: RoundTrained
-    is_best: bool = False  # the weights that were evaluated are the best so far
-    held_out: HeldOutRecord = NO_EVALUATION
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class End:
-    cause: Literal["finished", "stopped", "failed"]
-    why: Sentence | None = None
-    is_early: bool = False  # finished before all steps, because the held-out loss rose
-
-
-Action: TypeAlias = OpenRound | Commit | End
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
-    """Times that the leader measures, passed in because the state machine has no clock."""
-
-    seconds_per_step: float | None = None
-    seconds_since_checkpoint: float | None = None  # None: there is none yet
-
-
-def transition(
-    life: RunLife, event: RunEvent, ledger: Ledger, size: int, pace: Pace
-) -> tuple[RunLife, tuple[Action, ...]]:
-    """Where `event` takes a run of `size` members, and what must be done about it."""
+def transition(life: RunLife, event: RunEvent, ledger: Ledger, pace: Pace) -> _Next:
+    """Where `event` takes a run, and what must be done about it."""
     match life, event:
         case Ended(), _:
             return life, ()
-        case _, Lost(why=why):
-            return _end("failed", why)
-        case Preparing() as preparing, Ready(rank=rank):
-            rest = preparing.waiting - {rank}
-            if rest:
-                return replace(preparing, waiting=rest), ()
-            return _open(0, preparing.step, 0, ledger, preparing.held_out)
+        case _, Lost():
+            return _lose(life, event, ledger, pace)
+        case _, Broken():
+            return _break(life, event)
         case Preparing(), StopAsked():
-            return _end("stopped")
-        case Training() as training, Trained(rank=rank, result=result):
-            results = {**training.results, rank: result}
-            if len(results) < size:
-                return replace(training, results=results), ()
-            return _compare(training, results, ledger, pace)
-        case Training(), StopAsked():
-            return replace(life, is_stop_asked=True), ()
-        case Committing() as committing, Committed(rank=rank):
-            rest = committing.waiting - {rank}
-            if rest:
-                return replace(committing, waiting=rest), ()
-            return _after_commit(committing, ledger, pace)
-        case Committing(), StopAsked():
-            return replace(life, is_stop_asked=True), ()
-    what, phase = type(event).__name__, type(life).__name__.lower()
-    return _end("failed", Sentence("a member said {what} while the run was {phase}", what=what, phase=phase))
+            return _end(life.standing, "stopped")
+        case _, StopAsked():
+            return replace(life, standing=replace(life.standing, is_stop_asked=True)), ()
+        case Preparing(), Ready():
+            rest = life.waiting - {event.device}
+            return (replace(life, waiting=rest), ()) if rest else _group(life.standing)
+        case Grouping(), Grouped():
+            if event.term != life.standing.term:
+                return life, ()
+            rest = life.waiting - {event.device}
+            return (replace(life, waiting=rest), ()) if rest else _open(life.standing, ledger, pace)
+        case Training(), Trained():
+            if event.term != life.standing.term or event.device not in life.standing.roster:
+                return life, ()
+            results = {**life.results, event.device: event.result}
+            training = replace(life, results=results)
+            return (training, ()) if len(results) < len(life.standing.roster) else _compare(training, ledger, pace)
+        case Committing(), Committed() if event.round == life.standing.round - 1:
+            rest = life.waiting - {event.device}
+            committing = replace(life, waiting=rest)
+            return (committing, ()) if rest else _after_commit(committing, ledger, pace)
+        case _:  # an answer to what has been given up meanwhile
+            return life, ()
 
 
 def steps_for_round(seconds_per_step: float | None, round_number: int) -> int:
@@ -165,33 +100,121 @@ def steps_for_round(seconds_per_step: float | None, round_number: int) -> int:
     return max(1, min(1000, round(ROUND_SECONDS / seconds_per_step)))
 
 
-def _after_commit(committing: Committing, ledger: Ledger, pace: Pace) -> tuple[RunLife, tuple[Action, ...]]:
-    """The end of the run, or its next round."""
-    if committing.is_last:
-        is_early = committing.step < ledger.total_steps and not committing.is_stop_asked
-        return _end("stopped" if committing.is_stop_asked else "finished", is_early=is_early)
-    number, step = committing.round + 1, committing.step
-    if committing.is_stop_asked:  # a last round without steps evaluates and saves what was trained
-        return _open(number, step, 0, ledger, committing.held_out, is_stop_asked=True)
-    steps = min(steps_for_round(pace.seconds_per_step, number), ledger.steps_to_evaluation(step))
-    return _open(number, step, steps, ledger, committing.held_out)
+# -- who takes part ----------------------------------------------------------------------------------------------------
 
 
-def _open(
-    round_number: int, step: int, num_steps: int, ledger: Ledger, held_out: HeldOutRecord, is_stop_asked: bool = False
-) -> tuple[RunLife, tuple[Action, ...]]:
+def _lose(life: Preparing | Grouping | Training | Committing, event: Lost, ledger: Ledger, pace: Pace) -> _Next:
+    """The others go on without the device: with the same round, unless all of them have trained it."""
+    standing = life.standing
+    if event.device not in standing.roster:
+        return life, ()
+    drop = Drop(device=event.device, why=event.why)
+    if event.device == standing.roster[0]:
+        ended, actions = _end(standing, "failed", event.why)
+        return ended, (drop, *actions)
+    rest = replace(standing, roster=tuple(device for device in standing.roster if device != event.device))
+    match life:
+        case Preparing() | Committing():
+            smaller = replace(life, standing=rest, waiting=life.waiting - {event.device})
+            if isinstance(smaller, Committing):
+                smaller = replace(smaller, needs_group=True)
+            if smaller.waiting:
+                return smaller, (drop,)
+            following = _group(rest) if isinstance(smaller, Preparing) else _after_commit(smaller, ledger, pace)
+        case Grouping() | Training():
+            following = _group(rest)
+    return following[0], (drop, *following[1])
+
+
+def _break(life: Preparing | Grouping | Training | Committing, event: Broken) -> _Next:
+    """The same members try again, MAX_BROKEN_GROUPS times at most."""
+    if event.term != life.standing.term or isinstance(life, Preparing):
+        return life, ()
+    if isinstance(life, Committing):
+        return replace(life, needs_group=True), ()
+    standing = replace(life.standing, num_broken=life.standing.num_broken + 1)
+    if standing.num_broken >= MAX_BROKEN_GROUPS:
+        why = Sentence(
+            "the members lost each other {count} times in a row: {why}", count=standing.num_broken, why=event.why
+        )
+        return _end(standing, "failed", why)
+    return _group(standing)
+
+
+def _group(standing: Standing) -> _Next:
+    standing = replace(standing, term=standing.term + 1)
+    action = FormGroup(roster=standing.roster, term=standing.term, step=standing.step)
+    return Grouping(standing=standing, waiting=frozenset(standing.roster)), (action,)
+
+
+# -- rounds ------------------------------------------------------------------------------------------------------------
+
+
+def _open(standing: Standing, ledger: Ledger, pace: Pace) -> _Next:
     """The held-out loss is evaluated at the start, at fixed steps and at the end: never by a clock, so that a second
     run with the same seed stops at the same step."""
-    is_evaluated = round_number == 0 or is_stop_asked or num_steps == ledger.steps_to_evaluation(step)
-    life = Training(
-        round=round_number,
-        step=step,
-        num_steps=num_steps,
+    to_evaluation = ledger.steps_to_evaluation(standing.step)
+    steps = min(steps_for_round(pace.seconds_per_step, standing.round), to_evaluation)
+    if standing.round == 0 or standing.is_stop_asked:  # after a stop one round without steps evaluates what was trained
+        steps = 0
+    is_evaluated = steps in (0, to_evaluation)
+    action = OpenRound(
+        roster=standing.roster,
+        term=standing.term,
+        round=standing.round,
+        step=standing.step,
+        num_steps=steps,
         is_evaluated=is_evaluated,
-        held_out=held_out,
-        is_stop_asked=is_stop_asked,
     )
-    return life, (OpenRound(round=round_number, step=step, num_steps=num_steps, is_evaluated=is_evaluated),)
+    return Training(standing=standing, num_steps=steps, is_evaluated=is_evaluated), (action,)
+
+
+def _compare(training: Training, ledger: Ledger, pace: Pace) -> _Next:
+    """I3: after a committed round all members' weights hash the same. A minority whose weights differ is dropped."""
+    standing, results = training.standing, training.results
+    leader = standing.roster[0]
+    hashes = Counter(result.state_hash for result in results.values())
+    state = results[leader].state_hash
+    odd = tuple(device for device in standing.roster if results[device].state_hash != state)
+    why = Sentence("its weights differed after round {round}", round=standing.round)
+    if odd and 2 * hashes[state] <= len(standing.roster):
+        text = "after round {round} the weights of the members differ, and no majority agrees with the leader"
+        return _end(standing, "failed", Sentence(text, round=standing.round))
+    committing, commit = _commit(training, ledger, pace)
+    drops = tuple(Drop(device=device, why=why) for device in odd)
+    return (replace(committing, needs_group=True) if odd else committing), (*drops, commit)
+
+
+def _commit(training: Training, ledger: Ledger, pace: Pace) -> tuple[Committing, Commit]:
+    standing, result = training.standing, training.results[training.standing.roster[0]]
+    roster = tuple(d for d in standing.roster if training.results[d].state_hash == result.state_hash)
+    step = standing.step + training.num_steps
+    held_out, is_best = _note(training, result)
+    is_over = step >= ledger.total_steps or 0 < ledger.patience <= held_out.num_worse
+    is_last = is_over or (standing.is_stop_asked and training.is_evaluated and standing.round > 0)
+    after_it = replace(standing, roster=roster, round=standing.round + 1, step=step, held_out=held_out, num_broken=0)
+    commit = Commit(
+        roster=roster,
+        term=standing.term,
+        round=standing.round,
+        step=step,
+        is_checkpoint=standing.round > 0 and (is_last or _is_checkpoint_due(pace)),
+        result=result,
+        is_best=is_best,
+        held_out=held_out,
+    )
+    return Committing(standing=after_it, waiting=frozenset(roster), is_last=is_last), commit
+
+
+def _after_commit(committing: Committing, ledger: Ledger, pace: Pace) -> _Next:
+    """The end of the run, or its next round."""
+    standing = committing.standing
+    if committing.is_last:
+        is_early = standing.step < ledger.total_steps and not standing.is_stop_asked
+        following = _end(standing, "stopped" if standing.is_stop_asked else "finished", is_early=is_early)
+    else:
+        following = _group(standing) if committing.needs_group else _open(standing, ledger, pace)
+    return following[0], (Record(roster=standing.roster), *following[1])
 
 
 def _is_checkpoint_due(pace: Pace) -> bool:
@@ -203,47 +226,19 @@ def _note(training: Training, result: RoundTrained) -> tuple[HeldOutRecord, bool
 
     A resumed run evaluates its checkpoint once more, which is nothing new.
     """
+    held_out = training.standing.held_out
     loss = served_loss(result.val_loss, result.average_val_loss)
-    is_resumed = training.round == 0 and training.held_out.best_loss is not None
+    is_resumed = training.standing.round == 0 and held_out.best_loss is not None
     if loss is None or is_resumed:
-        return training.held_out, False
-    record = after(training.held_out, training.step + training.num_steps, loss)
+        return held_out, False
+    record = after(held_out, training.standing.step + training.num_steps, loss)
     return record, record.num_worse == 0
 
 
-def _compare(
-    training: Training, results: Mapping[int, RoundTrained], ledger: Ledger, pace: Pace
-) -> tuple[RunLife, tuple[Action, ...]]:
-    """I3: after a committed round all members' weights hash the same."""
-    hashes = {rank: result.state_hash for rank, result in results.items()}
-    odd = sorted(rank for rank, state in hashes.items() if state != hashes[0])
-    if odd:
-        text = "after round {round} the weights of rank {ranks} differ from rank 0's"
-        return _end("failed", Sentence(text, round=training.round, ranks=", ".join(map(str, odd))))
-    step = training.step + training.num_steps
-    held_out, is_best = _note(training, results[0])
-    is_over = step >= ledger.total_steps or 0 < ledger.patience <= held_out.num_worse
-    is_last = is_over or (training.is_stop_asked and training.is_evaluated and training.round > 0)
-    committing = Committing(
-        round=training.round,
-        step=step,
-        waiting=frozenset(results),
-        is_last=is_last,
-        held_out=held_out,
-        is_stop_asked=training.is_stop_asked,
-    )
-    commit = Commit(
-        round=training.round,
-        step=step,
-        is_checkpoint=training.round > 0 and (is_last or _is_checkpoint_due(pace)),
-        result=results[0],
-        is_best=is_best,
-        held_out=held_out,
-    )
-    return committing, (commit,)
-
-
 def _end(
-    cause: Literal["finished", "stopped", "failed"], why: Sentence | None = None, is_early: bool = False
-) -> tuple[RunLife, tuple[Action, ...]]:
-    return Ended(cause=cause, why=why), (End(cause=cause, why=why, is_early=is_early),)
+    standing: Standing,
+    cause: Literal["finished", "stopped", "failed"],
+    why: Sentence | None = None,
+    is_early: bool = False,
+) -> _Next:
+    return Ended(cause=cause, why=why), (End(roster=standing.roster, cause=cause, why=why, is_early=is_early),)

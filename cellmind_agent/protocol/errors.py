@@ -19,6 +19,7 @@ CellmindError                     1 failed
 ├── HomeLockedError
 ├── JobFailedError
 ├── MemberLostError
+├── GroupBrokenError
 └── BusyError
 """
 
@@ -148,6 +149,12 @@ class MemberLostError(CellmindError):
     """A device that took part in the run was lost."""
 
     code, default_hint = "member_lost", "cellmindctl resume RUN continues from the last checkpoint"
+
+
+class GroupBrokenError(CellmindError):
+    """The process group of a run does not work any more: some member is gone, or a connection between two is."""
+
+    code = "group_broken"
 
 
 class BusyError(CellmindError):

@@ -103,6 +103,8 @@ HOLDERS_REFRESH_SECONDS: Final = 0.25  # how often holders of a blob are asked w
 RENDEZVOUS_SECONDS: Final = 60.0  # a phone loads torch in half a minute
 PROBE_SECONDS: Final = 90.0  # the same, and two ranks on loopback that may hang
 PREPARE_SECONDS: Final = 900.0  # fetching all blobs over slow Wi-Fi, then importing torch
+# The round that is under way is given up first, and the trainer of a slow phone may be in the middle of a step.
+GROUP_SECONDS: Final = 2 * RENDEZVOUS_SECONDS
 ROUND_SECONDS: Final = 10.0  # about one round: the work that a lost member costs, and the time between comparisons
 ROUND_PATIENCE_SECONDS: Final = 600.0  # a round that takes longer than this is stuck
 # A paused trainer takes one step after each rest. The other ranks wait for it in gloo, for RENDEZVOUS_SECONDS at most.
@@ -110,8 +112,9 @@ REST_SECONDS: Final = RENDEZVOUS_SECONDS / 3
 PRESSURE_SECONDS: Final = 2.0  # how often a trainer's device is looked at: a person notices a slow program after that
 CHECKPOINT_SECONDS: Final = 30.0  # the work that a power cut on every device at once may cost
 PROGRESS_SECONDS: Final = 0.5  # watchers see a run move; more often would only fill their links
-# A trainer that lost a peer reports before the peer's silence is noticed: how long to wait for the true cause.
+# A broken group is reported before a peer's silence is noticed: how long to wait for the true cause.
 BLAME_GRACE_SECONDS: Final = PATIENCE_CEILING_SECONDS / 2 + RUN_HEARTBEAT_SECONDS
+MAX_BROKEN_GROUPS: Final = 3  # without a lost member in between: then the fault is not one that trying again heals
 DISMISS_SECONDS: Final = 10.0  # a lost member must not keep the end of a run waiting
 LEADER_CLOSE_SECONDS: Final = 5.0  # an agent that shuts down gives its runs so long to end in good order
 STOP_ASK_SECONDS: Final = 3.0  # a child exits when it reads the request; one that is stuck is terminated then

@@ -94,7 +94,7 @@ class Conductor:
             )
         self._runs.pop(spec.run, None)
         audience = Audience(spec.run, self._journal)
-        leader = Leader(spec, ledger, self._stores.open(spec.run), self._peers, self._member, audience)
+        leader = Leader(spec, ledger, self._stores, self._peers, self._member, audience)
         self._runs[spec.run] = _Led(leader=leader, task=asyncio.create_task(leader.lead(), name=f"lead {spec.run}"))
         for old in list(self._runs)[:-REMEMBERED_RUNS]:
             del self._runs[old]

@@ -5,9 +5,10 @@ Clocks come in as arguments, so the arithmetic is pure.
 
 from __future__ import annotations
 
-from cellmind_agent.planning.rounds import Commit, OpenRound, Pace
+from cellmind_agent.planning.run_life import Commit, OpenRound, Pace
 from cellmind_agent.planning.shares import shares
 from cellmind_agent.protocol import messages as m
+from cellmind_agent.protocol.ids import DeviceId
 from model.line.held_out import HeldOutRecord
 
 
@@ -16,7 +17,9 @@ class RunFigures:
 
     def __init__(self, spec: m.RunSpec, total_steps: int, now: float) -> None:
         self._spec, self._total_steps = spec, total_steps
-        self._progress: dict[int, m.MemberProgressed] = {}  # the latest, by rank
+        self._seats = {seat.device: seat for seat in spec.roster}
+        self._roster = tuple(self._seats)  # of the round
+        self._progress: dict[DeviceId, m.MemberProgressed] = {}  # the latest
         self._started_at = self._round_opened_at = now
         start = spec.resume_from
         self.step = start.step if start else 0
@@ -39,8 +42,8 @@ class RunFigures:
 
     def open_round(self, action: OpenRound, now: float) -> m.RoundStarted:
         """Decide the shares of the round by the speeds known so far."""
-        speeds = [self._speed(rank) for rank in range(len(self._spec.roster))]
-        self.shares = shares(speeds, self._spec.batch_samples)
+        self._roster = action.roster
+        self.shares = shares([self._speed(device) for device in action.roster], self._spec.batch_samples)
         self._round_opened_at, self._round_first_token, self.step = now, self._tokens, action.step
         return m.RoundStarted(
             run=self._spec.run,
@@ -74,13 +77,12 @@ class RunFigures:
             average_val_loss=result.average_val_loss,
         )
 
-    def save_checkpoint(self, model: m.ModelView, now: float) -> m.CheckpointSaved:
+    def save_checkpoint(self, model: m.ModelView, names: tuple[str, ...], now: float) -> m.CheckpointSaved:
         self._checkpoint_at = now
-        names = tuple(member.name for member in self._spec.roster)
         return m.CheckpointSaved(run=self._spec.run, step=model.step, state_hash=model.state_hash, members=names)
 
-    def note_progress(self, rank: int, progress: m.MemberProgressed) -> None:
-        self._progress[rank] = progress
+    def note_progress(self, device: DeviceId, progress: m.MemberProgressed) -> None:
+        self._progress[device] = progress
 
     def progressed(self, round_number: int, progress: m.MemberProgressed, now: float) -> m.Progressed:
         """How the run stands in the middle of a round, by rank 0's progress."""
@@ -113,9 +115,9 @@ class RunFigures:
             best_val_loss=self.held_out.best_loss,
         )
 
-    def _speed(self, rank: int) -> float | None:
-        progress = self._progress.get(rank)
-        return progress.compute_tokens_per_second if progress else self._spec.roster[rank].tokens_per_second
+    def _speed(self, device: DeviceId) -> float | None:
+        progress = self._progress.get(device)
+        return progress.compute_tokens_per_second if progress else self._seats[device].tokens_per_second
 
     def _tokens_per_second(self, tokens: int, seconds: float) -> float:
         return (tokens - self._round_first_token) / seconds if seconds > 0 else 0.0
@@ -125,13 +127,13 @@ class RunFigures:
         total = sum(self.shares) or 1
         return tuple(
             m.MemberProgress(
-                name=member.name,
-                tokens=(tokens - self._round_first_token) * self.shares[rank] // total,
-                tokens_per_second=self._progress[rank].compute_tokens_per_second if rank in self._progress else 0.0,
-                idle_fraction=self._progress[rank].idle_fraction if rank in self._progress else 0.0,
-                share=self.shares[rank],
+                name=self._seats[device].name,
+                tokens=(tokens - self._round_first_token) * share // total,
+                tokens_per_second=self._progress[device].compute_tokens_per_second if device in self._progress else 0.0,
+                idle_fraction=self._progress[device].idle_fraction if device in self._progress else 0.0,
+                share=share,
             )
-            for rank, member in enumerate(self._spec.roster)
+            for device, share in zip(self._roster, self.shares, strict=True)
         )
 
     def _wire_bytes(self) -> int:

@@ -10,8 +10,8 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from typing import TypeVar
 
-from cellmind_agent.network.channel import Channel
 from cellmind_agent.network.peers import Peers
 from cellmind_agent.network.reception import Handler
 from cellmind_agent.network.transfer import Transfer
@@ -21,22 +21,33 @@ from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.errors import (
     BusyError,
     CellmindError,
+    GroupBrokenError,
     LinkLostError,
     NotAllowedError,
+    ProtocolError,
     UnknownNameError,
 )
 from cellmind_agent.protocol.ids import DeviceId, RunId
-from cellmind_agent.protocol.limits import PREPARE_SECONDS, ROUND_PATIENCE_SECONDS
+from cellmind_agent.protocol.limits import GROUP_SECONDS, PREPARE_SECONDS, ROUND_PATIENCE_SECONDS
 from cellmind_agent.runs.keeping import keep_checkpoint
+from cellmind_agent.runs.leader_watch import until_leader_lost
 from cellmind_agent.runs.pacing import Pacing
-from cellmind_agent.runs.participation import Participation, needed_blobs, own_spans, trainer_parameters
+from cellmind_agent.runs.participation import (
+    Participation,
+    joining,
+    members_here,
+    needed_blobs,
+    own_spans,
+    place_in,
+    trainer_parameters,
+)
 from cellmind_agent.runs.process import ChildFailedError, ChildProcess
 from cellmind_agent.runs.trainer_calls import TrainerCalls
 from cellmind_agent.storage.blobs import BlobStore
 from cellmind_agent.storage.checkpoints import checkpoint_on_disk
 from cellmind_agent.storage.journal import Journal
 from cellmind_agent.trust.permissions import Caller
-from model.line.declare import Event
+from model.line.declare import Call, Event
 from model.line.sentence import Sentence
 from model.line.training import (
     KeepBest,
@@ -46,6 +57,7 @@ from model.line.training import (
     WriteCheckpoint,
 )
 
+A = TypeVar("A")
 _log = logging.getLogger(__name__)
 _CUT_OFF = Sentence("the run was cut off")
 
@@ -74,6 +86,7 @@ class RunMember:
     def handlers(self) -> dict[type, Handler]:
         return {
             m.PrepareMember: self.prepare,
+            m.FormGroup: self.form_group,
             m.TrainRound: self.train_round,
             m.CommitRound: self.commit_round,
             m.DismissMember: self.dismiss,
@@ -94,15 +107,14 @@ class RunMember:
             raise BusyError("this device takes part in {run} already", run=self._part.spec.run)
         if caller.device is None or caller.device != request.spec.roster[0].device:
             raise NotAllowedError("only the first of a roster leads its run")
+        if self._device not in [member.device for member in request.spec.roster]:
+            raise ProtocolError("this device is not in the roster of {run}", run=request.spec.run)
         part = self._part = Participation(
             spec=request.spec,
             view=first_view(request.spec),
-            rank=request.rank,
-            term=request.term,
             leader=caller.device,
             sent_bytes_before=self._tunnels.sent_bytes(),
         )
-        self._tunnels.begin(part.spec.run, part.term, frozenset(member.device for member in part.spec.roster))
         problem: Sentence | None = _CUT_OFF
         try:
             ready = await self._start_trainer(part)
@@ -111,21 +123,34 @@ class RunMember:
                 yield progress
             problem = None if part.is_dismissed else part.view.error
         except ChildFailedError as error:
-            lost_peer = error.failure.code == "peer_lost"
-            problem = Sentence("another member of the run went away") if lost_peer else error.message
-            yield m.MemberFailed(why=error.message, lost_peer=lost_peer)
+            problem = error.message
+            yield m.MemberFailed(why=error.message)
         except CellmindError as error:
             problem = error.message
             raise
         finally:
             await self._leave(part, problem)
 
-    async def train_round(self, request: m.TrainRound, caller: Caller) -> m.RoundTrained:
-        """Train this member's share of a round. Raises CellmindError: the trainer failed, or another device asks."""
+    async def form_group(self, request: m.FormGroup, caller: Caller) -> m.Done:
+        """Join the group of a new term. Raises GroupBrokenError, CellmindError (a failed trainer, a false leader)."""
         part, child = self._own_trainer(request.run, caller)
-        spans = own_spans(part.spec, part.rank, request)
-        call = TrainSteps(first_step=request.first_step, spans=spans, evaluate=request.evaluate)
-        trained = await child.call(call, ROUND_PATIENCE_SECONDS)
+        place = place_in(request, self._device)
+        self._leave_group(part)  # so that a trainer which waits for a lost rank does so no longer
+        async with part.turn:
+            part.group = place
+            self._tunnels.begin(part.spec.run, place.term, frozenset(member.device for member in place.roster))
+            await self._call(child, joining(place, part.spec.backend, request.step), GROUP_SECONDS)
+        return m.Done()
+
+    async def train_round(self, request: m.TrainRound, caller: Caller) -> m.RoundTrained:
+        """Train this member's share of a round. Raises as `form_group`."""
+        part, child = self._own_trainer(request.run, caller)
+        async with part.turn:
+            if part.group is None or part.group.term != request.term:
+                raise GroupBrokenError("term {term} of {run} is over", term=request.term, run=request.run)
+            spans = own_spans(part.spec, part.group.rank, request)
+            call = TrainSteps(first_step=request.first_step, spans=spans, evaluate=request.evaluate)
+            trained = await self._call(child, call, ROUND_PATIENCE_SECONDS)
         return m.RoundTrained(
             state_hash=trained.state_hash,
             tokens=trained.tokens,
@@ -158,6 +183,21 @@ class RunMember:
             await part.child.stop()
         return m.Done()
 
+    async def _call(self, child: ChildProcess, call: Call[A], seconds: float) -> A:
+        """The trainer's answer. Raises GroupBrokenError, ChildFailedError, TimedOutError."""
+        try:
+            return await child.call(call, seconds)
+        except ChildFailedError as error:
+            if error.failure.code == "peer_lost" and child.is_running:
+                raise GroupBrokenError(error.message, error.hint) from error
+            raise
+
+    def _leave_group(self, part: Participation) -> None:
+        """Whatever the trainer exchanges with the others fails now."""
+        if part.group:
+            self._tunnels.cut_term(part.spec.run, part.group.term)
+        part.group = None
+
     def _own_part(self, run: RunId, caller: Caller) -> Participation:
         """Raises UnknownNameError, NotAllowedError."""
         part = self._part
@@ -182,15 +222,16 @@ class RunMember:
         self._journal.save_run(spec, part.view)
         await self._transfer.fetch(needed_blobs(spec), preferred=part.leader)
         folder = self._journal.run_folder(spec.run)
-        host = spec.roster[part.rank].host
         part.child = await self._pacing.start_trainer(
             folder,
-            sum(member.host == host for member in spec.roster),
+            members_here(spec, self._device),
             serve=lambda call: self._trainer_calls.serve(part, call),
             hear=lambda event: self._hear_trainer(part, event),
         )
         resume_from = checkpoint_on_disk(self._store, spec.resume_from) if spec.resume_from else None
-        parameters = trainer_parameters(part, self._store.path, folder, self._journal.tuning_file, resume_from)
+        parameters = trainer_parameters(
+            part, self._device, self._store.path, folder, self._journal.tuning_file, resume_from
+        )
         ready = await part.child.call(parameters, PREPARE_SECONDS)
         if not part.is_dismissed:  # a stop may have come meanwhile
             self._update(part, state="training")
@@ -204,7 +245,7 @@ class RunMember:
         """
         assert part.child
         ended = asyncio.create_task(part.child.ended())
-        leader_lost = asyncio.create_task(self._leader_lost(part, channel))
+        leader_lost = asyncio.create_task(until_leader_lost(self._peers, self._device, part.leader, channel))
         try:
             while not part.is_dismissed:
                 progress = asyncio.create_task(part.progress.get())
@@ -222,25 +263,13 @@ class RunMember:
             ended.cancel()
             leader_lost.cancel()
 
-    async def _leader_lost(self, part: Participation, channel: object) -> None:
-        """Return when the leader's connection is lost, or its device is absent. Never, if this device leads."""
-        if part.leader == self._device:
-            await asyncio.Event().wait()
-        waits = [asyncio.create_task(self._peers.until_absent(part.leader))]
-        if isinstance(channel, Channel):
-            waits.append(asyncio.create_task(channel.lost()))
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
-
     async def _leave(self, part: Participation, problem: str | None) -> None:
         try:
             if part.child:
                 await part.child.stop()
         finally:
-            self._tunnels.end(part.spec.run, part.term)
+            if part.group:
+                self._tunnels.end(part.spec.run, part.group.term)
             self._part = None
         if part.tokens_per_second:
             self._measured(part.tokens_per_second)

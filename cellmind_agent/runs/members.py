@@ -8,7 +8,7 @@ from typing import Protocol
 from cellmind_agent.network.peers import Peers
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.ids import DeviceId
-from cellmind_agent.protocol.limits import DISMISS_SECONDS, ROUND_PATIENCE_SECONDS
+from cellmind_agent.protocol.limits import DISMISS_SECONDS, GROUP_SECONDS, ROUND_PATIENCE_SECONDS
 from cellmind_agent.runs.member import RunMember
 from cellmind_agent.trust.permissions import Caller
 
@@ -17,6 +17,7 @@ class Member(Protocol):
     """One member of a run. Every method raises CellmindError when the member refuses or is lost."""
 
     def prepare(self, request: m.PrepareMember) -> AsyncIterator[m.MemberEvent]: ...
+    async def join_group(self, request: m.FormGroup) -> None: ...
     async def train(self, request: m.TrainRound) -> m.RoundTrained: ...
     async def commit(self, request: m.CommitRound) -> m.MemberCommitted: ...
     async def dismiss(self, request: m.DismissMember) -> None: ...
@@ -31,6 +32,9 @@ class OwnMember:
 
     def prepare(self, request: m.PrepareMember) -> AsyncIterator[m.MemberEvent]:
         return self._member.prepare(request, self._caller)
+
+    async def join_group(self, request: m.FormGroup) -> None:
+        await self._member.form_group(request, self._caller)
 
     async def train(self, request: m.TrainRound) -> m.RoundTrained:
         return await self._member.train_round(request, self._caller)
@@ -50,6 +54,9 @@ class LinkedMember:
 
     def prepare(self, request: m.PrepareMember) -> AsyncIterator[m.MemberEvent]:
         return self._peers.link(self._device).stream(request)
+
+    async def join_group(self, request: m.FormGroup) -> None:
+        await self._peers.link(self._device).request(request, GROUP_SECONDS)
 
     async def train(self, request: m.TrainRound) -> m.RoundTrained:
         return await self._peers.link(self._device).request(request, ROUND_PATIENCE_SECONDS)

@@ -11,11 +11,21 @@ from cellmind_agent.planning.ledger import ledger_of
 from cellmind_agent.planning.shares import shares, spans
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.blobs import BlobRef
+from cellmind_agent.protocol.errors import ProtocolError
 from cellmind_agent.protocol.ids import DeviceId
 from cellmind_agent.protocol.limits import RENDEZVOUS_SECONDS
 from cellmind_agent.runs.process import ChildProcess
 from model.line.checkpoint import CheckpointPaths
-from model.line.training import PrepareTrainer, Span
+from model.line.training import JoinGroup, PrepareTrainer, Span
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupPlace:
+    """This device's place in a process group."""
+
+    term: int
+    rank: int
+    roster: tuple[m.RosterMember, ...]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -24,14 +34,20 @@ class Participation:
 
     spec: m.RunSpec
     view: m.RunView
-    rank: int
-    term: int
     leader: DeviceId
+    group: GroupPlace | None = None  # None: before the first group, and between two
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)  # the trainer does one thing at a time
     child: ChildProcess | None = None
     sent_bytes_before: int = 0  # what this device's tunnels had sent before the run
     tokens_per_second: float | None = None
     is_dismissed: bool = False
     progress: asyncio.Queue[m.MemberProgressed] = field(default_factory=asyncio.Queue)
+
+
+def members_here(spec: m.RunSpec, device: DeviceId) -> int:
+    """How many members of the run share this device's machine, this one included."""
+    host = next(member.host for member in spec.roster if member.device == device)
+    return sum(member.host == host for member in spec.roster)
 
 
 def needed_blobs(spec: m.RunSpec) -> list[BlobRef]:
@@ -40,37 +56,58 @@ def needed_blobs(spec: m.RunSpec) -> list[BlobRef]:
     return [spec.config, spec.tokenizer, spec.manifest, *spec.shards, *resumed]
 
 
+def place_in(request: m.FormGroup, device: DeviceId) -> GroupPlace:
+    """The place of `device` in the group. Raises ProtocolError if it has none."""
+    for rank, member in enumerate(request.roster):
+        if member.device == device:
+            return GroupPlace(term=request.term, rank=rank, roster=request.roster)
+    raise ProtocolError("this device is not in the roster of the group")
+
+
+def joining(place: GroupPlace, backend: str, step: int) -> JoinGroup:
+    """What the trainer needs to join the group."""
+    return JoinGroup(
+        rank=place.rank,
+        size=len(place.roster),
+        backend=backend,
+        step=step,
+        is_one_machine=len({member.host for member in place.roster}) == 1,
+        rendezvous_seconds=RENDEZVOUS_SECONDS,
+    )
+
+
 def trainer_parameters(
     part: Participation,
+    device: DeviceId,
     path_of: Callable[[BlobRef], Path],
     folder: Path,
     tuning: Path,
     resume_from: CheckpointPaths | None,
 ) -> PrepareTrainer:
     """What the trainer needs to start. A peer never names a path: it names blobs, and `path_of` finds them here."""
-    spec, rank = part.spec, part.rank
-    here = spec.roster[rank].host
+    spec = part.spec
+    rank = [member.device for member in spec.roster].index(device)
     return PrepareTrainer(
         run=spec.run,
         rank=rank,
         size=len(spec.roster),
-        near=tuple(other for other, member in enumerate(spec.roster) if other != rank and member.host == here),
+        members_here=members_here(spec, device),
         total_steps=part.view.total_steps,
-        backend=spec.backend,
         config=str(path_of(spec.config)),
         tokenizer=str(path_of(spec.tokenizer)),
         manifest=str(path_of(spec.manifest)),
         shards=tuple(str(path_of(ref)) for ref in spec.shards),
         folder=str(folder),
         tuning=str(tuning),
-        rendezvous_seconds=RENDEZVOUS_SECONDS,
         resume_from=resume_from,
     )
 
 
 def own_spans(spec: m.RunSpec, rank: int, request: m.TrainRound) -> tuple[Span, ...]:
-    """The samples of `rank` in each step of a round, as positions in the epoch's order."""
+    """The samples of `rank` in each step of a round, as positions in the epoch's order. Raises ProtocolError."""
     ledger = ledger_of(spec)
+    if not 0 <= rank < len(request.shares):
+        raise ProtocolError("the round has no share for rank {rank}", rank=rank)
     found = []
     for step in range(request.first_step, request.first_step + request.num_steps):
         epoch, start, stop = ledger.batch(step)

@@ -27,6 +27,13 @@ class Rendezvous:
         self.run, self.term = run, term
         self._values: dict[str, bytes] = {}
         self._changed = asyncio.Condition()
+        self._is_over = False
+
+    async def end(self) -> None:
+        """The term is over: all who wait for a key are refused."""
+        async with self._changed:
+            self._is_over = True
+            self._changed.notify_all()
 
     async def answer(self, request: m.StoreRequest) -> m.StoreAnswer:
         """Raises TimedOutError, StorageFullError, ProtocolError."""
@@ -55,17 +62,19 @@ class Rendezvous:
             self._changed.notify_all()
 
     async def _wait(self, keys: Iterable[str], seconds: float) -> None:
-        def all_set() -> bool:
-            return all(key in self._values for key in keys)
+        def is_decided() -> bool:
+            return self._is_over or all(key in self._values for key in keys)
 
         try:
             async with asyncio.timeout(min(seconds, STORE_WAIT_SECONDS)), self._changed:
-                await self._changed.wait_for(all_set)
+                await self._changed.wait_for(is_decided)
         except TimeoutError as error:
             missing = sorted(key for key in keys if key not in self._values)
             raise TimedOutError(
                 "nobody set {missing} within {seconds} s", missing=", ".join(missing)[:200], seconds=f"{seconds:g}"
             ) from error
+        if self._is_over:
+            raise _is_over(self.run, self.term)
 
     async def _add(self, key: str, amount: int) -> int:
         try:
@@ -90,11 +99,16 @@ class Stores:
     def __init__(self) -> None:
         self._stores: dict[RunId, Rendezvous] = {}
 
-    def open(self, run: RunId) -> Rendezvous:
-        """An empty store for the run's next term."""
+    def last_term(self, run: RunId) -> int:
+        """The term of the run's store; 0 before the first."""
+        return self._stores[run].term if run in self._stores else 0
+
+    async def open(self, run: RunId, term: int) -> None:
+        """Begin the run's next term with an empty store, and end the one before it."""
         before = self._stores.get(run)
-        self._stores[run] = Rendezvous(run, before.term + 1 if before else 1)
-        return self._stores[run]
+        self._stores[run] = Rendezvous(run, term)
+        if before:
+            await before.end()
 
     def close(self, run: RunId) -> None:
         """Forget the run, and its terms."""
@@ -107,8 +121,12 @@ class Stores:
         if store is None:
             raise UnknownNameError("this device does not lead {run}", "cellmindctl runs", run=f"{request.run!r:.60}")
         if request.term != store.term:
-            raise NotAllowedError("term {term} of {run} is over", term=request.term, run=store.run)
+            raise _is_over(store.run, request.term)
         return await store.answer(request)
+
+
+def _is_over(run: RunId, term: int) -> NotAllowedError:
+    return NotAllowedError("term {term} of {run} is over", term=term, run=run)
 
 
 def store_request(run: RunId, term: int, call: StoreCall) -> m.StoreRequest:

@@ -7,7 +7,7 @@ from typing import Any
 from cellmind_agent.network.peers import Peers
 from cellmind_agent.network.tunnels import Tunnels
 from cellmind_agent.protocol import messages as m
-from cellmind_agent.protocol.errors import ProtocolError
+from cellmind_agent.protocol.errors import NotAllowedError, ProtocolError
 from cellmind_agent.protocol.ids import DeviceId
 from cellmind_agent.runs.participation import Participation
 from cellmind_agent.runs.rendezvous import Stores, store_answer, store_request
@@ -23,15 +23,17 @@ class TrainerCalls:
 
     async def serve(self, part: Participation, call: Call[Any]) -> object:
         """The answer. Raises CellmindError: the leader refused, the link is lost, no port is free, an unknown call."""
-        run, term = part.spec.run, part.term
+        if part.group is None:
+            raise NotAllowedError("this device is between two process groups")
+        run, term, roster = part.spec.run, part.group.term, part.group.roster
         match call:
             case meeting.ExposePort():
                 self._tunnels.expose(run, term, call.port)
                 return Done()
             case meeting.OpenForwarder():
-                if not 0 <= call.rank < len(part.spec.roster):
+                if not 0 <= call.rank < len(roster):
                     raise ProtocolError("the run has no rank {rank}", rank=call.rank)
-                device = part.spec.roster[call.rank].device
+                device = roster[call.rank].device
                 return meeting.ForwarderOpened(port=await self._tunnels.forward(run, term, device, call.ports))
             case (
                 meeting.StoreSet()

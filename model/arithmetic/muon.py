@@ -37,6 +37,10 @@ class Muon:
             by_shape[parameter.shape].append(name)
         self._names_by_shape = by_shape
 
+    def orthogonalise_in(self, dtype: torch.dtype) -> None:
+        """From now on `dtype` is the precision of the orthogonalisation."""
+        self._dtype = dtype
+
     @torch.no_grad()
     def step(self, lr: float) -> None:
         """Apply the gradients."""

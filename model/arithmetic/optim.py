@@ -41,6 +41,11 @@ class Optimizer:
         self._adamw = torch.optim.AdamW(groups, lr=config.lr, betas=_BETAS, eps=1e-8, fused=True)
         self._names_of_adamw = tuple(of_adamw)
 
+    def orthogonalise_in(self, dtype: torch.dtype) -> None:
+        """From now on `dtype` is the precision of Muon's orthogonalisation."""
+        if self._muon:
+            self._muon.orthogonalise_in(dtype)
+
     def step(self, lr: float) -> None:
         """Apply the gradients of all parameters, and drop them."""
         for group in self._adamw.param_groups:

@@ -26,6 +26,10 @@ class TrainingState:
         """The optimiser's state and the averaged weights, by name. Not copied."""
         return {**self.optimizer.state_tensors(), **self.average.state_tensors()}
 
+    def tensors(self) -> list[Tensor]:
+        """Everything that training changes, always in the same order. Not copied."""
+        return [*self.model.state_dict().values(), *self.tensors_beside_weights().values()]
+
     def load_beside_weights(self, tensors: Mapping[str, Tensor]) -> None:
         """Take the tensors that `tensors_beside_weights` returned for an equal configuration.
 

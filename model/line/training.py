@@ -20,7 +20,7 @@ class Span:
 
 @line_message
 class TrainerReady:
-    """The trainer has joined the process group and holds the state to start from."""
+    """The trainer holds the state to start from, and can join a process group."""
 
     device_kind: str
     tuning: Sentence = Sentence("")  # how it computes, in one line for people
@@ -28,22 +28,39 @@ class TrainerReady:
 
 @line_message
 class PrepareTrainer(Call[TrainerReady]):
-    """Load configuration and data, join the process group, take the state to start from. Paths are of this device."""
+    """Load configuration and data, measure, take the state to start from. Paths are of this device.
+
+    `size` members are expected, `members_here` of them on this machine; this one is number `rank`, from 0.
+    """
 
     run: str
     rank: int
     size: int
-    near: tuple[int, ...]  # ranks on the same loopback: no agent carries bytes to them
+    members_here: int
     total_steps: int
-    backend: str
     config: str
     tokenizer: str
     manifest: str
     shards: tuple[str, ...]
     folder: str  # where metrics and checkpoints are written
     tuning: str  # the file in which this device remembers how it computes fastest
-    rendezvous_seconds: float
     resume_from: CheckpointPaths | None = None
+
+
+@line_message
+class JoinGroup(Call[Done]):
+    """Leave the process group, if there is one, and join another with the state after `step` steps of the run.
+
+    That is the present state, or the one before the last round, which was not committed. The trainer answers this call
+    again after a member was lost; it refuses it with `peer_lost` if a rank does not come in time.
+    """
+
+    rank: int
+    size: int
+    backend: str
+    step: int
+    is_one_machine: bool  # all ranks share this loopback
+    rendezvous_seconds: float
 
 
 @line_message

@@ -6,6 +6,8 @@ Ranks see only loopback: the store is the agent's, and agents carry each connect
 from __future__ import annotations
 
 import contextlib
+import gc
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
@@ -15,9 +17,12 @@ from torch.nn.parallel import DistributedDataParallel
 
 from model.agent_link import Agent
 from model.errors import PeerLostError
+from model.line.failure import CallFailedError
 from model.meeting import gloo, nccl
 from model.meeting.portable import group as portable
 from model.meeting.process_group import Meeting
+
+_log = logging.getLogger(__name__)
 
 # The agent chooses one of these names: cellmind_agent/planning/backends.py has the same ones, with their reasons.
 JOIN_BY_BACKEND: Mapping[str, Callable[[Meeting], None]] = {
@@ -72,24 +77,33 @@ class Group:
 
     @contextlib.contextmanager
     def communicating(self) -> Iterator[None]:
-        """Around code that exchanges bytes with other members: a RuntimeError or OSError in it becomes a PeerLostError.
+        """Around code that exchanges bytes with other members: errors of communication become a PeerLostError.
 
         gloo raises a bare RuntimeError for a lost peer, and sockets raise OSError, so only the place where an error was
-        raised identifies it.
+        raised identifies it. The agent refuses the store of a group that is over by a CallFailedError.
         """
         try:
             yield
         except torch.OutOfMemoryError:
             raise
-        except (RuntimeError, OSError) as error:
+        except (RuntimeError, OSError, CallFailedError) as error:
             if self.size == 1:
                 raise
             raise PeerLostError(str(error)) from error
 
     def leave(self) -> None:
-        """End the process group."""
+        """End the process group, and close its connections: ranks that wait for this one fail then.
+
+        Every model from `wrap` must be dropped before. It keeps the group alive, and gloo's connections stay open as
+        long as the group. What is in a cycle of references, or was in the frames of an error, is collected here.
+        """
+        gc.collect()
         if self.size > 1 and dist.is_initialized():
-            dist.destroy_process_group()
+            try:
+                dist.destroy_process_group()
+            except (RuntimeError, OSError) as error:  # it is broken already
+                _log.debug("the process group ended with an error: %s", error)
+            gc.collect()
 
 
 def join(
@@ -99,9 +113,9 @@ def join(
     agent: Agent,
     device: torch.device,
     timeout_seconds: float,
-    near: Sequence[int] = (),
+    is_one_machine: bool = False,
 ) -> Group:
-    """Meet the other ranks; those in `near` share this loopback.
+    """Meet the other ranks. With `is_one_machine` all of them share this loopback.
 
     Raises ValueError for an unknown backend, PeerLostError when a rank does not come within `timeout_seconds`.
     """
@@ -110,7 +124,12 @@ def join(
     group = Group(rank, size, device)
     if size > 1:
         meeting = Meeting(
-            agent=agent, rank=rank, size=size, near=frozenset(near), device=device, timeout_seconds=timeout_seconds
+            agent=agent,
+            rank=rank,
+            size=size,
+            is_one_machine=is_one_machine,
+            device=device,
+            timeout_seconds=timeout_seconds,
         )
         with group.communicating():
             JOIN_BY_BACKEND[backend](meeting)

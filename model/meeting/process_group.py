@@ -3,36 +3,55 @@
 from __future__ import annotations
 
 import datetime
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 import torch.distributed as dist
 from torch._C._distributed_c10d import Backend as TorchBackend
+from torch.distributed import distributed_c10d
 
 from model.agent_link import Agent
 from model.meeting.store import LinkStore
 
+Create: TypeAlias = Callable[..., dist.ProcessGroup | TorchBackend]
+
+_creates: dict[str, Create] = {}  # by backend
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Meeting:
-    """The place of this rank in a meeting of `size` ranks. Those in `near` share its loopback."""
+    """The place of this rank in a meeting of `size` ranks."""
 
     agent: Agent
     rank: int
     size: int
-    near: frozenset[int]
+    is_one_machine: bool  # all ranks share this loopback
     device: torch.device
     timeout_seconds: float
 
 
 def init_process_group(backend: str, store: LinkStore, meeting: Meeting) -> None:
     """Make `backend` torch's default process group. Raises RuntimeError when a rank does not come in time."""
+    # DDP imports this module, and its functions' defaults keep the group that exists then: import it before.
+    import torch.distributed.nn.functional  # noqa: F401
+
     timeout = datetime.timedelta(seconds=meeting.timeout_seconds)
-    dist.init_process_group(backend, store=store, rank=meeting.rank, world_size=meeting.size, timeout=timeout)
+    hook = sys.excepthook
+    try:
+        dist.init_process_group(backend, store=store, rank=meeting.rank, world_size=meeting.size, timeout=timeout)
+    finally:
+        sys.excepthook = hook  # torch wraps it each time
+        if not dist.is_initialized():
+            # torch counts a failed attempt, and the count is part of each key: the next attempt must have the keys of a
+            # rank whose attempt is its first.
+            distributed_c10d._world.group_count = 0
 
 
-def register(backend: str, create: Callable[..., dist.ProcessGroup | TorchBackend]) -> None:
-    """Make `backend` known to torch, once: `create(store, rank, size, timeout)` returns its process group."""
-    if backend.upper() not in dist.Backend.__dict__:
-        dist.Backend.register_backend(backend, create, devices=["cpu", "cuda"])
+def register(backend: str, create: Create) -> None:
+    """Make `backend` known to torch: `create(store, rank, size, timeout)` returns its next process groups."""
+    _creates[backend] = create
+    if backend.upper() not in dist.Backend.__dict__:  # torch takes a name only once
+        dist.Backend.register_backend(backend, lambda *place: _creates[backend](*place), devices=["cpu", "cuda"])

@@ -89,6 +89,7 @@ class SynchronousRounds:
     def adopt(self, tuning: Tuning) -> None:
         """See `RoundMethod`. The further devices stay as they are."""
         self._micro_batch = tuning.micro_batch
+        self._meter.close()
         self._meter = ComputeMeter(self._state.model)
         self._num_steps = 0
 
@@ -102,6 +103,14 @@ class SynchronousRounds:
             weights = self._state.model.state_dict()
             self._group.broadcast([*weights.values(), *self._state.tensors_beside_weights().values()])
         return state_hash(self._state.model.state_dict())
+
+    def close(self) -> None:
+        """See `RoundMethod`. DDP's hooks on the parameters go with its wrapper; its gradients lie in its buckets."""
+        self._averaging_model = None
+        self._meter.close()
+        self._replicas.close()
+        for parameter in self._state.model.parameters():
+            parameter.grad = None
 
     def _targets_of_all(self, spans: Sequence[Span]) -> list[int]:
         if self._group.size == 1:

@@ -52,6 +52,10 @@ class Replicas:
             copy.zero_grad(set_to_none=True)
         return total
 
+    def close(self) -> None:
+        """Wait for the threads, and end them."""
+        self._threads.shutdown()
+
     @torch.no_grad()
     def _follow(self) -> None:
         """The copies take the weights of the model, and compute as it does."""

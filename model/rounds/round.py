@@ -63,6 +63,9 @@ class RoundMethod(Protocol):
         Raises PeerLostError.
         """
 
+    def close(self) -> None:
+        """Let go of the group and of the model, also in the middle of a round: another method takes over."""
+
 
 # Makes a `RoundMethod` for the configuration, the steps of the whole run, how this device computes, a trainer's parts,
 # and what must be called before each step.

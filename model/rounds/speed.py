@@ -7,6 +7,7 @@ from collections import deque
 
 import torch
 from torch import Tensor
+from torch.utils.hooks import RemovableHandle
 
 from model.arithmetic.gpt import GPT
 from model.device import synchronize
@@ -28,8 +29,10 @@ class ComputeMeter:
         self._events: tuple[torch.cuda.Event, torch.cuda.Event] | None = None  # of the last passes on CUDA
         self._unread: deque[tuple[torch.cuda.Event, torch.cuda.Event, int, float]] = deque(maxlen=_STEPS)
         self._steps: deque[tuple[int, float, float]] = deque(maxlen=_STEPS)  # tokens, compute seconds, wall seconds
+        self._hook: RemovableHandle | None = None
         if self._device.type == "cpu":
-            model.embed_tokens.weight.register_post_accumulate_grad_hook(self._stop)  # type: ignore[no-untyped-call]
+            embedding = model.embed_tokens.weight
+            self._hook = embedding.register_post_accumulate_grad_hook(self._stop)  # type: ignore[no-untyped-call]
 
     @property
     def tokens_per_second(self) -> float:
@@ -55,6 +58,11 @@ class ComputeMeter:
         elif self._device.type != "cpu":
             synchronize(self._device)
             self._stopped = time.perf_counter()
+
+    def close(self) -> None:
+        """Let go of the model."""
+        if self._hook:
+            self._hook.remove()
 
     def count(self, tokens: int, step_seconds: float) -> None:
         """Add the last measured passes: they had `tokens` targets, and their whole step took `step_seconds`."""

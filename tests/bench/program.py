@@ -9,7 +9,15 @@ from cellmind_agent.planning.ledger import Ledger
 from cellmind_agent.runs.process import ChildProcess, serve_nothing, start_child
 from model.config_file import load_config
 from model.line.declare import Event
-from model.line.training import PrepareTrainer, Span, StepsProgressed, StepsTrained, TrainSteps, WriteCheckpoint
+from model.line.training import (
+    JoinGroup,
+    PrepareTrainer,
+    Span,
+    StepsProgressed,
+    StepsTrained,
+    TrainSteps,
+    WriteCheckpoint,
+)
 from tests.bench.shards import Project
 from tokenizer.sharding.manifest import read_manifest
 
@@ -84,18 +92,18 @@ async def training_program(
             run="bench",
             rank=0,
             size=1,
-            near=(),
+            members_here=1,
             total_steps=ledger.total_steps,
-            backend="gloo",
             config=str(project.config),
             tokenizer=str(project.tokenizer),
             manifest=str(project.manifest),
             shards=tuple(map(str, project.shards)),
             folder=str(folder),
             tuning=str(tuning),
-            rendezvous_seconds=60.0,
         )
         ready = await child.call(prepare, _LONG_SECONDS)
+        alone = JoinGroup(rank=0, size=1, backend="gloo", step=0, is_one_machine=True, rendezvous_seconds=60.0)
+        await child.call(alone, _LONG_SECONDS)
         yield Program(child, ledger, started, folder, ready.tuning)
     finally:
         await child.stop()

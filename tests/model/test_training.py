@@ -132,6 +132,8 @@ class OneReport:
     def synchronize_weights(self) -> str:
         return "ab"
 
+    def close(self) -> None: ...
+
 
 def test_a_trainer_trains_rounds_in_the_way_that_it_is_given(tmp_path: Path) -> None:
     method = OneReport()

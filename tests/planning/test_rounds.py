@@ -1,137 +1,233 @@
-"""The life of a run: a round commits on every member, or the run fails."""
+"""The life of a run: a round commits on every member of its roster, and a lost member costs one round."""
 
-from hypothesis import given
+from typing import TypeVar
+
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cellmind_agent.planning import rounds
 from cellmind_agent.planning.ledger import Ledger, evaluation_interval
-from cellmind_agent.planning.rounds import (
+from cellmind_agent.planning.run_life import (
+    Action,
+    Broken,
     Commit,
     Committed,
-    Committing,
+    Drop,
     End,
     Ended,
+    FormGroup,
+    Grouped,
     Lost,
     OpenRound,
     Pace,
-    Preparing,
     Ready,
+    Record,
     RunEvent,
     RunLife,
+    Standing,
     StopAsked,
     Trained,
     Training,
 )
+from cellmind_agent.protocol.ids import DeviceId
+from cellmind_agent.protocol.limits import MAX_BROKEN_GROUPS
 from cellmind_agent.protocol.messages import RoundTrained
 from model.line.held_out import NO_EVALUATION, HeldOutRecord
+from model.line.sentence import Sentence
+
+X = TypeVar("X")
 
 LEDGER = Ledger(num_samples=20, batch_samples=4, epochs=1)  # five steps
 PACE = Pace(seconds_per_step=4.0, seconds_since_checkpoint=1.0)
 
 
-def trained(rank: int, state: str = "same") -> Trained:
-    return Trained(rank=rank, result=RoundTrained(state_hash=state, tokens=10, loss=1.0))
+A, B, C = (DeviceId(letter * 32) for letter in "abc")
+BOTH = (A, B)
 
 
-def play(life: RunLife, *events: RunEvent, pace: Pace = PACE) -> tuple[RunLife, list[rounds.Action]]:
-    actions: list[rounds.Action] = []
+def trained(device: DeviceId, state: str = "same", term: int = 1) -> Trained:
+    return Trained(device=device, term=term, result=RoundTrained(state_hash=state, tokens=10, loss=1.0))
+
+
+def committed(device: DeviceId, number: int) -> Committed:
+    return Committed(device=device, round=number)
+
+
+def a_round(number: int, roster: tuple[DeviceId, ...] = BOTH, term: int = 1) -> list[RunEvent]:
+    """All that members say in a round."""
+    return [*(trained(device, term=term) for device in roster), *(committed(device, number) for device in roster)]
+
+
+def play(life: RunLife, *events: RunEvent, pace: Pace = PACE) -> tuple[RunLife, list[Action]]:
+    actions: list[Action] = []
     for event in events:
-        life, more = rounds.transition(life, event, LEDGER, 2, pace)
+        life, more = rounds.transition(life, event, LEDGER, pace)
         actions += more
     return life, actions
 
 
-def start() -> RunLife:
-    return Preparing(waiting=frozenset({0, 1}), step=0)
+def start(roster: tuple[DeviceId, ...] = BOTH) -> RunLife:
+    return rounds.begin(roster, 0, 0, NO_EVALUATION)
+
+
+def standing(roster: tuple[DeviceId, ...] = BOTH, number: int = 1, step: int = 0) -> Standing:
+    return Standing(roster=roster, term=1, round=number, step=step)
+
+
+def training(roster: tuple[DeviceId, ...] = BOTH) -> Training:
+    """In the middle of the first round with steps."""
+    return Training(standing=standing(roster), num_steps=2)
+
+
+def of(kind: type[X], actions: list[Action]) -> list[X]:
+    return [action for action in actions if isinstance(action, kind)]
 
 
 def test_a_run_of_two_from_beginning_to_end() -> None:
-    life, actions = play(start(), Ready(rank=0))
+    life, actions = play(start(), Ready(device=A))
     assert actions == []
-    both = (trained(0), trained(1), Committed(rank=1), Committed(rank=0))
-    life, actions = play(life, Ready(rank=1), *both, *both, *both, *both)
+    life, actions = play(life, Ready(device=B))
+    assert actions == [FormGroup(roster=BOTH, term=1, step=0)]
+    life, more = play(
+        life, Grouped(device=B, term=1), Grouped(device=A, term=1), *(e for n in range(4) for e in a_round(n))
+    )
     assert life == Ended(cause="finished")
-    assert [(a.round, a.step, a.num_steps) for a in actions if isinstance(a, OpenRound)] == [
-        (0, 0, 0),
-        (1, 0, 2),
-        (2, 2, 2),
-        (3, 4, 1),
-    ]
-    assert [(a.round, a.step, a.is_checkpoint) for a in actions if isinstance(a, Commit)] == [
+    assert [(a.round, a.step, a.num_steps) for a in of(OpenRound, more)] == [(0, 0, 0), (1, 0, 2), (2, 2, 2), (3, 4, 1)]
+    assert [(a.round, a.step, a.is_checkpoint) for a in of(Commit, more)] == [
         (0, 0, False),
         (1, 2, False),
         (2, 4, False),
         (3, 5, True),
     ]
-    assert actions[-1] == End(cause="finished")
+    assert len(of(Record, more)) == 4
+    assert more[-1] == End(roster=BOTH, cause="finished")
 
 
 def test_the_first_committed_steps_are_kept_at_once() -> None:
     pace = Pace(seconds_per_step=4.0, seconds_since_checkpoint=None)
-    life = Training(round=1, step=0, num_steps=2)
-    _, actions = play(life, trained(0), trained(1), pace=pace)
-    assert [a.is_checkpoint for a in actions if isinstance(a, Commit)] == [True]
+    _, actions = play(training(), trained(A), trained(B), pace=pace)
+    assert [a.is_checkpoint for a in of(Commit, actions)] == [True]
 
 
 def test_nothing_commits_while_a_member_is_missing() -> None:
-    life, actions = play(Training(round=1, step=0, num_steps=2), trained(0))
+    life, actions = play(training(), trained(A))
     assert isinstance(life, Training)
     assert actions == []
 
 
-def test_weights_that_differ_fail_the_run() -> None:
+def test_without_a_majority_weights_that_differ_fail_the_run() -> None:
     """I3."""
-    life, actions = play(Training(round=1, step=0, num_steps=2), trained(0), trained(1, "other"))
-    assert life == Ended(cause="failed", why="after round 1 the weights of rank 1 differ from rank 0's")
+    life, actions = play(training(), trained(A), trained(B, "other"))
+    assert isinstance(life, Ended)
+    assert "no majority agrees with the leader" in str(life.why)
     assert [type(action) for action in actions] == [End]
 
 
-def test_a_lost_member_fails_the_run_in_every_state() -> None:
-    states: list[RunLife] = [
-        start(),
-        Training(round=1, step=0, num_steps=2),
-        Committing(round=1, step=2, waiting=frozenset({0}), is_last=False),
-    ]
-    for state in states:
-        life, actions = play(state, Lost(rank=1, why="phone left"))
-        assert life == Ended(cause="failed", why="phone left")
-        assert actions == [End(cause="failed", why="phone left")]
+def test_a_minority_whose_weights_differ_is_dropped_and_the_round_counts() -> None:
+    """I3."""
+    life, actions = play(training((A, B, C)), trained(A), trained(B, "other"), trained(C))
+    assert [drop.device for drop in of(Drop, actions)] == [B]
+    assert [(a.roster, a.step) for a in of(Commit, actions)] == [((A, C), 2)]
+    life, actions = play(life, committed(A, 1), committed(C, 1))
+    assert actions[-1] == FormGroup(roster=(A, C), term=2, step=2)
+
+
+def test_without_a_lost_member_the_others_do_the_round_again() -> None:
+    why = Sentence("phone left")
+    life, actions = play(training((A, B, C)), trained(A), Lost(device=B, why=why))
+    assert actions == [Drop(device=B, why=why), FormGroup(roster=(A, C), term=2, step=0)]
+    # -- answers of the old term count for nothing
+    life, actions = play(
+        life, trained(C), Grouped(device=A, term=1), Grouped(device=A, term=2), Grouped(device=C, term=2)
+    )
+    assert [(a.round, a.step, a.roster, a.term) for a in of(OpenRound, actions)] == [(1, 0, (A, C), 2)]
+    life, actions = play(life, trained(A), trained(C), trained(A, term=2), trained(C, term=2))
+    assert [(a.round, a.step) for a in of(Commit, actions)] == [(1, 2)]
+
+
+def test_the_last_one_goes_on_alone() -> None:
+    life, actions = play(training(), Lost(device=B, why=Sentence("gone")), Grouped(device=A, term=2))
+    assert of(OpenRound, actions)[0].roster == (A,)
+    life, actions = play(life, *a_round(1, (A,), term=2))
+    assert len(of(Commit, actions)) == 1
+
+
+def test_a_member_lost_before_it_was_ready_or_while_the_group_forms_is_not_waited_for() -> None:
+    gone = Lost(device=B, why=Sentence("gone"))
+    _, actions = play(start((A, B, C)), Ready(device=A), Ready(device=C), gone)
+    assert of(FormGroup, actions) == [FormGroup(roster=(A, C), term=1, step=0)]
+    forming, _ = play(start((A, B, C)), *(Ready(device=device) for device in (A, B, C)))
+    _, actions = play(forming, gone)
+    assert of(FormGroup, actions) == [FormGroup(roster=(A, C), term=2, step=0)]
+
+
+def test_a_member_lost_during_the_commit_does_not_undo_the_round() -> None:
+    life, _ = play(training((A, B, C)), *(trained(device) for device in (A, B, C)), committed(A, 1))
+    life, actions = play(life, Lost(device=B, why=Sentence("gone")), committed(C, 1))
+    assert of(Record, actions) == [Record(roster=(A, C))]
+    assert actions[-1] == FormGroup(roster=(A, C), term=2, step=2)
+
+
+def test_without_its_leader_the_run_fails_in_every_state() -> None:
+    gone = Lost(device=A, why=Sentence("laptop left"))
+    forming, _ = play(start(), Ready(device=A), Ready(device=B))
+    committing, _ = play(training(), trained(A), trained(B))
+    for state in (start(), forming, training(), committing):
+        life, actions = play(state, gone)
+        assert life == Ended(cause="failed", why=gone.why)
+        assert actions[-1] == End(roster=BOTH, cause="failed", why=gone.why)
+
+
+def test_a_broken_group_is_formed_again_and_not_for_ever() -> None:
+    life: RunLife = training()
+    for term in range(1, MAX_BROKEN_GROUPS):
+        broken = Broken(term=term, why=Sentence("connection closed"))
+        life, actions = play(life, broken, broken)
+        assert actions == [FormGroup(roster=BOTH, term=term + 1, step=0)]
+    life, _ = play(life, Broken(term=MAX_BROKEN_GROUPS, why=Sentence("connection closed")))
+    assert life == Ended(cause="failed", why="the members lost each other 3 times in a row: connection closed")
+
+
+def test_a_group_that_breaks_during_the_commit_is_formed_again_after_it() -> None:
+    life, _ = play(training(), trained(A), trained(B), Broken(term=1, why=Sentence("x")))
+    _, actions = play(life, committed(A, 1), committed(B, 1))
+    assert actions[-1] == FormGroup(roster=BOTH, term=2, step=2)
 
 
 def test_a_stop_waits_for_the_round_and_keeps_a_checkpoint() -> None:
-    both = (trained(0), trained(1), Committed(rank=0), Committed(rank=1))
-    life, actions = play(Training(round=1, step=0, num_steps=2), StopAsked(), *both)
-    last = actions[-1]
-    assert last == OpenRound(round=2, step=2, num_steps=0, is_evaluated=True)
-    life, actions = play(life, *both)
-    assert [(a.step, a.is_checkpoint) for a in actions if isinstance(a, Commit)] == [(2, True)]
+    life, actions = play(training(), StopAsked(), *a_round(1))
+    assert of(OpenRound, actions) == [OpenRound(roster=BOTH, term=1, round=2, step=2, num_steps=0, is_evaluated=True)]
+    life, actions = play(life, *a_round(2))
+    assert [(a.step, a.is_checkpoint) for a in of(Commit, actions)] == [(2, True)]
     assert life == Ended(cause="stopped")
 
 
 def test_a_stop_after_an_evaluated_round_needs_no_other_one() -> None:
-    training = Training(round=3, step=2, num_steps=2, is_evaluated=True)
-    both = (trained(0), trained(1), Committed(rank=0), Committed(rank=1))
-    life, actions = play(training, StopAsked(), *both)
-    assert [a.is_checkpoint for a in actions if isinstance(a, Commit)] == [True]
+    evaluated = Training(standing=standing(number=3, step=2), num_steps=2, is_evaluated=True)
+    life, actions = play(evaluated, StopAsked(), *a_round(3))
+    assert [a.is_checkpoint for a in of(Commit, actions)] == [True]
     assert life == Ended(cause="stopped")
 
 
 def losses_of(losses: list[float], patience: int, start: HeldOutRecord = NO_EVALUATION, first: int = 0) -> list[Commit]:
     """The commits of a run that evaluates after every second step, with these losses before the first step and then."""
     ledger = Ledger(num_samples=1000, batch_samples=1, epochs=1, evaluate_every=2, patience=patience)
-    life: RunLife = Preparing(waiting=frozenset({0}), step=first, held_out=start)
-    life, actions = rounds.transition(life, Ready(rank=0), ledger, 1, PACE)
+
+    def then(life: RunLife, event: RunEvent) -> tuple[RunLife, tuple[Action, ...]]:
+        return rounds.transition(life, event, ledger, PACE)
+
+    life, _ = then(rounds.begin((A,), 0, first, start), Ready(device=A))
+    life, _ = then(life, Grouped(device=A, term=1))
     commits = []
     for loss in losses:
         while isinstance(life, Training):
             shown = loss if life.is_evaluated else None
             result = RoundTrained(state_hash="s", tokens=1, loss=1.0, val_loss=shown, average_val_loss=shown)
             was_evaluated = life.is_evaluated
-            life, actions = rounds.transition(life, Trained(rank=0, result=result), ledger, 1, PACE)
-            (commit,) = actions
+            life, (commit,) = then(life, Trained(device=A, term=1, result=result))
             assert isinstance(commit, Commit)
             commits.append(commit)
-            life, actions = rounds.transition(life, Committed(rank=0), ledger, 1, PACE)
+            life, _ = then(life, committed(A, commit.round))
             if was_evaluated:
                 break
     return commits
@@ -180,14 +276,15 @@ def test_a_stop_before_anybody_is_ready_ends_at_once() -> None:
 
 
 def test_what_comes_late_changes_nothing() -> None:
-    over = Ended(cause="failed", why="x")
-    assert play(over, trained(0), Ready(rank=0), Committed(rank=1), Lost(rank=0, why="y"), StopAsked()) == (over, [])
+    over = Ended(cause="failed", why=Sentence("x"))
+    events = (trained(A), Ready(device=A), committed(B, 1), Lost(device=A, why=Sentence("y")), StopAsked())
+    assert play(over, *events) == (over, [])
 
 
-def test_an_answer_out_of_turn_fails_the_run() -> None:
-    life, _ = play(start(), trained(0))
-    assert isinstance(life, Ended)
-    assert life.cause == "failed"
+def test_an_answer_out_of_turn_changes_nothing() -> None:
+    for event in (trained(A, term=0), committed(A, 0), Grouped(device=A, term=0), trained(A, term=1)):
+        assert play(start(), event) == (start(), [])
+    assert play(training(), Ready(device=B), trained(C), committed(A, 1)) == (training(), [])
 
 
 def test_a_round_takes_about_ten_seconds() -> None:
@@ -197,25 +294,45 @@ def test_a_round_takes_about_ten_seconds() -> None:
     assert rounds.steps_for_round(60.0, 2) == 1
 
 
+DEVICES = st.sampled_from([A, B, C])
 EVENTS = st.one_of(
-    st.builds(Ready, rank=st.integers(0, 1)),
-    st.builds(trained, st.integers(0, 1), st.sampled_from(["same", "other"])),
-    st.builds(Committed, rank=st.integers(0, 1)),
-    st.builds(Lost, rank=st.integers(0, 1), why=st.just("gone")),
+    st.builds(Ready, device=DEVICES),
+    st.builds(Grouped, device=DEVICES, term=st.integers(1, 4)),
+    st.builds(trained, DEVICES, st.sampled_from(["same", "other"]), st.integers(1, 4)),
+    st.builds(committed, DEVICES, st.integers(0, 3)),
+    st.builds(Lost, device=DEVICES, why=st.just(Sentence("gone"))),
+    st.builds(Broken, term=st.integers(1, 4), why=st.just(Sentence("broken"))),
     st.builds(StopAsked),
 )
 
 
-@given(st.lists(EVENTS, max_size=40))
-def test_whatever_happens_a_run_ends_at_most_once_and_only_commits_what_all_trained(events: list[RunEvent]) -> None:
-    life: RunLife = start()
-    ends = 0
+@settings(max_examples=500)
+@given(st.lists(EVENTS, max_size=60))
+def test_whatever_happens_a_run_ends_once_and_only_commits_what_its_roster_trained_alike(
+    events: list[RunEvent],
+) -> None:
+    """I3, and I2: a step counts once, because a commit continues where the last one ended."""
+    life: RunLife = start((A, B, C))
+    ends, step, term, dropped = 0, 0, 0, set()
     for event in events:
         before = life
-        life, actions = rounds.transition(life, event, LEDGER, 2, PACE)
-        ends += sum(isinstance(action, End) for action in actions)
+        life, actions = rounds.transition(life, event, LEDGER, PACE)
+        ends += len(of(End, [*actions]))
         for action in actions:
-            if isinstance(action, Commit):
-                assert isinstance(before, Training)
-                assert set(before.results) | {event.rank} == {0, 1}  # type: ignore[union-attr]
+            match action:
+                case FormGroup():
+                    assert action.term == term + 1
+                    assert action.step == step
+                    term = action.term
+                case Drop():
+                    assert action.device not in dropped
+                    dropped.add(action.device)
+                case Commit():
+                    assert isinstance(before, Training)
+                    assert isinstance(event, Trained)
+                    results = {**before.results, event.device: event.result}
+                    assert {results[device].state_hash for device in action.roster} == {action.result.state_hash}
+                    assert not dropped & set(action.roster)
+                    assert before.standing.step == step
+                    step = action.step
     assert ends == (1 if isinstance(life, Ended) else 0)

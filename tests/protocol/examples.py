@@ -135,13 +135,14 @@ _ALL = [
         best_val_loss=3.25,
     ),
     m.RunFailed(run=RUN, why="it left", hint="resume"),
-    m.PrepareMember(spec=SPEC, rank=1, term=2),
+    m.PrepareMember(spec=SPEC),
+    m.FormGroup(run=RUN, term=2, roster=SPEC.roster, step=40),
     m.MemberReady(device_kind="cpu", tuning="bf16, 2 threads"),
     m.MemberProgressed(
         step=1, loss=5.5, tokens=10, compute_tokens_per_second=20.0, idle_fraction=0.5, wire_bytes=100
     ),
-    m.MemberFailed(why="it fell", lost_peer=True),
-    m.TrainRound(run=RUN, round=1, first_step=0, num_steps=2, shares=(8, 8), evaluate=True),
+    m.MemberFailed(why="it fell"),
+    m.TrainRound(run=RUN, term=2, round=1, first_step=0, num_steps=2, shares=(8, 8), evaluate=True),
     m.RoundTrained(state_hash="cd" * 32, tokens=20, loss=5.25, val_loss=None, average_val_loss=5.5),
     m.CommitRound(
         run=RUN, round=1, step=2, tokens=20, checkpoint=True, time=1767312000.0, val_loss=5.5, is_best=True,

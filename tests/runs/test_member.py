@@ -28,6 +28,7 @@ class NoTunnels:
     """Stands in for Tunnels, and carries nothing."""
 
     def begin(self, *_: object) -> None: ...
+    def cut_term(self, *_: object) -> None: ...
     def end(self, *_: object) -> None: ...
     def sent_bytes(self) -> int:
         return 0
@@ -38,7 +39,7 @@ def test_a_run_that_is_stopped_while_blobs_are_fetched_is_stopped_and_not_failed
         journal = Journal(tmp_path)
         parts: Any = (None, EndlessTransfer(), NoTunnels(), None, journal, None)
         member = RunMember(SPEC.roster[0].device, *parts, lambda speed: None, Pacing(Politeness(), Power))
-        preparing = asyncio.ensure_future(anext(member.prepare(m.PrepareMember(spec=SPEC, rank=0, term=1), LEADER)))
+        preparing = asyncio.ensure_future(anext(member.prepare(m.PrepareMember(spec=SPEC), LEADER)))
         await asyncio.sleep(0.01)
         await member.dismiss(m.DismissMember(run=SPEC.run, state="stopped"), LEADER)
         preparing.cancel()

@@ -99,11 +99,27 @@ def test_a_store_answers_only_its_latest_term() -> None:
         stores = Stores()
         with pytest.raises(UnknownNameError):
             await stores.answer(m.StoreCheck(**NAME, keys=()))
-        assert stores.open(RUN).term == 1
+        assert stores.last_term(RUN) == 0
+        await stores.open(RUN, 1)
         await stores.answer(m.StoreSet(**NAME, key="k", data=b"1"))
-        assert stores.open(RUN).term == 2
+        await stores.open(RUN, 2)
+        assert stores.last_term(RUN) == 2
         with pytest.raises(NotAllowedError, match="term 1 of run-1 is over"):
             await stores.answer(m.StoreCheck(**NAME, keys=("k",)))
         assert await stores.answer(m.StoreCheck(run=RUN, term=2, keys=("k",))) == m.StoreNumber(number=0)
+
+    asyncio.run(play())
+
+
+def test_a_rank_that_waits_in_an_old_term_is_refused_at_once() -> None:
+    async def play() -> None:
+        stores = Stores()
+        await stores.open(RUN, 1)
+        waiting = asyncio.ensure_future(stores.answer(m.StoreGet(**NAME, keys=("never",), seconds=60.0)))
+        await asyncio.sleep(0.01)
+        await stores.open(RUN, 2)
+        async with asyncio.timeout(5):
+            with pytest.raises(NotAllowedError, match="term 1 of run-1 is over"):
+                await waiting
 
     asyncio.run(play())

@@ -8,7 +8,7 @@ from cellmind_agent.protocol.ids import RunId
 from cellmind_agent.protocol.messages.answers import ModelView
 from cellmind_agent.protocol.messages.declarations import Request, StreamRequest, message, request
 from cellmind_agent.protocol.messages.endings import Done
-from cellmind_agent.protocol.messages.runs import RunSpec, RunState
+from cellmind_agent.protocol.messages.runs import RosterMember, RunSpec, RunState
 from model.line.held_out import NO_EVALUATION, HeldOutRecord
 from model.line.sentence import Sentence
 
@@ -17,7 +17,7 @@ from model.line.sentence import Sentence
 
 @message
 class MemberReady:
-    """The blobs are here and the trainer has started."""
+    """The blobs are here, the trainer has started, and can join a process group."""
 
     device_kind: str
     tuning: Sentence = Sentence("")  # how it computes, in one line for people
@@ -35,10 +35,9 @@ class MemberProgressed:
 
 @message
 class MemberFailed:
-    """The trainer has ended. With `lost_peer`, it ended because it lost another member, which is the cause."""
+    """The trainer has ended."""
 
     why: Sentence
-    lost_peer: bool
 
 
 MemberEvent: TypeAlias = MemberReady | MemberProgressed | MemberFailed
@@ -49,8 +48,20 @@ class PrepareMember(StreamRequest[MemberEvent]):
     """Fetch the blobs and start the trainer; the stream lasts as long as the device takes part in the run."""
 
     spec: RunSpec
-    rank: int
+
+
+@request(asked_by="member", size="small")
+class FormGroup(Request[Done]):
+    """Leave the process group of an older term, whatever happens in it, and join that of this term.
+
+    `roster` are its ranks, of which the answerer is one. Its trainer goes on from the state after `step` steps: its
+    present one, or the one before the round that was under way. Refused with `group_broken` if a rank does not come.
+    """
+
+    run: RunId
     term: int
+    roster: tuple[RosterMember, ...]
+    step: int
 
 
 @request(asked_by="member", size="large")
@@ -79,9 +90,13 @@ class RoundTrained:
 
 @request(asked_by="member", size="small")
 class TrainRound(Request[RoundTrained]):
-    """Train these steps with the other members; `shares` are the samples of a batch for each rank."""
+    """Train these steps with the other members of the term; `shares` are the samples of a batch for each rank.
+
+    Refused with `group_broken` if the process group fails.
+    """
 
     run: RunId
+    term: int
     round: int
     first_step: int
     num_steps: int

@@ -28,7 +28,6 @@ SENTENCES: Mapping[str, str] = {
     "this device takes no part in {run}": "이 기기는 {run} 학습에 참여하지 않습니다",
     "only the leader of a run may direct it": "학습은 그 리더만 지휘할 수 있습니다",
     "the trainer of {run} has not started here yet": "여기서는 {run}의 학습 프로세스가 아직 시작되지 않았습니다",
-    "another member of the run went away": "학습의 다른 구성원이 사라졌습니다",
     "the leader, {name}, went away": "리더 {name} 기기가 사라졌습니다",
     "this child may not ask for {what}": "이 프로세스는 {what}을(를) 요청할 수 없습니다",
     "{problem} ({hint})": "{problem} ({hint})",
@@ -42,8 +41,13 @@ SENTENCES: Mapping[str, str] = {
     "{key} is not a number": "{key}은(는) 수가 아닙니다",
     "a trainer may not ask for {what}": "학습 프로세스는 {what}을(를) 요청할 수 없습니다",
     "the run has no rank {rank}": "이 학습에는 순위 {rank}이(가) 없습니다",
-    "a member said {what} while the run was {phase}": "학습이 {phase} 상태일 때 구성원이 {what}을(를) 보냈습니다",
-    "after round {round} the weights of rank {ranks} differ from rank 0's": (
-        "라운드 {round} 뒤에 순위 {ranks}의 가중치가 순위 0과 다릅니다"
+    "after round {round} the weights of the members differ, and no majority agrees with the leader": (
+        "라운드 {round} 뒤에 구성원들의 가중치가 다르고, 과반수가 리더와 같지 않습니다"
     ),
+    "its weights differed after round {round}": "라운드 {round} 뒤에 가중치가 다른 기기들과 달랐습니다",
+    "the members lost each other {count} times in a row: {why}": "구성원끼리의 연결이 {count}번 연달아 끊겼습니다: {why}",
+    "this device is not in the roster of {run}": "이 기기는 {run} 학습의 명단에 없습니다",
+    "this device is not in the roster of the group": "이 기기는 프로세스 그룹의 명단에 없습니다",
+    "the round has no share for rank {rank}": "라운드에 순위 {rank}의 몫이 없습니다",
+    "this device is between two process groups": "이 기기는 프로세스 그룹을 바꾸는 중입니다",
 }

@@ -62,6 +62,7 @@ SENTENCES: Mapping[str, str] = {
         "training.batch_size를 줄이거나 이 기기 에이전트의 --train-memory를 늘리십시오"
     ),
     "the loss became {loss} at step {step}": "{step}단계에서 손실이 {loss}이(가) 되었습니다",
+    "this member does not hold the state after step {step}": "이 구성원에는 {step}단계를 마친 상태가 없습니다",
     "the gradient became infinite at step {step}": "{step}단계에서 기울기가 무한대가 되었습니다",
     "lower training.lr ({lr})": "training.lr({lr})를 낮추십시오",
     "the tokenizer is not the one of the shards": "이 샤드의 토크나이저가 아닙니다",

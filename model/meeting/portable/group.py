@@ -27,7 +27,7 @@ _Work: Any = dist._Work  # type: ignore[attr-defined]
 
 def join(meeting: Meeting) -> None:
     """Meet the other ranks over byte streams. Raises MemberGoneError with what differs, OSError, TimeoutError."""
-    store = LinkStore(meeting.agent, meeting.rank, meeting.timeout_seconds, meeting.near)
+    store = LinkStore(meeting.agent, meeting.timeout_seconds)
     register("portable", lambda _, *place: PortableGroup(store, *place))
     init_process_group("portable", store, meeting)
 
@@ -38,6 +38,9 @@ class PortableWork(_Work):  # type: ignore[misc] # see _Work
     def __init__(self) -> None:
         super().__init__()
         self.future: Future[list[Tensor]] = Future()
+        # An exception in a future from Python is a plain value to C++, and DDP would crash when it looks for tensors in
+        # it. In the future of a callback that raises, it is an error to C++ too.
+        self._future_for_torch: Future[list[Tensor]] = self.future.then(_value)
 
     def wait(self, timeout: datetime.timedelta | None = None) -> bool:
         """Return when the operation is done. Raises MemberGoneError."""
@@ -50,7 +53,7 @@ class PortableWork(_Work):  # type: ignore[misc] # see _Work
 
     def get_future(self) -> Future[list[Tensor]]:
         """The future of the operation's tensors: DDP chains its next work to it."""
-        return self.future
+        return self._future_for_torch
 
 
 class PortableGroup(_ProcessGroup):  # type: ignore[misc] # see _ProcessGroup
@@ -123,7 +126,9 @@ class PortableGroup(_ProcessGroup):  # type: ignore[misc] # see _ProcessGroup
         return "portable"
 
     def close(self) -> None:
-        """Finish the operations that are queued, then close every stream."""
+        """Finish the operations that are queued, then close every stream. After an error none is finished."""
+        if self._error:
+            self._transport.cut()  # a peer that still lives may take nothing any more
         self._queue.put(None)
         self._thread.join()
         self._transport.close()
@@ -151,6 +156,10 @@ class PortableGroup(_ProcessGroup):  # type: ignore[misc] # see _ProcessGroup
                 gone = error if isinstance(error, MemberGoneError) else MemberGoneError(f"an operation failed: {error}")
                 work.future.set_exception(gone)  # type: ignore[arg-type] # its stub is wrong
             del item, operation, results, work  # else this thread keeps the tensors alive until the next operation
+
+
+def _value(future: Future[list[Tensor]]) -> list[Tensor]:
+    return future.value()
 
 
 def _reduction(opts: dist.AllreduceOptions | dist.ReduceScatterOptions | None) -> str:

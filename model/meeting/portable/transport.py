@@ -6,6 +6,7 @@ as they lie in memory, of any dtype.
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import socket
 import struct
@@ -64,6 +65,12 @@ class Transport:
                 f"{operation} number {self._sequence} of {expected[3]} bytes"
             )
         read_exactly(stream, _bytes_of(into), peer)
+
+    def cut(self) -> None:
+        """Let every read and write fail at once, in other threads and on the other ranks too. `close` comes after."""
+        for stream in self._streams.values():
+            with contextlib.suppress(OSError):  # the other end may have closed it
+                stream.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Write what is queued, then close every stream."""
