@@ -110,6 +110,7 @@ def to_json(story: m.RunStory) -> dict[str, object]:
             {"name": one.name, "tokens": one.tokens, "percent": _percent(one.tokens, total)}
             for one in story.contributions
         ],
+        "departures": [{"name": one.name, "step": one.step, "why": str(one.why)} for one in story.departures],
         "checkpoints": [
             {
                 "step": one.step,
@@ -143,6 +144,9 @@ def _pairs(view: m.RunView, story: m.RunStory, now: float) -> list[tuple[str, st
         pairs.append(("", t(sentence, choices=number(found))))
     if story.redone_tokens:
         pairs.append((t("trained again"), t("{tokens} tokens, after a resume", tokens=number(story.redone_tokens))))
+    for number_of, left in enumerate(story.departures):
+        text = t("after step {step}: {why}", step=number(left.step), why=t(left.why))
+        pairs.append(("" if number_of else t("lost"), text))
     return [*pairs, (t("error"), t(view.error))] if view.error else pairs
 
 

@@ -1,26 +1,40 @@
-"""How a run went: who contributed what, and which of its checkpoints are shown. Pure."""
+"""How a run went: who contributed what, who was lost, and which of its checkpoints are shown. Pure."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import TypeAlias
 
 from cellmind_agent.protocol.ids import RunId
-from cellmind_agent.protocol.limits import MAX_CHECKPOINT_STORIES
-from cellmind_agent.protocol.messages import CheckpointStory, Contribution, RoundCommitted, RoundStarted, RunStory
+from cellmind_agent.protocol.limits import MAX_CHECKPOINT_STORIES, MAX_DEPARTURES
+from cellmind_agent.protocol.messages import (
+    CheckpointStory,
+    Contribution,
+    Departure,
+    MemberLost,
+    RoundCommitted,
+    RoundStarted,
+    RunStory,
+)
 from model.line.held_out import served_loss
 
+StoryEvent: TypeAlias = RoundStarted | RoundCommitted | MemberLost
 
-def story_of(
-    run: RunId, rounds: Iterable[RoundStarted | RoundCommitted], checkpoints: tuple[CheckpointStory, ...]
-) -> RunStory:
-    """The story of the rounds that one device has led, in the order in which they happened.
+
+def story_of(run: RunId, events: Iterable[StoryEvent], checkpoints: tuple[CheckpointStory, ...]) -> RunStory:
+    """The story of what happened while one device led the run, in its order.
 
     A round that starts at a step before the end of earlier ones does their work again: they do not count.
     """
     counted: list[RoundCommitted] = []
     seconds, redone = 0.0, 0
-    for event in rounds:
+    departures: list[Departure] = []
+    for event in events:
+        if isinstance(event, MemberLost):
+            step = counted[-1].step if counted else 0
+            departures.append(Departure(name=event.name, step=step, why=event.why))
+            continue
         if isinstance(event, RoundStarted):
             while counted and counted[-1].step > event.step:
                 redone += _tokens(counted.pop())
@@ -40,6 +54,7 @@ def story_of(
         redone_tokens=redone,
         best_step=best[1] if best else None,
         best_val_loss=best[0] if best else None,
+        departures=tuple(departures[-MAX_DEPARTURES:]),
     )
 
 
@@ -61,6 +76,7 @@ def merged(run: RunId, stories: Sequence[RunStory]) -> RunStory:
         redone_tokens=sum(story.redone_tokens for story in stories),
         best_step=step,
         best_val_loss=loss,
+        departures=tuple(sorted((one for story in stories for one in story.departures), key=lambda one: one.step)),
     )
 
 

@@ -42,6 +42,7 @@ MAX_BANNED_ADDRESSES: Final = 100  # the jumps of a packet filter reach 255 inst
 MAX_STRANGERS_SEEN: Final = 64  # unpaired devices kept in memory; anybody on the network can announce thousands
 MAX_ADDRESSES_PER_MEMBER: Final = 8  # a laptop has three or four; forged announcements must not push out good ones
 MAX_CONTINUATION_CHARACTERS: Final = 300  # of a prompt and of what follows it: 24 tokens are about a line
+MAX_DEPARTURES: Final = 64  # of one run that are shown: the last ones
 MAX_CHECKPOINT_STORIES: Final = 64  # of a run, kept and sent: all of them together stay below half a frame
 MAX_EVALUATIONS: Final = 50  # of a run: more points of a curve tell a person nothing
 MAX_DIALS: Final = 8  # addresses of one member dialled at once: all that are kept

@@ -124,7 +124,7 @@ class Conductor:
         self._journal.load_run(run)
 
         def read() -> m.RunStory:
-            return story_of(run, self._journal.rounds(run), self._journal.checkpoint_stories(run))
+            return story_of(run, self._journal.story_events(run), self._journal.checkpoint_stories(run))
 
         return await asyncio.to_thread(read)  # a long run has thousands of rounds
 

@@ -39,6 +39,7 @@ from cellmind_agent.runs.participation import (
     needed_blobs,
     own_spans,
     place_in,
+    result_of,
     trainer_parameters,
 )
 from cellmind_agent.runs.process import ChildFailedError, ChildProcess
@@ -135,8 +136,11 @@ class RunMember:
         """Join the group of a new term. Raises GroupBrokenError, CellmindError (a failed trainer, a false leader)."""
         part, child = self._own_trainer(request.run, caller)
         place = place_in(request, self._device)
+        part.newest_term = max(part.newest_term, place.term)
         self._leave_group(part)  # so that a trainer which waits for a lost rank does so no longer
         async with part.turn:
+            if place.term < part.newest_term:  # another member was lost meanwhile
+                raise GroupBrokenError("term {term} of {run} is over", term=place.term, run=request.run)
             part.group = place
             self._tunnels.begin(part.spec.run, place.term, frozenset(member.device for member in place.roster))
             await self._call(child, joining(place, part.spec.backend, request.step), GROUP_SECONDS)
@@ -151,14 +155,7 @@ class RunMember:
             spans = own_spans(part.spec, part.group.rank, request)
             call = TrainSteps(first_step=request.first_step, spans=spans, evaluate=request.evaluate)
             trained = await self._call(child, call, ROUND_PATIENCE_SECONDS)
-        return m.RoundTrained(
-            state_hash=trained.state_hash,
-            tokens=trained.tokens,
-            loss=trained.loss,
-            val_loss=trained.val_loss,
-            val_bits_per_byte=trained.val_bits_per_byte,
-            average_val_loss=trained.average_val_loss,
-        )
+        return result_of(trained)
 
     async def commit_round(self, request: m.CommitRound, caller: Caller) -> m.MemberCommitted:
         """Record a round that all members have trained, with a checkpoint if it is due. Raises as `train_round`."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Protocol
 
 from cellmind_agent.network.peers import Peers
 from cellmind_agent.protocol import messages as m
+from cellmind_agent.protocol.errors import TimedOutError
 from cellmind_agent.protocol.ids import DeviceId
 from cellmind_agent.protocol.limits import DISMISS_SECONDS, GROUP_SECONDS, ROUND_PATIENCE_SECONDS
 from cellmind_agent.runs.member import RunMember
@@ -34,7 +36,11 @@ class OwnMember:
         return self._member.prepare(request, self._caller)
 
     async def join_group(self, request: m.FormGroup) -> None:
-        await self._member.form_group(request, self._caller)
+        try:
+            async with asyncio.timeout(GROUP_SECONDS):
+                await self._member.form_group(request, self._caller)
+        except TimeoutError as error:
+            raise TimedOutError("the trainer here does not leave its process group") from error
 
     async def train(self, request: m.TrainRound) -> m.RoundTrained:
         return await self._member.train_round(request, self._caller)

@@ -16,7 +16,7 @@ from cellmind_agent.protocol.ids import DeviceId
 from cellmind_agent.protocol.limits import RENDEZVOUS_SECONDS
 from cellmind_agent.runs.process import ChildProcess
 from model.line.checkpoint import CheckpointPaths
-from model.line.training import JoinGroup, PrepareTrainer, Span
+from model.line.training import JoinGroup, PrepareTrainer, Span, StepsTrained
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +36,7 @@ class Participation:
     view: m.RunView
     leader: DeviceId
     group: GroupPlace | None = None  # None: before the first group, and between two
+    newest_term: int = 0  # of the groups that the leader has asked for
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)  # the trainer does one thing at a time
     child: ChildProcess | None = None
     sent_bytes_before: int = 0  # what this device's tunnels had sent before the run
@@ -116,3 +117,15 @@ def own_spans(spec: m.RunSpec, rank: int, request: m.TrainRound) -> tuple[Span, 
         first, last = spans(start, amounts)[rank]
         found.append(Span(epoch=epoch, start=first, stop=last))
     return tuple(found)
+
+
+def result_of(trained: StepsTrained) -> m.RoundTrained:
+    """What the leader learns of a trained round."""
+    return m.RoundTrained(
+        state_hash=trained.state_hash,
+        tokens=trained.tokens,
+        loss=trained.loss,
+        val_loss=trained.val_loss,
+        val_bits_per_byte=trained.val_bits_per_byte,
+        average_val_loss=trained.average_val_loss,
+    )

@@ -12,15 +12,16 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from cellmind_agent.planning.story import with_checkpoint
+from cellmind_agent.planning.story import StoryEvent, with_checkpoint
 from cellmind_agent.protocol.errors import BadIdError, ProtocolError, UnknownNameError
 from cellmind_agent.protocol.ids import BlobId, RunId, parse_run_id
 from cellmind_agent.protocol.limits import CHECKPOINTS_KEPT
 from cellmind_agent.protocol.messages import (
     CheckpointStory,
+    MemberLost,
     ModelView,
     RoundCommitted,
     RoundStarted,
@@ -73,14 +74,15 @@ class Journal:
         with translated_disk_errors(), open(self.run_folder(run) / "events.jsonl", "a", encoding="utf-8") as file:
             file.write(line + "\n")
 
-    def rounds(self, run: RunId) -> Iterator[RoundStarted | RoundCommitted]:
-        """The rounds that this device has led, from the run's log of events; damaged lines are skipped."""
+    def story_events(self, run: RunId) -> Iterator[StoryEvent]:
+        """The rounds that this device has led and the members that it lost, from the run's log of events; damaged lines
+        are skipped."""
         try:
             with open(self._runs / parse_run_id(run) / "events.jsonl", "rb") as file:
                 for line in file:
-                    round_event = _round_of(line)
-                    if round_event:
-                        yield round_event
+                    event = _story_event(line)
+                    if event:
+                        yield event
         except FileNotFoundError:
             return
 
@@ -144,15 +146,18 @@ class Journal:
                 continue
 
 
-def _round_of(line: bytes) -> RoundStarted | RoundCommitted | None:
-    """The round that a line of `events.jsonl` reports, if it does."""
-    if b"Round" not in line[:40]:  # most bytes are of other events
+_STORY_EVENTS: Mapping[str, type[StoryEvent]] = {
+    kind.__name__: kind for kind in (RoundStarted, RoundCommitted, MemberLost)
+}
+
+
+def _story_event(line: bytes) -> StoryEvent | None:
+    """The event of a line of `events.jsonl`, if it belongs to the story."""
+    if not any(name.encode() in line[:40] for name in _STORY_EVENTS):  # most bytes are of other events
         return None
     try:
         plain = json.loads(line)
-        kind = plain.get("event")
-        if kind == "RoundStarted":
-            return from_plain(RoundStarted, plain)
-        return from_plain(RoundCommitted, plain) if kind == "RoundCommitted" else None
-    except (ValueError, AttributeError, ProtocolError):
+        kind = _STORY_EVENTS.get(plain.get("event"))
+        return from_plain(kind, plain) if kind else None
+    except (ValueError, AttributeError, TypeError, ProtocolError):
         return None

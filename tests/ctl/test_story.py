@@ -15,6 +15,7 @@ from rich.console import Console
 from cellmind_agent.protocol import messages as m
 from cellmind_ctl import story
 from model.line.continuation import Continuation
+from model.line.sentence import Sentence
 from tests.ctl.screens import run
 
 FOLDER = Path(__file__).parent / "screens"
@@ -44,6 +45,13 @@ STORY = m.RunStory(
     redone_tokens=20_480,
     best_step=118,
     best_val_loss=3.97,
+    departures=(
+        m.Departure(
+            name="phone",
+            step=40,
+            why=Sentence("{name} left the run: {why}", name="phone", why=Sentence("it fell silent")),
+        ),
+    ),
 )
 
 

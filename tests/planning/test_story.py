@@ -6,18 +6,20 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cellmind_agent.planning.story import merged, some_of, story_of, with_checkpoint
+from cellmind_agent.planning.story import StoryEvent, merged, some_of, story_of, with_checkpoint
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.codec import Envelope, encode
 from cellmind_agent.protocol.limits import (
     MAX_CHECKPOINT_STORIES,
     MAX_CONTINUATION_CHARACTERS,
+    MAX_DEPARTURES,
     MAX_FRAME_BYTES,
 )
 from model.line.continuation import NUM_PROMPTS, Continuation
+from model.line.sentence import Sentence
 from tests.protocol.examples import RUN, STORY
 
-Rounds = list[m.RoundStarted | m.RoundCommitted]
+Rounds = list[StoryEvent]
 
 
 def a_round(first: int, last: int, tokens: dict[str, int], val_loss: float | None = None) -> Rounds:
@@ -57,6 +59,15 @@ def test_rounds_that_are_done_again_do_not_count_twice() -> None:
     assert story.redone_tokens == 16
     assert story.best_step == 8
     assert story.seconds == 4.8  # the work was done, though it did not count
+
+
+def test_a_lost_member_is_named_with_the_step_after_which_it_left() -> None:
+    lost = m.MemberLost(run=RUN, name="b", why=Sentence("it fell silent"))
+    story = story_of(RUN, [*a_round(0, 5, {"a": 20, "b": 20}), lost, *a_round(5, 9, {"a": 16})], ())
+    assert story.departures == (m.Departure(name="b", step=5, why=lost.why),)
+    many = story_of(RUN, [*a_round(0, 5, {"a": 20}), *[lost] * (MAX_DEPARTURES + 9)], ())
+    assert len(many.departures) == MAX_DEPARTURES
+    assert [one.step for one in merged(RUN, [many, story]).departures] == [5] * (MAX_DEPARTURES + 1)
 
 
 def test_a_run_without_any_round_has_an_empty_story() -> None:

@@ -214,15 +214,17 @@ def test_what_the_model_wrote_is_private_and_goes_with_the_model(tmp_path: Path)
     assert journal.load_run(SPEC.run) == (SPEC, VIEW)
 
 
-def test_rounds_are_read_from_the_log_of_events(tmp_path: Path) -> None:
+def test_rounds_and_lost_members_are_read_from_the_log_of_events(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
-    assert list(journal.rounds(SPEC.run)) == []
-    events = [EXAMPLES[name] for name in ("MemberJoined", "RoundStarted", "RoundCommitted", "CheckpointSaved")]
+    assert list(journal.story_events(SPEC.run)) == []
+    events = [
+        EXAMPLES[name] for name in ("MemberJoined", "RoundStarted", "RoundCommitted", "MemberLost", "CheckpointSaved")
+    ]
     for event in events:
         journal.append_event(SPEC.run, type(event).__name__, event)
     with open(tmp_path / "runs" / SPEC.run / "events.jsonl", "a") as file:
         file.write('{"event": "RoundCommitted", "run": 3}\n[]\n{"event": "RoundSta')
-    assert list(journal.rounds(SPEC.run)) == events[1:3]
+    assert list(journal.story_events(SPEC.run)) == events[1:4]
 
 
 def test_damaged_texts_of_checkpoints_are_no_texts(tmp_path: Path) -> None:

@@ -121,6 +121,15 @@ class Contribution:
 
 
 @value
+class Departure:
+    """A member was lost after `step` steps of a run, and the others went on without it."""
+
+    name: str
+    step: int
+    why: Sentence
+
+
+@value
 class CheckpointStory:
     """What the weights of a checkpoint wrote after the run's prompts, and their held-out loss (nats a token)."""
 
@@ -141,6 +150,7 @@ class RunStory:
     redone_tokens: int = 0  # of rounds that were trained again after a resume
     best_step: int | None = None
     best_val_loss: float | None = None
+    departures: tuple[Departure, ...] = ()
 
 
 @request(asked_by="member", size="small")

@@ -81,6 +81,8 @@ SENTENCES: Mapping[str, str] = {
     "training time": "학습 시간",
     "{loss} at step {step}": "{loss} ({step}단계)",
     "trained again": "다시 학습",
+    "lost": "빠진 기기",
+    "after step {step}: {why}": "{step}단계 뒤: {why}",
     "{tokens} tokens, after a resume": "이어 하기 뒤 {tokens} 토큰",
     "after “{prompt}” it wrote:": "“{prompt}” 다음에 모델이 쓴 글:",
     "no device that led {run} is online: who contributed what is not known": (
