@@ -115,7 +115,8 @@ _ALL = [
     m.GetRunStory(run=RUN),
     m.RunStory(
         run=RUN, seconds=12.5, contributions=(m.Contribution(name="노트북", tokens=999),), checkpoints=(STORY,),
-        redone_tokens=20, best_step=14, best_val_loss=3.25, departures=(m.Departure(name="휴대폰", step=7, why="left"),),
+        redone_tokens=20, best_step=14, best_val_loss=3.25,
+        departures=(m.Departure(name="휴대폰", step=7, why="left"),),
     ),
     m.WatchRun(run=RUN),
     m.RoundStarted(run=RUN, round=1, step=0, num_steps=2, total_steps=21),
