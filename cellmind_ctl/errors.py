@@ -61,6 +61,9 @@ def _translated(error: Exception) -> CellmindError:
         return kind(error.message, error.hint, **error.fields)
     if isinstance(error, OSError) and (error.filename or error.errno in _FULL):
         return _of_the_system(error)
+    if isinstance(error, ModuleNotFoundError) and error.name:  # a courier or a phone, which has no such package
+        hint = "run ./install again, without --no-train; a phone cannot do this: use a computer of the cell"
+        return CellmindError("this command needs {package}, which is not installed here", hint, package=error.name)
     name, hint = type(error).__name__, "this is a bug in CellMind; --debug shows where"
     return CellmindError("{name}: {reason}", hint, name=name, reason=error)
 

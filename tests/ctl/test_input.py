@@ -135,3 +135,14 @@ def test_a_file_that_cannot_be_used_is_no_bug(capsys: pytest.CaptureFixture[str]
     assert code == {"EACCES": 4}.get(error, 1)
     assert "/disk/file" in printed
     assert "bug" not in printed
+
+
+def test_a_package_that_only_computers_have_is_no_bug(capsys: pytest.CaptureFixture[str]) -> None:
+    def work() -> None:
+        raise ModuleNotFoundError("No module named 'sentencepiece'", name="sentencepiece")
+
+    assert run_and_exit(work, is_json=False, is_debug=False) == 1
+    printed = capsys.readouterr().err
+    assert "this command needs sentencepiece, which is not installed here" in printed
+    assert "./install" in printed
+    assert "bug" not in printed

@@ -2,6 +2,7 @@
 received, `/proc/stat` is denied, gloo fails, and there is no sentencepiece, safetensors or matplotlib."""
 
 import json
+import re
 import subprocess
 import threading
 from pathlib import Path
@@ -76,6 +77,7 @@ def test_a_phone_is_installed_joins_keeps_answers_trains_and_resumes(home: Home,
     keep_and_answer(phone, laptop)
     train_together(laptop, name, project)
     stop_and_resume(laptop, make_project(tmp_path / "long", LONG))
+    what_needs_a_computer_is_refused_clearly(phone)
     on_battery_it_stays_out(phone, laptop, name, project)
     assert "Traceback" not in (phone.termux.home / ".local/share/cellmind/logs/agent.log").read_text()
 
@@ -153,6 +155,17 @@ def stop_and_resume(laptop: LabDevice, project: Path) -> None:
     assert committed
     assert committed[0]["step"] > 0
     assert len(committed[0]["members"]) == 2
+
+
+def what_needs_a_computer_is_refused_clearly(phone: Phone) -> None:
+    """A phone prepares text, and cannot train a tokenizer: there is no sentencepiece."""
+    lines = [f"2026-11-25 10:{minute:02}:00,민아,오늘 저녁 {minute}시에 먹자" for minute in range(60)]
+    (phone.termux.home / "chat.csv").write_text("\n".join(["Date,User,Message", *lines]), encoding="utf-8")
+    assert phone.run("cellmindctl", "data", "prepare", "chat.csv", "--out", "prepared").returncode == 0
+    refused = phone.run("cellmindctl", "train", "--data", "prepared")
+    assert refused.returncode == 1
+    assert re.search("sentencepiece.+여기에 설치되어 있지 않습니다", refused.stderr), refused
+    assert "버그" not in refused.stderr
 
 
 def on_battery_it_stays_out(phone: Phone, laptop: LabDevice, name: str, project: Path) -> None:

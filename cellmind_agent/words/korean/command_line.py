@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 SENTENCES: Mapping[str, str] = {
+    "this command needs {package}, which is not installed here": "이 명령에는 {package}이(가) 필요하지만 여기에 설치되어 있지 않습니다",
+    "run ./install again, without --no-train; a phone cannot do this: use a computer of the cell": (
+        "--no-train 없이 ./install을 다시 실행하십시오. 휴대폰에서는 할 수 없으니 셀의 컴퓨터에서 하십시오"
+    ),
     "error: {message}": "오류: {message}",
     "hint: {hint}": "도움말: {hint}",
     "join code": "참가 코드",

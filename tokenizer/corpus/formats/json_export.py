@@ -1,6 +1,7 @@
 """Exports that are one JSON document. It is read as a stream, because a chat of years may not fit into memory.
 
-The only file that imports ijson. ijson uses its C backend where there is one; its pure-Python backend reads the same.
+The only file that imports ijson, and only for such exports: a phone, or a device that only keeps models, may lack it.
+ijson uses its C backend where there is one; its pure-Python backend reads the same.
 """
 
 from __future__ import annotations
@@ -8,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Final, Protocol
-
-import ijson
 
 from tokenizer.corpus.messages import SYSTEM
 
@@ -47,8 +46,10 @@ class CountSkipped(Protocol):
 def read_records(form: JsonExport, open_file: Callable[[], BinaryIO], count_skipped: CountSkipped) -> Iterator[Record]:
     """Yield every message under the first prefix that has any. Counts other objects, and a file that breaks off.
 
-    Raises OSError.
+    Raises OSError, ModuleNotFoundError (ijson).
     """
+    import ijson
+
     for prefix in form.prefixes:
         has_any = False
         with open_file() as file:
