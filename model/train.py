@@ -165,7 +165,7 @@ class _Program:
         if call.rank == 0:
             self._prepare_rank_zero(Path(parameters.folder))
         device, seconds = trainer.device, call.rendezvous_seconds
-        group = join(call.backend, call.rank, call.size, self._link, device, seconds, call.is_one_machine)
+        group = join(call.backend, call.rank, call.size, self._link, device, seconds, call.near)
         trainer.regroup(group, *((self._metrics, self._prompts) if call.rank == 0 else (None, None)))
         return Done()
 

@@ -67,12 +67,13 @@ def place_in(request: m.FormGroup, device: DeviceId) -> GroupPlace:
 
 def joining(place: GroupPlace, backend: str, step: int) -> JoinGroup:
     """What the trainer needs to join the group."""
+    here = place.roster[place.rank].host
     return JoinGroup(
         rank=place.rank,
         size=len(place.roster),
         backend=backend,
         step=step,
-        is_one_machine=len({member.host for member in place.roster}) == 1,
+        near=tuple(other for other, member in enumerate(place.roster) if other != place.rank and member.host == here),
         rendezvous_seconds=RENDEZVOUS_SECONDS,
     )
 

@@ -59,7 +59,7 @@ class JoinGroup(Call[Done]):
     size: int
     backend: str
     step: int
-    is_one_machine: bool  # all ranks share this loopback
+    near: tuple[int, ...]  # ranks on the same loopback: no agent carries bytes to them
     rendezvous_seconds: float
 
 

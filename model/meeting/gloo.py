@@ -2,7 +2,7 @@
 
 Each rank publishes in the store where it listens. Trainers see only loopback, so that address is of no use to a rank on
 another machine. `GlooStore` gives our port to our agent, and replaces the ports of the others by ports at which our
-agent accepts a connection and carries it to the other rank. So an agent can cut each connection, on one machine too.
+agent accepts a connection and carries it to the other rank.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from dataclasses import dataclass
 import torch.distributed as dist
 from torch._C._distributed_c10d import Store
 
-from model.agent_link import Agent
 from model.meeting.process_group import Meeting, init_process_group, register
 from model.meeting.store import LinkStore
 
@@ -33,7 +32,7 @@ _NEVER_DIALLED = 65535  # greater than any port that gloo gets, so gloo waits fo
 def join(meeting: Meeting) -> None:
     """Meet the other ranks over gloo. Raises RuntimeError when a rank does not come in time."""
     register("loopback", loopback_gloo)
-    store = GlooStore(meeting.agent, meeting.rank, meeting.timeout_seconds)
+    store = GlooStore(meeting.agent, meeting.rank, meeting.timeout_seconds, meeting.near)
     init_process_group("loopback", store, meeting)
 
 
@@ -55,10 +54,7 @@ class GlooStore(LinkStore):
     that it never dials, and for a rank below ours a port that compares smaller than our own.
     """
 
-    def __init__(self, agent: Agent, rank: int, seconds: float) -> None:
-        """Requests wait for at most `seconds`."""
-        super().__init__(agent, seconds)
-        self._rank, self._port = rank, 0
+    _port = 0
 
     def set(self, key: str, value: str | bytes) -> None:
         """Store `value`. If it is our address, the agent first learns to carry other ranks' bytes to its port."""
@@ -71,12 +67,12 @@ class GlooStore(LinkStore):
         super().set(key, value)
 
     def get(self, key: str) -> bytes:
-        """The value of `key`. In an address of another rank the port is our agent's."""
+        """The value of `key`. In an address of a rank on another machine the port is one of our own loopback."""
         value = super().get(key)
         if not is_gloo_address(key, value):
             return value
         rank = int(key.rpartition("/")[2])
-        if rank == self._rank:
+        if rank == self._rank or rank in self._near:
             return value
         address = GlooAddress.parse(value)
         if rank > self._rank:

@@ -113,9 +113,9 @@ def join(
     agent: Agent,
     device: torch.device,
     timeout_seconds: float,
-    is_one_machine: bool = False,
+    near: Sequence[int] = (),
 ) -> Group:
-    """Meet the other ranks. With `is_one_machine` all of them share this loopback.
+    """Meet the other ranks; those in `near` share this loopback.
 
     Raises ValueError for an unknown backend, PeerLostError when a rank does not come within `timeout_seconds`.
     """
@@ -127,7 +127,7 @@ def join(
             agent=agent,
             rank=rank,
             size=size,
-            is_one_machine=is_one_machine,
+            near=frozenset(near),
             device=device,
             timeout_seconds=timeout_seconds,
         )

@@ -15,8 +15,8 @@ from model.meeting.store import LinkStore
 
 def join(meeting: Meeting) -> None:
     """Meet the other ranks over NCCL. Raises RuntimeError when a rank does not come in time."""
-    if meeting.is_one_machine:  # NCCL need not leave it; it reads this once in a process
+    if len(meeting.near) == meeting.size - 1:  # NCCL need not leave this machine; it reads this once in a process
         os.environ.setdefault("NCCL_SOCKET_IFNAME", "lo")
     torch.cuda.set_device(meeting.device)
-    store = LinkStore(meeting.agent, meeting.timeout_seconds)
+    store = LinkStore(meeting.agent, meeting.rank, meeting.timeout_seconds, meeting.near)
     init_process_group("nccl", store, meeting)

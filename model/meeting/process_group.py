@@ -23,12 +23,12 @@ _creates: dict[str, Create] = {}  # by backend
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Meeting:
-    """The place of this rank in a meeting of `size` ranks."""
+    """The place of this rank in a meeting of `size` ranks. Those in `near` share its loopback."""
 
     agent: Agent
     rank: int
     size: int
-    is_one_machine: bool  # all ranks share this loopback
+    near: frozenset[int]
     device: torch.device
     timeout_seconds: float
 

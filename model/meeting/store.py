@@ -32,10 +32,10 @@ _SLACK_SECONDS = 5.0  # for the way to the leader's agent and back, beyond the t
 class LinkStore(dist.Store):  # type: ignore[name-defined, misc] # torch defines it only where built with distributed
     """`torch.distributed.Store` over the link. Methods raise CallFailedError and TimeoutError."""
 
-    def __init__(self, agent: Agent, seconds: float) -> None:
-        """Requests wait for at most `seconds`."""
+    def __init__(self, agent: Agent, rank: int, seconds: float, near: frozenset[int] = frozenset()) -> None:
+        """Requests wait for at most `seconds`. No agent carries bytes to the ranks in `near`: we share a loopback."""
         super().__init__()
-        self._agent, self._seconds = agent, seconds
+        self._agent, self._rank, self._seconds, self._near = agent, rank, seconds, near
 
     def set(self, key: str, value: str | bytes) -> None:
         """Store `value` under `key`, for all ranks."""
@@ -76,12 +76,15 @@ class LinkStore(dist.Store):  # type: ignore[name-defined, misc] # torch defines
     def expose(self, port: int) -> None:
         """The agents carry the bytes of other ranks to this loopback port."""
         self._ask(ExposePort(port=port))
+        self.set(f"loopback/{self._rank}", str(port).encode())
 
     def forwarder(self, rank: int, ports: Sequence[int] = ()) -> int:
         """A loopback port at which our agent takes one connection and carries it to the exposed port of `rank`.
 
-        It is one of `ports`, if given. That holds on one machine too: only an agent can cut a rank off.
+        It is one of `ports`, if given.
         """
+        if rank in self._near:
+            return int(self.get(f"loopback/{rank}"))
         return self._ask(OpenForwarder(rank=rank, ports=tuple(ports))).port
 
     def _ask(self, call: Call[A]) -> A:

@@ -14,7 +14,7 @@ SYLLABLES = "가나다라마바사아자차카타파하거너더러머버서어�
 CONFIG: dict[str, Any] = {
     "model": {"d_model": 64, "nhead": 2, "num_layers": 2, "dropout": 0.0},
     "tokenizer": {"model_path": "tokenizer.model", "vocab_size": 300},
-    "training": {"batch_size": 8, "epochs": 4000, "lr": 0.01, "dataset": {"path": "train.jsonl", "seq_len": 32}},
+    "training": {"batch_size": 8, "epochs": 1000, "lr": 0.01, "dataset": {"path": "train.jsonl", "seq_len": 32}},
 }
 
 

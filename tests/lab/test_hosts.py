@@ -101,7 +101,9 @@ def test_a_device_that_only_dials_out_trains(home: Home, tmp_path: Path) -> None
     assert "multicast" not in checks
 
 
-@pytest.mark.parametrize(("trouble", "limit"), [("lid_closes", 5.0), ("power_cut", 1.0)])
+@pytest.mark.parametrize(
+    ("trouble", "limit"), [("lid_closes", 5.0), pytest.param("power_cut", 1.0, marks=pytest.mark.full)]
+)
 def test_without_a_lost_device_the_others_go_on_with_gloo(
     home: Home, tmp_path: Path, trouble: str, limit: float
 ) -> None:

@@ -44,7 +44,7 @@ VALUES: list[object] = [
         run="run-1", rank=1, size=3, members_here=2, total_steps=100, config="/h/c", tokenizer="/h/t",
         manifest="/h/m", shards=("/h/a", "/h/b"), folder="/h/runs/run-1", tuning="/h/tuning.json", resume_from=PATHS,
     ),
-    JoinGroup(rank=1, size=3, backend="gloo", step=40, is_one_machine=False, rendezvous_seconds=60.0),
+    JoinGroup(rank=1, size=3, backend="gloo", step=40, near=(0,), rendezvous_seconds=60.0),
     TrainerReady(device_kind="cpu", tuning="bf16, 2 threads"),
     TrainSteps(first_step=4, spans=(Span(epoch=0, start=8, stop=12), Span(epoch=1, start=0, stop=3)), evaluate=True),
     StepsTrained(

@@ -75,6 +75,18 @@ def test_each_rank_dials_forwarders_to_the_ranks_below_it() -> None:
     assert all(sort_as_gloo(port) < sort_as_gloo(5001) for port in opened.ports)
 
 
+def test_ranks_on_the_same_loopback_meet_without_agents() -> None:
+    shared: dict[str, bytes] = {}
+    one: Any = GlooStore(FakeAgent(shared), 0, 1.0, frozenset({1}))
+    two: Any = GlooStore(FakeAgent(shared), 1, 1.0, frozenset({0}))
+    one.set("0/0", address(5000))
+    two.set("0/1", address(5001))
+    assert [GlooAddress.parse(two.get(f"0/{rank}")).port for rank in (0, 1)] == [5000, 5001]
+    assert [GlooAddress.parse(one.get(f"0/{rank}")).port for rank in (0, 1)] == [5000, 5001]
+    one.expose(6000)
+    assert two.forwarder(0) == 6000
+
+
 def sort_as_gloo(port: int) -> bytes:
     return struct.pack(">H", port)[::-1] if sys.byteorder == "little" else struct.pack(">H", port)
 

@@ -76,9 +76,7 @@ class Member:
         self.rank = rank
         self.agent.begin(group, rank)
         return self.call(
-            JoinGroup(
-                rank=rank, size=size, backend=self.backend, step=step, is_one_machine=True, rendezvous_seconds=60.0
-            )
+            JoinGroup(rank=rank, size=size, backend=self.backend, step=step, near=(), rendezvous_seconds=60.0)
         )
 
     def train(self, first: int, size: int) -> Failure | None:
@@ -148,7 +146,7 @@ def train_through_losses(rank: int, size: int, folder: str, backend: str) -> Non
     # 2. The agent refuses the store of a group that is over. Then rank 2 is cut off in the middle of a round.
     member = Member(rank, folder, backend, "cut")
     if rank == 1:
-        over = JoinGroup(rank=1, size=3, backend=backend, step=0, is_one_machine=True, rendezvous_seconds=60.0)
+        over = JoinGroup(rank=1, size=3, backend=backend, step=0, near=(), rendezvous_seconds=60.0)
         member.agent.begin("over", 1)
         member.agent.is_over = True
         failure = member.call(over)

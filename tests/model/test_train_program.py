@@ -62,7 +62,7 @@ def prepare_call(folder: Path) -> PrepareTrainer:
 
 
 def join_call(size: int, step: int) -> JoinGroup:
-    return JoinGroup(rank=0, size=size, backend="gloo", step=step, is_one_machine=True, rendezvous_seconds=1.0)
+    return JoinGroup(rank=0, size=size, backend="gloo", step=step, near=(), rendezvous_seconds=1.0)
 
 
 def trained(program: train._Program, first: int) -> StepsTrained:

@@ -27,7 +27,7 @@ _Work: Any = dist._Work  # type: ignore[attr-defined]
 
 def join(meeting: Meeting) -> None:
     """Meet the other ranks over byte streams. Raises MemberGoneError with what differs, OSError, TimeoutError."""
-    store = LinkStore(meeting.agent, meeting.timeout_seconds)
+    store = LinkStore(meeting.agent, meeting.rank, meeting.timeout_seconds, meeting.near)
     register("portable", lambda _, *place: PortableGroup(store, *place))
     init_process_group("portable", store, meeting)
 
