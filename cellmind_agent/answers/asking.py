@@ -140,8 +140,9 @@ def newest(models: list[m.ModelView], wanted: RunId | None) -> m.ModelView:
     fitting = [model for model in models if model.model == wanted]
     fitting = fitting or [model for model in models if wanted is None or model.model.startswith(wanted)]
     if not fitting:
-        what = f"no model is called {wanted!r:.60}" if wanted else "there is no model yet"
-        raise UnknownNameError(what, "cellmindctl models" if wanted else "train one first: cellmindctl train")
+        if wanted:
+            raise UnknownNameError("no model is called {name}", "cellmindctl models", name=f"{wanted!r:.60}")
+        raise UnknownNameError("there is no model yet", "train one first: cellmindctl train")
     if wanted and len({model.model for model in fitting}) > 1:
         raise UnknownNameError("several models begin with {wanted}", "cellmindctl models", wanted=f"{wanted!r:.60}")
     latest = max(fitting, key=lambda model: (model.created, model.step))

@@ -121,6 +121,7 @@ SENTENCES: Mapping[str, str] = {
     "cannot use {path}: {strerror}": "{path} 폴더를 쓸 수 없습니다: {strerror}",
     "choose another folder: --home DIR": "다른 폴더를 지정하십시오: --home DIR",
     "another agent already runs on {home}": "다른 에이전트가 이미 {home}에서 실행 중입니다",
+    "there is no model yet": "아직 모델이 없습니다",
     "no model is called {run} here": "여기에 {run}(이)라는 모델이 없습니다",
     "no run is called {run} here": "여기에 {run}(이)라는 학습이 없습니다",
     "a blob of {chunks} chunks came with {num_hashes} bytes of hashes": "조각 {chunks}개인 블롭에 해시가 {num_hashes}바이트 왔습니다",
