@@ -197,7 +197,7 @@ def walk(laptop: Host, desktop: Host) -> dict[str, float]:
     first.wait_for("desktop joined as member", 60)
     marks["both in one cell"] = time.monotonic() - started
     first.type("cellmindctl train --data chat.csv")
-    first.wait_for(r"desktop +1/2[^?]*start\?", 120)
+    first.wait_for(r"desktop +\d+/\d+[^?]*start\?", 120)
     marks["the plan, with both"] = time.monotonic() - started
     first.type("")  # Enter agrees
     first.wait_for(r"step [1-9]\d*/", 240)
