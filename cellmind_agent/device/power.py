@@ -98,7 +98,7 @@ def _number(value: object) -> float | None:
 
 
 async def _output(*words: str) -> bytes:
-    """What a command prints. Raises OSError, TimeoutError. Whatever happens, it and its children have ended."""
+    """What a command prints. Raises OSError, TimeoutError; then it and its children are killed."""
     starting = asyncio.ensure_future(
         asyncio.create_subprocess_exec(
             *words,
@@ -112,11 +112,12 @@ async def _output(*words: str) -> bytes:
         async with asyncio.timeout(POWER_QUERY_SECONDS):
             child = await asyncio.shield(starting)
             return (await child.communicate())[0]
-    finally:
+    except BaseException:
         child = await starting  # asyncio would end a child whose start is cancelled, and not the children of that child
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
         await child.wait()
+        raise
 
 
 def _psutil_battery() -> Battery | None:

@@ -133,7 +133,7 @@ class Leader:
         self._ask_all(action.roster, action.term, train)
 
     def _commit_round(self, action: life.Commit) -> None:
-        self._committed = self._figures.commit_round(action, _now())
+        committed = self._committed = self._figures.commit_round(action, _now())
         self._checkpoint = None
         request = m.CommitRound(
             run=self.spec.run,
@@ -149,7 +149,8 @@ class Leader:
 
         async def commit(device: DeviceId) -> life.RunEvent:
             answer = await self._members[device].commit(request)
-            self._checkpoint = answer.checkpoint or self._checkpoint
+            if committed is self._committed:  # a dropped member may answer when the next round is being committed
+                self._checkpoint = answer.checkpoint or self._checkpoint
             return life.Committed(device=device, round=action.round)
 
         self._ask_all(action.roster, action.term, commit)
@@ -181,7 +182,7 @@ class Leader:
         else:
             self.audience.publish(self._figures.finished(action.cause == "stopped", action.is_early, _now()))
         request = m.DismissMember(run=run, state=action.cause, error=action.why)
-        await asyncio.gather(*(self._dismiss(device, request) for device in action.roster))
+        await asyncio.gather(*(self._dismiss(device, request) for device in action.roster), return_exceptions=True)
 
     async def _dismiss(self, device: DeviceId, request: m.DismissMember) -> None:
         try:

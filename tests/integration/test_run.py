@@ -275,7 +275,6 @@ def test_a_lost_leader_ends_the_run_within_ten_seconds_and_resume_goes_on(cell: 
     steps = [checkpoint["step"] for checkpoint in found]
     assert steps == sorted(set(steps))
     assert steps[-1] == finished["step"]
-    assert len(steps) >= 1  # the lost leader's device has the texts of the first part
     assert len({tuple(one["prompt"] for one in checkpoint["continuations"]) for checkpoint in found}) == 1
 
 
