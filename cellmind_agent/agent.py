@@ -39,9 +39,13 @@ from cellmind_agent.protocol.address import Address
 from cellmind_agent.protocol.ids import DeviceId, short
 from cellmind_agent.runs.conductor import Conductor
 from cellmind_agent.runs.member import RunMember
+from cellmind_agent.runs.membership import Views
 from cellmind_agent.runs.pacing import Pacing
 from cellmind_agent.runs.probe import GlooProbe
 from cellmind_agent.runs.rendezvous import Stores
+from cellmind_agent.runs.resuming import Resuming
+from cellmind_agent.runs.succession import Succession
+from cellmind_agent.runs.taking_part import TakingPart
 from cellmind_agent.runs.trainer_calls import TrainerCalls
 from cellmind_agent.storage.blobs import BlobStore
 from cellmind_agent.storage.files import HomeLock, private_folder
@@ -74,7 +78,7 @@ class Agent:
         # 2. The other devices, and who belongs to the cell.
         self._peers = Peers(home, keys, self._reception, config.peers)
         self._discovery = Discovery(config.announced_interfaces, self._peers.add_sighting, self._peers.remove_sighting)
-        self._membership = Membership(
+        self.membership = Membership(
             home,
             identity,
             name,
@@ -85,11 +89,11 @@ class Agent:
             peers=self._peers,
             discovery=self._discovery,
         )
-        hello = self._membership.introduction.hello
-        self._greeter = Greeter(self._peers, hello, self._membership.sync.compare)
+        hello = self.membership.introduction.hello
+        self._greeter = Greeter(self._peers, hello, self.membership.sync.compare)
 
         # 3. What the devices do together, and what this one shows of itself.
-        self._work = _Work(config, home, device, self._peers)
+        self._work = _Work(config, home, device, self._peers, lambda: self._overview.views())
         self._overview = Overview(
             self._admission, self._work.vitals, self._peers, self._work.tunnels, self._own_addresses.current
         )
@@ -139,6 +143,7 @@ class Agent:
                 ready.set()
                 await stop.wait()
                 await self._work.conductor.close()
+                await self._work.member.close()
                 await self._work.serving.close()
                 await self._peers.say_goodbye("stopping")
                 await self._reception.drop(lambda key: True)
@@ -146,7 +151,7 @@ class Agent:
                     task.cancel()
         finally:
             self._greeter.close()
-            self._membership.sync.close()
+            self.membership.sync.close()
             await self._work.tunnels.close()
             await self._peers.close()
             await self._listener.close()
@@ -159,7 +164,7 @@ class Agent:
             home, config.uses_mdns, config.announced_interfaces, self._listener, probes, self._overview.views
         )
         yield self._greeter.handlers()
-        yield self._membership.handlers()
+        yield self.membership.handlers()
         yield self._overview.handlers()
         yield probes.handlers()
         yield doctor.handlers()
@@ -175,7 +180,7 @@ class Agent:
             **self._work.services(),
         }
         if self._config.uses_mdns:
-            announcement = self._membership.introduction.announcement()
+            announcement = self.membership.introduction.announcement()
             services["mdns"] = self._discovery.serve(announcement, self._listener.port)
             services["discovery ladder"] = widen_discovery(self._peers, self._discovery)
         return services
@@ -184,7 +189,8 @@ class Agent:
 class _Work:
     """What the devices of a cell do together (move blobs, train, answer), and this device's vitals."""
 
-    def __init__(self, config: AgentConfig, home: Path, device: DeviceId, peers: Peers) -> None:
+    def __init__(self, config: AgentConfig, home: Path, device: DeviceId, peers: Peers, views: Views) -> None:
+        """`views` gives all devices of the cell, this one included, once the agent is complete."""
         self._home = home
         self._store = BlobStore(root=home / "blobs", quota_bytes=config.quota_bytes)
         self._store.prepare()
@@ -193,38 +199,54 @@ class _Work:
         self._transfer = Transfer(device, self._store, peers)
         self.tunnels = Tunnels(peers)
         stores = Stores()  # the conductor opens one for each run, in which the trainers find each other
-        calls = TrainerCalls(device, peers, self.tunnels, stores)
         self._power = PowerReader(sys.platform)
         pacing = Pacing(config.politeness, self._power.current)
-        self._member = RunMember(
-            device, peers, self._transfer, self.tunnels, self._store, self._journal, calls, speed.record, pacing
+        succession = Succession(device, peers)
+        trainer = TakingPart(
+            device,
+            succession,
+            self._transfer,
+            self.tunnels,
+            self._store,
+            self._journal,
+            TrainerCalls(device, peers, self.tunnels, stores),
+            speed.record,
+            pacing,
         )
-        self.conductor = Conductor(device, peers, self._member, stores, self._journal)
+        self.member = RunMember(device, peers, self.tunnels, self._store, self._journal, succession, trainer)
+        self.conductor = Conductor(device, peers, self.member, stores, self._journal, views)
+        self._probe = GlooProbe(home, local_versions())
+        self._resuming = None
+        if config.resume_on_boot:
+            self._resuming = Resuming(device, peers, self._journal, views, self.conductor.start, self._probe.fault)
         self.vitals = VitalsMonitor(
-            home, config.name, speed, self._power.current, lambda: self._member.run, pacing.limit
+            home, config.name, speed, self._power.current, lambda: self.member.run, pacing.limit
         )
         self.serving = Serving(device, config.name, self._store, self._journal, self._transfer)
         self._asking = Asking(device, peers, self.serving, self.vitals.current)
 
     def is_in_run(self) -> bool:
         """True while this device leads a run or takes part in one."""
-        return self.conductor.is_busy or self._member.run is not None
+        return self.conductor.is_busy or self.member.run is not None
 
     def all_handlers(self) -> Iterator[dict[type, Handler]]:
         """The handlers of each part."""
         yield self._transfer.handlers()
         yield self.tunnels.handlers()
-        yield self._member.handlers()
+        yield self.member.handlers()
         yield self.conductor.handlers()
         yield self.serving.handlers()
         yield self._asking.handlers()
-        yield GlooProbe(self._home, local_versions()).handlers()
+        yield self._probe.handlers()
 
     def services(self) -> dict[str, Coroutine[None, None, None]]:
         """What runs as long as the agent does, by name."""
-        return {
+        services = {
             "power": self._power.serve(),
             "vitals": self.vitals.serve(),
             "garbage": collect_garbage(self._store, self._journal, self.is_in_run),
             "idle answers": self.serving.release_when_idle(),
         }
+        if self._resuming:
+            services["resuming"] = self._resuming.serve()
+        return services

@@ -47,6 +47,7 @@ class AgentConfig:
     uses_mdns: bool = True
     quota_bytes: int | None = None  # of all blobs
     politeness: Politeness = field(default_factory=Politeness)
+    resume_on_boot: bool = False  # go on with a run that was interrupted when the device went down
 
     def __post_init__(self) -> None:
         try:

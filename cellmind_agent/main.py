@@ -166,6 +166,11 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
         help=t("training goes on while the device does not charge (default: not on a phone)"),
     )
     training.add_argument(
+        "--resume-on-boot",
+        action="store_true",
+        help=t("after its start the agent resumes the last run, if it was interrupted and no other device leads it"),
+    )
+    training.add_argument(
         "--nice", type=int, default=10, metavar="N", help=t("priority of training: 0 as other programs, 19 the lowest")
     )
     training.add_argument("--train-threads", type=int, metavar="N", help=t("training uses at most N threads"))
@@ -192,6 +197,7 @@ def _config(options: argparse.Namespace) -> AgentConfig:
             max_threads=options.train_threads,
             max_memory_bytes=None if options.train_memory is None else parse_size(options.train_memory),
         ),
+        resume_on_boot=options.resume_on_boot,
     )
 
 

@@ -96,6 +96,10 @@ class Client:
         finally:
             self._leave(exchange)
 
+    def check_agent(self) -> None:
+        """Raises LinkLostError or TimedOutError when our own agent does not answer."""
+        self.request(Ping(), DeviceId(self.control.device), CLIENT_PULSE_SECONDS)
+
     def close(self) -> None:
         """Close the connection."""
         self._socket.disable_monitor()

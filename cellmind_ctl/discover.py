@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from cellmind_agent.planning.resuming import is_under_way
 from cellmind_agent.planning.roster import find_device
 from cellmind_agent.planning.story import merged
 from cellmind_agent.protocol import messages as m
@@ -30,7 +31,7 @@ from cellmind_agent.protocol.plain import from_plain
 from cellmind_ctl.client import Client
 
 A = TypeVar("A")
-_Freshness = tuple[bool, int, bool]
+_Freshness = tuple[bool, int, int, bool]
 
 
 def find_agent(home: Path, at: str | None, timeout: float) -> Client:
@@ -138,11 +139,6 @@ def run_named(runs: Sequence[RunView], name: str | None) -> RunView:
     return fitting[0]
 
 
-def is_under_way(run: RunView) -> bool:
-    """Whether the run has not ended."""
-    return run.state in ("preparing", "training")
-
-
 def models_named(models: Sequence[ModelView], name: str) -> list[ModelView]:
     """The checkpoints of the one model whose name is or begins with `name`. Raises UnknownNameError."""
     fitting = [model for model in models if model.model == name]
@@ -171,7 +167,7 @@ def _age(model: ModelView) -> tuple[float, int]:
 def _freshness(view: RunView, source: DeviceId) -> _Freshness:
     """The larger of two is the later view of one run.
 
-    A running view is never out of date: an agent that takes no part any more reports the run as ended. Then more steps
-    are later, and the leader knows first.
+    A running view is never out of date: an agent that takes no part any more reports the run as ended. Then the higher
+    term is later, in one term more steps are, and the leader knows first.
     """
-    return is_under_way(view), view.step, source == view.leader
+    return is_under_way(view), view.term, view.step, source == view.leader

@@ -10,22 +10,26 @@ from cellmind_agent.protocol.blobs import BlobRef, chunks
 from cellmind_agent.protocol.errors import UnknownNameError
 from cellmind_agent.protocol.ids import DeviceId, RunId
 from cellmind_agent.words import t
+from cellmind_ctl.discover import held_models
 from cellmind_ctl.session import Session
 from model.line.checkpoint import STATE_FILE, WEIGHTS_FILE
 
 
-def keep_checkpoint(session: Session, run: RunId, holder: DeviceId, weights: Path, state: Path) -> None:
-    """Fetch the best checkpoint of `run`, or else its newest, from the device `holder` into these two files.
+def keep_checkpoint(session: Session, run: RunId, weights: Path, state: Path) -> None:
+    """Fetch the best checkpoint of `run`, or else its newest, from a device that holds it into these two files.
 
-    Raises UnknownNameError when the device holds no checkpoint of the run.
+    Raises UnknownNameError when no device that is online holds a checkpoint of the run.
     """
-    models = session.client.request(m.ListModels(), device=holder).models
-    found = [model for model in models if model.model == run]
+    found = [
+        (model.is_best, model.created, model.step, peer.id, model.files)
+        for peer, models in held_models(session.client)
+        for model in models
+        if model.model == run
+    ]
     if not found:
         raise UnknownNameError("{run} has no checkpoint", "cellmindctl models", run=run)
     weights.parent.mkdir(parents=True, exist_ok=True)
-    # A device lists its checkpoints from the oldest to the newest.
-    files = next((model for model in found if model.is_best), found[-1]).files
+    *_, holder, files = max(found, key=lambda held: held[:3])
     _fetch(session, holder, files[WEIGHTS_FILE], weights)
     _fetch(session, holder, files[STATE_FILE], state)
     session.notice(t("written: {path}", path=weights))

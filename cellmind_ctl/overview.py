@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 
+from cellmind_agent.planning.resuming import is_under_way
 from cellmind_agent.protocol.errors import NoAgentsFoundError
 from cellmind_agent.protocol.messages import ModelView, PeerView, RunView
 from cellmind_agent.words import t
-from cellmind_ctl.discover import held_models, is_under_way, list_peers, list_runs, model_to_ask, start_command
+from cellmind_ctl.discover import held_models, list_peers, list_runs, model_to_ask, start_command
 from cellmind_ctl.figures import number
 from cellmind_ctl.help import paired, width_of
 from cellmind_ctl.session import Session

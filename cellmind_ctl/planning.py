@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
 from cellmind_agent.planning.backends import AUTO, choose_backend, needs_probe
-from cellmind_agent.planning.roster import ModeChoice, RunPlan, plan, seat
+from cellmind_agent.planning.roster import ModeChoice, RunPlan, find_device, plan, seat
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.ids import DeviceId
 from cellmind_agent.protocol.limits import PROBE_SECONDS
@@ -36,25 +36,44 @@ def make_plan(client: Client, config: Config, devices: str | None, mode: ModeCho
 
     Raises UnknownNameError when a device is unknown or none can train, UsageError when the choice is impossible.
     """
-    chosen = config.distributed.backend if backend == AUTO else backend
-    return plan_run(client, config.training.batch_size, devices, mode, chosen, config.distributed.trusted_lan)
+    chosen, peers = backend_choice(config, backend), list_peers(client)
+    return plan_run(
+        client, peers, config.training.batch_size, names_in(devices), mode, chosen, config.distributed.trusted_lan
+    )
+
+
+def backend_choice(config: Config, backend: str) -> str:
+    """What the person has chosen: the option --backend, or else the configuration's."""
+    return config.distributed.backend if backend == AUTO else backend
+
+
+def names_in(devices: str | None) -> tuple[str, ...]:
+    """The names in the value of --devices."""
+    return tuple(devices.split(",")) if devices else ()
+
+
+def devices_named(peers: Sequence[PeerView], devices: str | None) -> tuple[DeviceId, ...]:
+    """The ids of the devices in the value of --devices. Raises UnknownNameError."""
+    return tuple(dict.fromkeys(find_device(peers, name).id for name in names_in(devices)))
 
 
 def plan_run(
     client: Client,
+    peers: Sequence[PeerView],
     batch_samples: int,
-    devices: str | None,
+    names: Sequence[str] = (),
     mode: ModeChoice = "auto",
     backend: str = AUTO,
     trusts_lan: bool = False,
 ) -> RunPlan:
-    """The plan for the devices that are online now. Raises as `make_plan`.
+    """The plan for those of `peers` that are online, and have one of these `names`, if there are any.
+
+    Raises as `make_plan`.
 
     `trusts_lan` (NCCL may leave a machine in clear) counts only on an owner's device.
     """
-    peers = list_peers(client)
     is_lan_trusted = trusts_lan and any(peer.is_self and peer.role == "owner" for peer in peers)
-    seating = seat(peers, batch_samples, devices.split(",") if devices else ())
+    seating = seat(peers, batch_samples, names)
     faults = _gloo_faults(client, seating.seated) if needs_probe(seating.seated, backend, is_lan_trusted) else {}
     return plan(seating, batch_samples, choose_backend(seating.seated, backend, faults, is_lan_trusted), mode)
 

@@ -177,13 +177,14 @@ def _table_width(made: Table) -> int:
     return sum((column.width or 0) + 1 for column in made.columns)
 
 
-def draw(screen: Console, title: str, made: Table, most_rows: int | None = None) -> list[str]:
-    """The lines of a live view on this console: the title by whole words, and as many rows as fit."""
+def draw(screen: Console, title: str, made: Table, most_rows: int | None = None, below: str = "") -> list[str]:
+    """The lines of a live view on this console: the title by whole words, as many rows as fit, and a line below."""
     with screen.capture() as captured:
         screen.print(made, crop=True)
     lines = captured.get().rstrip("\n").split("\n")
     lines = ([shortened(printable(title, 400), screen.width)] if title else []) + lines
-    return lines[:most_rows]
+    last = [shortened(printable(below, 400), screen.width)] if below else []
+    return lines[: None if most_rows is None else max(1, most_rows - len(last))] + last
 
 
 class LiveView:
@@ -221,14 +222,15 @@ class LiveView:
         rows: Sequence[Sequence[str]],
         right: Sequence[str] = (),
         less: Sequence[str] = (),
+        below: str = "",
     ) -> None:
-        """Replace the live part with this table. Where there is no terminal, do nothing."""
+        """Replace the live part with this table, and a line `below` it. Where there is no terminal, do nothing."""
         if not self.is_live:
             return
         screen = self._console
 
         def drawn() -> list[str]:
-            return draw(screen, title, table(headers, rows, right, screen.width, less), screen.height - 1)
+            return draw(screen, title, table(headers, rows, right, screen.width, less), screen.height - 1, below)
 
         with self._writing():
             self._drawn = drawn

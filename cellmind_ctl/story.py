@@ -1,4 +1,4 @@
-"""How a run went, for people and for scripts: its figures, who contributed what, what the model wrote meanwhile."""
+"""How a run went, for people and for scripts: its figures, who came and went, what the model wrote meanwhile."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from cellmind_agent.planning.story import some_of
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.errors import CellmindError
 from cellmind_agent.protocol.ids import RunId, printable
+from cellmind_agent.protocol.plain import to_json as plain_json
 from cellmind_agent.words import t
+from cellmind_ctl.closing import closing_line, exact_duration, is_proved, turnover
 from cellmind_ctl.discover import run_story
 from cellmind_ctl.figures import UNKNOWN, ago, choices, duration, number, percent, rfc3339
 from cellmind_ctl.help import columns, wrapped
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 SHOWN_CHECKPOINTS = 5  # of each prompt: so many lines are read at once
+SHOWN_CHANGES = 12  # of the roster: the last ones
 CONTRIBUTION_HEADERS = ("name", "tokens", "part")
 CONTRIBUTION_RIGHT = ("tokens", "part")
 TEXT_HEADERS = ("step", "held-out", "text")
@@ -46,18 +49,23 @@ def contributors(story: m.RunStory) -> str:
 
 
 def print_story(session: Session, view: m.RunView, story: m.RunStory, most: int | None) -> None:
-    """Print the story on stdout, with at most `most` checkpoints (None: all), and on stderr what is missing."""
+    """Print the story on stdout, and on stderr what is missing. `most` checkpoints at most, and the last SHOWN_CHANGES
+    of the roster; None: all of both."""
     from cellmind_ctl.render import console
 
     screen = console(session.color)
     write(screen, view, story, most, time.time(), is_cut=sys.stdout.isatty())
     if not story.contributions:
-        session.notice(t("no device that led {run} is online: who contributed what is not known", run=view.run))
+        session.notice(t("no device that knows {run} is online: who contributed what is not known", run=view.run))
     if not story.checkpoints:
         session.notice(t("no texts of checkpoints of {run} were found", run=view.run))
     elif most is not None and len(story.checkpoints) > most:
         sentence = "{shown} of {count} checkpoints are shown; all of them: cellmindctl runs show {run} --all"
         session.notice(t(sentence, shown=most, count=len(story.checkpoints), run=view.run))
+    num_changes = len(_change_lines(story))
+    if most is not None and num_changes > SHOWN_CHANGES:
+        sentence = "{shown} of {count} changes of the roster are shown; all of them: cellmindctl runs show {run} --all"
+        session.notice(t(sentence, shown=SHOWN_CHANGES, count=num_changes, run=view.run))
 
 
 def write(
@@ -72,7 +80,8 @@ def write(
     def print_lines(lines: list[str]) -> None:
         screen.out("\n".join(lines), highlight=False)
 
-    print_lines(_pair_lines(_pairs(view, story, now), screen.width))
+    changes = _change_lines(story)[0 if most is None else -SHOWN_CHANGES :]
+    print_lines(_pair_lines(_pairs(view, story, changes, now), screen.width))
     if story.contributions:
         print_lines([""])
         print_table(CONTRIBUTION_HEADERS, contribution_rows(story), CONTRIBUTION_RIGHT)
@@ -80,6 +89,8 @@ def write(
     for prompt in _prompts(checkpoints):
         print_lines(["", *wrapped(t("after “{prompt}” it wrote:", prompt=_one_line(prompt)), screen.width)])
         print_table(TEXT_HEADERS, text_rows(checkpoints, prompt), TEXT_RIGHT)
+    if closing := closing_line(view, story):
+        print_lines(["", *(wrapped(printable(closing), screen.width) if is_cut else [printable(closing)])])
 
 
 def contribution_rows(story: m.RunStory) -> list[list[str]]:
@@ -106,11 +117,17 @@ def to_json(story: m.RunStory) -> dict[str, object]:
         "best_step": story.best_step,
         "best_val_loss": story.best_val_loss,
         "redone_tokens": story.redone_tokens,
+        "redone_seconds": story.redone_seconds,
         "contributions": [
             {"name": one.name, "tokens": one.tokens, "percent": _percent(one.tokens, total)}
             for one in story.contributions
         ],
-        "departures": [{"name": one.name, "step": one.step, "why": str(one.why)} for one in story.departures],
+        **turnover(story.changes)._asdict(),
+        "changes": [
+            {"kind": one.kind, "name": one.name, "step": one.step, "why": str(one.why) if one.why else None}
+            for one in story.changes
+        ],
+        "samples": _samples_json(story.audit) if story.audit else None,
         "checkpoints": [
             {
                 "step": one.step,
@@ -124,7 +141,30 @@ def to_json(story: m.RunStory) -> dict[str, object]:
     }
 
 
-def _pairs(view: m.RunView, story: m.RunStory, now: float) -> list[tuple[str, str]]:
+def _samples_json(audit: m.SamplesAudit) -> dict[str, object]:
+    return {**plain_json(audit), "is_proved": is_proved(audit)}
+
+
+def _change_lines(story: m.RunStory) -> list[str]:
+    """What happened to the roster. Who led is said only if another device led later."""
+    has_one_leader = sum(change.kind == "led" for change in story.changes) == 1
+    return [_change_line(change) for change in story.changes if change.kind != "led" or not has_one_leader]
+
+
+def _change_line(change: m.RosterChange) -> str:
+    step = number(change.step)
+    if change.kind == "left" and change.why:
+        return t("after step {step}: {why}", step=step, why=t(change.why))
+    sentences = {
+        "left": "after step {step}: {name} left",
+        "returned": "after step {step}: {name} came back",
+        "joined": "after step {step}: {name} joined",
+        "led": "after step {step}: {name} led",
+    }
+    return t(sentences[change.kind], step=step, name=change.name)
+
+
+def _pairs(view: m.RunView, story: m.RunStory, changes: Sequence[str], now: float) -> list[tuple[str, str]]:
     loss = view.val_loss if story.best_val_loss is None else story.best_val_loss
     held_out = number(loss, 3)
     if story.best_step is not None:
@@ -143,10 +183,10 @@ def _pairs(view: m.RunView, story: m.RunStory, now: float) -> list[tuple[str, st
         sentence = "it guesses the next piece of a word as if choosing among {choices}"
         pairs.append(("", t(sentence, choices=number(found))))
     if story.redone_tokens:
-        pairs.append((t("trained again"), t("{tokens} tokens, after a resume", tokens=number(story.redone_tokens))))
-    for number_of, left in enumerate(story.departures):
-        text = t("after step {step}: {why}", step=number(left.step), why=t(left.why))
-        pairs.append(("" if number_of else t("lost"), text))
+        sentence = "{tokens} tokens, {duration} of work"
+        redone = t(sentence, tokens=number(story.redone_tokens), duration=exact_duration(story.redone_seconds))
+        pairs.append((t("trained again"), redone))
+    pairs += [("" if place else t("came and went"), line) for place, line in enumerate(changes)]
     return [*pairs, (t("error"), t(view.error))] if view.error else pairs
 
 

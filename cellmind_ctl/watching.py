@@ -7,23 +7,26 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from cellmind_agent.protocol import messages as m
-from cellmind_agent.protocol.errors import LinkLostError, MemberLostError
+from cellmind_agent.protocol.errors import MemberLostError
 from cellmind_agent.protocol.ids import DeviceId, RunId
 from cellmind_agent.protocol.plain import to_json
 from cellmind_agent.words import t
+from cellmind_ctl.attendance import Attendance
 from cellmind_ctl.figures import UNKNOWN, choices, duration, number, percent
+from cellmind_ctl.following import FollowedRun
 from cellmind_ctl.session import Session
 
 if TYPE_CHECKING:
     from cellmind_ctl.render import LiveView
 
-_JSON_NAMES: dict[type[m.RunEvent], str] = {
+JSON_NAMES: dict[type[m.RunEvent], str] = {
     m.MemberJoined: "member_joined",
     m.RoundStarted: "round_started",
     m.Progressed: "progress",
     m.RoundCommitted: "round_committed",
     m.CheckpointSaved: "checkpoint",
     m.MemberLost: "member_lost",
+    m.LeaderChanged: "leader_changed",
     m.RunFinished: "finished",
     m.RunFailed: "failed",
 }
@@ -34,10 +37,12 @@ HEADERS = ("name", "tok/s", "share", "idle")
 def follow(session: Session, run: RunId, leader: DeviceId) -> m.RunFinished | None:
     """Show the run until it ends, and return its last event; None when the person leaves with Ctrl-C.
 
-    A second Ctrl-C within three seconds stops the run. Raises MemberLostError when the run fails.
+    When its leader goes away, the next one is followed. A second Ctrl-C within three seconds stops the run.
+    Raises MemberLostError when the run fails.
     """
+    followed = FollowedRun(session.client, run, leader)
     try:
-        return _follow(session, run, leader)
+        return _follow(session, followed)
     except KeyboardInterrupt:
         sentence = "the run continues; watch it again with: cellmindctl watch {run} (a second Ctrl-C stops it)"
         session.notice("\n" + t(sentence, run=run))
@@ -46,39 +51,38 @@ def follow(session: Session, run: RunId, leader: DeviceId) -> m.RunFinished | No
         return None
     except KeyboardInterrupt:
         session.notice("\n" + t("stopping {run}", run=run))
-        session.client.request(m.StopRun(run=run), device=leader)
-        return _follow(session, run, leader)
+        followed.stop()
+        return _follow(session, followed)
 
 
-def _follow(session: Session, run: RunId, leader: DeviceId) -> m.RunFinished | None:
+def _follow(session: Session, followed: FollowedRun) -> m.RunFinished | None:
     from cellmind_ctl.render import LiveView  # rich would slow down `train --help`
 
+    attendance = Attendance()
     with LiveView(session.color) as view:
-        try:
-            for event in session.client.stream(m.WatchRun(run=run), leader):
-                _show(session, view, event)
-                if isinstance(event, m.RunFinished):
-                    return event
-                if isinstance(event, m.RunFailed):
-                    raise MemberLostError("{run} failed: {why}", event.hint, run=run, why=event.why)
-        except LinkLostError as error:
-            hint = "cellmindctl resume {run} continues from the last checkpoint"
-            failure = "{run} failed: its leader went away ({why})"
-            raise MemberLostError(failure, hint, run=run, why=error.message) from error
+        for event in followed.events():
+            attendance.note(event, time.monotonic())
+            _show(session, view, event, attendance)
+            if isinstance(event, m.RunFinished):
+                return event
+            if isinstance(event, m.RunFailed):
+                raise MemberLostError("{run} failed: {why}", event.hint, run=event.run, why=event.why)
     return None
 
 
-def _show(session: Session, view: LiveView, event: m.RunEvent) -> None:
+def _show(session: Session, view: LiveView, event: m.RunEvent, attendance: Attendance) -> None:
     if session.is_json:
-        session.emit_event(_JSON_NAMES[type(event)], to_json(event))
+        session.emit_event(JSON_NAMES[type(event)], to_json(event))
     elif isinstance(event, m.Progressed | m.RoundCommitted):
-        view.show(title(event), HEADERS, member_rows(event.members), right=HEADERS[1:])
+        view.show(title(event), HEADERS, member_rows(event.members), right=HEADERS[1:], below=attendance.line())
         if isinstance(event, m.RoundCommitted):
             view.line(_committed(event))
     elif isinstance(event, m.MemberJoined):
         view.line(f"{event.name}: {event.device_kind}{', ' if event.tuning else ''}{t(event.tuning)}")
     elif isinstance(event, m.MemberLost):
         view.line(t(event.why))
+    elif isinstance(event, m.LeaderChanged):
+        view.line(t("{name} leads now ({why})", name=event.name, why=event.why))
     elif isinstance(event, m.CheckpointSaved):
         view.line(t("checkpoint at step {step} on {devices}", step=event.step, devices=", ".join(event.members)))
 

@@ -11,7 +11,6 @@ No random state is saved: randomness depends on seed, step and rank alone. So ev
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -19,7 +18,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from model.arithmetic.state import TrainingState
@@ -43,15 +41,6 @@ class State:
     state_hash: str
     val_loss: float | None = None  # in nats a token
     held_out: dict[str, object] = field(default_factory=dict)  # the fields of a HeldOutRecord
-
-
-def state_hash(weights: Mapping[str, Tensor]) -> str:
-    """The SHA-256 (hexadecimal) of all names and weights, in the order of names. Equal on members in step."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(weights.items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
-    return digest.hexdigest()
 
 
 def save_checkpoint(folder: Path, training: TrainingState, state: State) -> Path:

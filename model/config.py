@@ -16,19 +16,32 @@ from model.errors import ConfigError
 from model.line.sentence import Sentence
 
 OPTIMIZERS = ("muon", "adamw")
+MIN_ROUND_SECONDS, MAX_ROUND_SECONDS = 0.5, 60.0  # a round ends with a comparison; what is not committed may be lost
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DistributedConfig:
-    """How members exchange gradients.
+    """How members exchange gradients. Raises ConfigError.
 
     `backend` is "auto" or the name of a process group; only the agent's planning knows these names.
     `trusted_lan`: the owner says that nobody listens on the network. Only then may NCCL, which is not encrypted,
     connect two machines.
+    `round_seconds` is about the length of a round: the work that a lost member costs. Others join between two rounds.
     """
 
     backend: str = "auto"
     trusted_lan: bool = False
+    round_seconds: float = 10.0
+
+    def __post_init__(self) -> None:
+        if not MIN_ROUND_SECONDS <= self.round_seconds <= MAX_ROUND_SECONDS:
+            raise ConfigError(
+                "distributed.round_seconds is {seconds}",
+                "write a number from {least} to {most}, or leave it out for 10",
+                seconds=f"{self.round_seconds:g}",
+                least=f"{MIN_ROUND_SECONDS:g}",
+                most=f"{MAX_ROUND_SECONDS:g}",
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,8 +5,10 @@ ModelError
 ├── CheckpointError    a checkpoint cannot be read, or does not fit
 ├── DivergedError      the loss is no longer a number
 ├── MemoryLimitError   the trainer has taken more memory than its device allows
+├── NotFiniteError     this member computes values that are not finite, and others do not
 ├── PeerLostError      another member of the process group is gone
-└── StateLostError     this member does not hold the state to go on from
+├── StateLostError     this member does not hold the state to go on from
+└── StateRefusedError  the others cannot train with the state of this member
 
 Codes follow from where an error was raised and from its type, never from the words of a library.
 """
@@ -47,7 +49,7 @@ class CheckpointError(ModelError):
 
 
 class DivergedError(ModelError):
-    """The loss is no longer a number."""
+    """The loss is no longer a number, for any member that had a part of the step."""
 
     code = "diverged"
 
@@ -58,8 +60,12 @@ class MemoryLimitError(ModelError):
     code = "out_of_memory"
 
 
+class NotFiniteError(ModelError):
+    """The loss or gradient of this member is not finite, and those of others are: its device is at fault."""
+
+
 class PeerLostError(ModelError):
-    """Communication in the process group failed: another member is gone, or out of step."""
+    """The round or the meeting failed because of another member: it is gone, out of step, or at fault."""
 
     code = "peer_lost"
 
@@ -69,6 +75,10 @@ class StateLostError(ModelError):
 
     def __init__(self, step: int) -> None:
         super().__init__("this member does not hold the state after step {step}", step=step)
+
+
+class StateRefusedError(ModelError):
+    """The training state of this member has another form than that of the others, is not finite, or came damaged."""
 
 
 def failure_of(error: Exception) -> Failure:

@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 
 from model.arithmetic.state import TrainingState
-
-Losses = tuple[float | None, float | None]  # held-out, of the live and of the averaged weights
+from model.evaluation import Losses
 
 
 class KeptState:

@@ -1,7 +1,8 @@
 """The training program: `python -P -m model.train`, started by an agent.
 
 It serves `PrepareTrainer` and `JoinGroup`, then `TrainSteps` and `WriteCheckpoint` as often as the leader asks, and
-reports progress. It survives the loss of another member: it leaves the group, and waits for the next `JoinGroup`.
+reports progress. It survives the loss or fault of another member: it leaves the group, and waits for the next
+`JoinGroup`. A fault of its own ends it.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from model.agent_link import AgentLink
 from model.line.checkpoint import CheckpointPaths
-from model.line.declare import Call, Done
+from model.line.declare import Call, Done, Event
 from model.line.failure import Failure
 from model.line.training import (
     CheckpointWritten,
+    GroupOver,
     JoinGroup,
     KeepBest,
     PrepareTrainer,
@@ -29,6 +31,7 @@ from model.line.training import (
     TrainSteps,
     WriteCheckpoint,
 )
+from model.meeting.cutting import cut_connections
 from model.pace import Pace
 from model.tuning.watch import SpeedWatch
 
@@ -47,7 +50,7 @@ _log = logging.getLogger(__name__)
 
 def main() -> int:
     pace = Pace()
-    link = AgentLink(pace.hear)  # before torch is imported: if the agent goes away meanwhile, this process must end
+    link = AgentLink(lambda event: _hear(pace, event))  # before torch is imported: this process must end with its agent
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     program = _Program(link, pace)
     for number, call in link.calls():
@@ -63,6 +66,14 @@ def main() -> int:
         sys.stderr.flush()
         os._exit(1)  # a normal exit waits for the other members
     return 0
+
+
+def _hear(pace: Pace, event: Event) -> None:
+    """Take an event of the agent, while the trainer may be waiting for another rank."""
+    if isinstance(event, GroupOver):
+        cut_connections()
+    else:
+        pace.hear(event)
 
 
 def _failure_to_serve(program: _Program, link: AgentLink, number: int, call: _AnyCall) -> Failure | None:
@@ -153,20 +164,25 @@ class _Program:
         )
         if call.resume_from:
             self._resume(self._trainer, call.resume_from)
-        return TrainerReady(device_kind=device.type, tuning=tuning.describe())
+        return TrainerReady(device_kind=device.type, tuning=tuning.describe(), state_hash=self._trainer.state_hash)
 
     def _join(self, call: JoinGroup) -> Done:
-        """1. Leave the old group. 2. Go back to the state after the given step. 3. Meet the others."""
+        """1. Leave the old group. 2. Go back to the state after the given step, if this rank holds it. 3. Meet the
+        others. 4. Send the state to those that lack it, or receive it."""
         from model.meeting.group import join
 
+        if not call.holders or not set(call.holders) <= set(range(call.size)):
+            raise ValueError(f"of {call.size} ranks, {call.holders} hold the state")
         trainer, parameters = self._prepared()
         trainer.leave()
-        trainer.return_to(call.step)
+        if call.rank in call.holders:
+            trainer.return_to(call.step)
         if call.rank == 0:
             self._prepare_rank_zero(Path(parameters.folder))
         device, seconds = trainer.device, call.rendezvous_seconds
         group = join(call.backend, call.rank, call.size, self._link, device, seconds, call.near)
-        trainer.regroup(group, *((self._metrics, self._prompts) if call.rank == 0 else (None, None)))
+        of_rank_zero = (self._metrics, self._prompts) if call.rank == 0 else (None, None)
+        trainer.regroup(group, call.step, call.holders, *of_rank_zero)
         return Done()
 
     def _prepare_rank_zero(self, folder: Path) -> None:

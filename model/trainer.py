@@ -5,7 +5,6 @@ A `RoundMethod` takes the steps of a round and exchanges gradients or weights wi
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor
 
 from model.arithmetic.gpt import GPT
-from model.arithmetic.state import new_state
+from model.arithmetic.state import new_state, state_hash
 from model.checkpoint import (
     State,
     load_beside_weights,
@@ -22,32 +21,35 @@ from model.checkpoint import (
     read_state,
     save_best,
     save_checkpoint,
-    state_hash,
 )
 from model.config import Config
 from model.config_file import to_plain
 from model.continuing import HeldOutPrompts
 from model.data import PackedData
 from model.errors import StateLostError
+from model.evaluation import Losses, bits_per_byte, from_figures, held_out_loss, to_figures
 from model.line.continuation import Continuation
 from model.line.declare import Event
-from model.line.held_out import MAX_HELD_OUT_ROWS, served_loss
+from model.line.held_out import served_loss
 from model.line.training import CheckpointWritten, Span, StepsTrained, WriteCheckpoint
 from model.meeting.group import Group
+from model.meeting.state_transfer import agree_on_transfer, transfer_state
 from model.metrics import Metrics
 from model.progress import ProgressReports
-from model.rollback import KeptState, Losses
+from model.rollback import KeptState
 from model.rounds.ddp import SynchronousRounds
 from model.rounds.round import MakeRoundMethod, RoundMethod, StepProgress, StepReport
 from model.tuning.choice import PLAIN, Tuning
 from tokenizer.sharding.manifest import Manifest
+
+_FIGURES = "figures"  # a tensor beside those of the training state, when it is sent to another member
 
 
 class Trainer:
     """A member of a run, from its first weights to its last checkpoint. Its group may change between rounds.
 
     A trainer of a group keeps the state before each round. When a member is lost in the round, the others `leave` the
-    group, `return_to` that state, and `regroup` without the lost one.
+    group, `return_to` that state, and `regroup` without the lost one. A newcomer receives the state in `regroup`.
     """
 
     def __init__(
@@ -92,6 +94,11 @@ class Trainer:
         """This device's speed while it computes; 0 before the second step."""
         return self._method.tokens_per_second if self._method else 0.0
 
+    @property
+    def state_hash(self) -> str:
+        """The hash of the present weights, as in StepsTrained."""
+        return state_hash(self.model.state_dict())
+
     def adopt(self, tuning: Tuning) -> None:
         """Compute so from the next round on."""
         self._tuning = tuning
@@ -119,16 +126,31 @@ class Trainer:
         self.tokens, self._losses = self._kept.put_back(self.state)
         self._step = step
 
-    def regroup(self, group: Group, metrics: Metrics | None, prompts: HeldOutPrompts | None) -> None:
-        """Train on with `group`, after `leave`. Its members hold the same state. Raises PeerLostError."""
+    def regroup(
+        self,
+        group: Group,
+        step: int,
+        holders: Sequence[int],
+        metrics: Metrics | None,
+        prompts: HeldOutPrompts | None,
+    ) -> None:
+        """Train on with `group`, after `leave`, from the state after `step` steps.
+
+        The ranks `holders` have it, after `return_to`, and send it to the others.
+
+        Raises PeerLostError, StateRefusedError.
+        """
         self._group, self._metrics, self._prompts = group, metrics, prompts
+        if len(set(holders)) < group.size:
+            self._share_state(step, holders)
         self.state.optimizer.orthogonalise_in(self._agreed_dtype())
         self._method = self._new_method()
         if group.size == 1:
             self._kept.forget()  # nobody can be lost
 
     def resume(self, weights: Path, state: Path, beside_weights: Path | None) -> None:
-        """Load a checkpoint. Without the tensors `beside_weights` it is only the model that a new run starts from.
+        """Load a checkpoint. Without the tensors `beside_weights` it is only the model that a new run starts from, at
+        step 0.
 
         Raises CheckpointError.
         """
@@ -143,7 +165,8 @@ class Trainer:
     def train_round(self, first_step: int, spans: Sequence[Span], evaluate: bool) -> StepsTrained:
         """Take one step for each span; afterwards all members have the same weights.
 
-        Raises DivergedError, PeerLostError, StateLostError; ValueError after `leave`.
+        Raises DivergedError, NotFiniteError, PeerLostError, StateLostError, StateRefusedError; ValueError after
+        `leave`.
         """
         method = self._begin_round(first_step)
         tokens_before = self.tokens
@@ -164,22 +187,17 @@ class Trainer:
             tokens=self.tokens,
             loss=reports[-1].loss if reports else None,
             val_loss=val_loss,
-            val_bits_per_byte=self._bits_per_byte(val_loss),
+            val_bits_per_byte=bits_per_byte(val_loss, self._manifest.held_out),
             average_val_loss=average_val_loss,
         )
 
     def keep_best(self) -> None:
         """Keep a copy of the weights that were evaluated last: of the live or the averaged ones, which are better."""
-        if self._is_average_better():
-            with self.state.average.in_place_of_live():
-                self._best = self._copy_of_weights()
-        else:
-            self._best = self._copy_of_weights()
+        self._best = {name: tensor.detach().clone() for name, tensor in self._better_weights().items()}
 
     def save(self, folder: Path, run: str, call: WriteCheckpoint) -> CheckpointWritten:
         """Write a checkpoint under `folder`, and the best weights if they are new. Raises OSError."""
-        weights, best, record = self.model.state_dict(), self._best, call.held_out
-        digest = state_hash(weights)
+        digest, best, record = self.state_hash, self._best, call.held_out
         state = State(
             run=run,
             step=call.step,
@@ -192,19 +210,28 @@ class Trainer:
             held_out=asdict(record),
         )
         path = save_checkpoint(folder, self.state, state)
-        written = CheckpointWritten(
-            name=path.name,
-            state_hash=digest,
-            continuations=self._continuations(),
-            served_loss=served_loss(*self._losses),
-        )
+        loss, texts = served_loss(*self._losses), self._continuations()
+        written = CheckpointWritten(name=path.name, state_hash=digest, continuations=texts, served_loss=loss)
         if best is None:
             return written
         best_digest = state_hash(best)
         of_best = replace(state, step=record.best_step, val_loss=record.best_loss, state_hash=best_digest)
-        best_path = save_best(folder, best, of_best)
+        written = replace(written, best=save_best(folder, best, of_best).name, best_state_hash=best_digest)
         self._best = None  # it is on the disk now
-        return replace(written, best=best_path.name, best_state_hash=best_digest)
+        return written
+
+    def _share_state(self, step: int, holders: Sequence[int]) -> None:
+        """A receiver gives up its own state when the first bytes come, and the kept one when all have come."""
+        tensors = {**self.state.named_tensors(), _FIGURES: to_figures(self.tokens, self._losses)}
+        transfer = agree_on_transfer(self._group, f"after step {step}", holders, tensors)
+        if self._group.rank in transfer.senders:
+            transfer_state(self._group, transfer, tensors)
+            return
+        self._step = None
+        transfer_state(self._group, transfer, tensors)
+        self.tokens, self._losses = from_figures(tensors[_FIGURES])
+        self._step, self._best = step, None
+        self._kept.forget()
 
     def _begin_round(self, first_step: int) -> RoundMethod:
         if self._method is None:
@@ -227,45 +254,23 @@ class Trainer:
         if tuning.is_compiled:
             self.model.compile_layers()
 
-    def _is_average_better(self) -> bool:
-        """Whether the averaged weights had a lower held-out loss than the live ones at the last evaluation."""
+    def _better_weights(self) -> dict[str, Tensor]:
+        """The live or the averaged weights: those that had the lower loss at the last evaluation. Not copied."""
         live, average = self._losses
-        return average is not None and (live is None or average < live)
+        is_average_better = average is not None and (live is None or average < live)
+        return self.state.average.weights() if is_average_better else self.model.state_dict()
 
     def _continuations(self) -> tuple[Continuation, ...]:
         """What the better weights write after each prompt. Training goes on as if they had written nothing."""
-        if self._prompts is None:
-            return ()
-        weights = self.state.average.weights() if self._is_average_better() else self.model.state_dict()
-        return self._prompts.continued_by(weights)
-
-    def _copy_of_weights(self) -> dict[str, Tensor]:
-        return {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
+        return self._prompts.continued_by(self._better_weights()) if self._prompts else ()
 
     def _agreed_dtype(self) -> torch.dtype:
         """The precision of Muon's orthogonalisation, the same on all members: bfloat16 if it suits all of them."""
         num_bfloat16 = self._group.sum([1.0 if self._tuning.torch_dtype == torch.bfloat16 else 0.0])[0]
         return torch.bfloat16 if num_bfloat16 == self._group.size else torch.float32
 
-    @torch.no_grad()
     def _held_out_loss(self) -> float | None:
-        """The held-out loss in nats a token; None if nothing is held out. Each member takes a part of the rows."""
-        self.model.eval()
-        num_rows = min(MAX_HELD_OUT_ROWS, len(self._data.held_out))
-        first = self._group.rank * num_rows // self._group.size
-        stop = (self._group.rank + 1) * num_rows // self._group.size
-        loss, num_targets = torch.zeros((), device=self._group.device), 0
-        for start in range(first, stop, self._micro_batch):
-            batch = self._data.held_out_batch(start, min(start + self._micro_batch, stop)).to(self._group.device)
-            loss += self.model(batch.inputs, batch.targets)
-            num_targets += batch.num_targets
-        loss_of_all, num_targets_of_all = self._group.sum([float(loss), num_targets])
-        return loss_of_all / num_targets_of_all if num_targets_of_all else None
-
-    def _bits_per_byte(self, loss: float | None) -> float | None:
-        """The held-out loss in bits a byte of UTF-8, by which models with different tokenizers can be compared."""
-        held_out = self._manifest.held_out
-        return None if loss is None else loss / math.log(2) * held_out.tokens / max(1, held_out.utf8_bytes)
+        return held_out_loss(self.model, self._data, self._group, self._micro_batch)
 
     def _record(
         self, reports: Sequence[StepReport], step: int, val_loss: float | None, average_val_loss: float | None
@@ -283,7 +288,7 @@ class Trainer:
             step,
             val_loss=val_loss,
             average_val_loss=average_val_loss,
-            val_bits_per_byte=self._bits_per_byte(val_loss),
+            val_bits_per_byte=bits_per_byte(val_loss, self._manifest.held_out),
             tokens_per_second=self.tokens_per_second,
         )
         self._metrics.flush()

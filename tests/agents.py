@@ -52,6 +52,7 @@ class Device:
     listen: str = "127.0.0.1:0"
     prefix: Sequence[str] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
+    paths: Sequence[Path] = ()  # where the Python of its programs searches first: another checkout of the product
     has_probed_gloo: bool = True  # as after an earlier run; else a probe imports torch, which takes seconds
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
@@ -72,8 +73,14 @@ class Device:
                 [*self.prefix, *command, "--listen", self.listen, *self.options],
                 stdout=screen,
                 stderr=screen,
-                env={**ENVIRONMENT, **self.environment},
+                env={**self._variables, **self.environment},
+                cwd=self.home,  # Python searches the present folder before `paths`
             )
+
+    @property
+    def _variables(self) -> dict[str, str]:
+        paths = {"PYTHONPATH": os.pathsep.join(map(str, self.paths))} if self.paths else {}
+        return {**ENVIRONMENT, **paths}
 
     @property
     def control(self) -> dict[str, Any]:
@@ -93,7 +100,7 @@ class Device:
             capture_output=True,
             text=True,
             timeout=timeout,
-            env=ENVIRONMENT,
+            env=self._variables,
             cwd=cwd or self.home,
         )
         return Answer(done.returncode, done.stdout, done.stderr)
@@ -106,7 +113,7 @@ class Device:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env=ENVIRONMENT,
+            env=self._variables,
             cwd=cwd or self.home,
         )
 

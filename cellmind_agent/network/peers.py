@@ -26,7 +26,7 @@ from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.address import Address, parse_address
 from cellmind_agent.protocol.errors import UnreachableError, UsageError
 from cellmind_agent.protocol.ids import DeviceId, short
-from cellmind_agent.protocol.limits import GOODBYE_SECONDS
+from cellmind_agent.protocol.limits import GOODBYE_SECONDS, PATIENCE_FLOOR_SECONDS
 from cellmind_agent.trust.identity import CurveKeys
 from cellmind_agent.trust.keyring import Member
 
@@ -158,6 +158,12 @@ class Peers:
             for device, session in self._sessions.items()
             if session.link and not session.link.is_lost and session.state() == "online"
         ]
+
+    def is_silent(self, device: DeviceId) -> bool:
+        """Whether nothing was heard of the member for so long that it must be asleep or cut off."""
+        session = self._sessions.get(device)
+        seconds = session.seconds_since_heard() if session else None
+        return seconds is not None and seconds >= PATIENCE_FLOOR_SECONDS
 
     async def until_absent(self, device: DeviceId) -> None:
         """Return when a device is not online: at once for one that is no member."""

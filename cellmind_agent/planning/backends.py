@@ -67,6 +67,22 @@ def choose_backend(
     return usable.name, better_ones_fault or usable.requirement
 
 
+def backend_with(
+    present: BackendName,
+    members: Sequence[PeerView],
+    choice: str,
+    faults: Mapping[DeviceId, Sentence],
+    is_lan_trusted: bool,
+) -> BackendName:
+    """The backend of a group that others have joined. Raises as `choose_backend`.
+
+    `portable` has been chosen with a reason, and works with all: it stays.
+    """
+    if present == BACKENDS[-1].name:
+        return present
+    return choose_backend(members, choice, faults, is_lan_trusted)[0]
+
+
 def needs_probe(members: Sequence[PeerView], choice: str = AUTO, is_lan_trusted: bool = False) -> bool:
     """Whether the members must probe gloo before `choose_backend` can decide. Raises UsageError (unknown `choice`)."""
     if len(members) < 2:

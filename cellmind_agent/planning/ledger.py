@@ -7,10 +7,12 @@ order, and the trainers derive that order from the seed and the epoch alone.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cellmind_agent.planning.shares import shares, spans
 from cellmind_agent.protocol.limits import MAX_EVALUATIONS
-from cellmind_agent.protocol.messages import RunSpec, RunView
+from cellmind_agent.protocol.messages import ModelView, RosterMember, RunSpec, RunView, Term
 from model.line.held_out import MAX_HELD_OUT_ROWS
 
 _EVALUATION_SHARE = 0.03
@@ -57,6 +59,14 @@ class Ledger:
         start = place * self.batch_samples
         return epoch, start, min(start + self.batch_samples, self.num_samples)
 
+    def divide(self, step: int, member_shares: Sequence[int]) -> tuple[int, tuple[tuple[int, int], ...]]:
+        """The epoch of step `step`, and the positions [start, stop) that each member takes in it, by the shares of a
+        whole batch. Raises ValueError if there are no members."""
+        epoch, start, stop = self.batch(step)
+        # The last batch of an epoch is smaller than the shares add up to: it is divided in the same proportion.
+        is_whole = stop - start == sum(member_shares)
+        return epoch, spans(start, member_shares if is_whole else shares(member_shares, stop - start))
+
 
 def evaluation_interval(total_steps: int, batch_samples: int, held_out_samples: int) -> int:
     """After how many steps the held-out loss is evaluated again.
@@ -82,17 +92,17 @@ def ledger_of(spec: RunSpec) -> Ledger:
     )
 
 
-def first_view(spec: RunSpec) -> RunView:
-    """How a run stands before its first round, fresh or resumed."""
-    start = spec.resume_from
+def first_view(spec: RunSpec, roster: tuple[RosterMember, ...], start: ModelView | None, term: Term) -> RunView:
+    """How a run stands before the first round of this roster; `start` is the checkpoint from which it goes on."""
     return RunView(
         run=spec.run,
         state="preparing",
-        roster=tuple(member.name for member in spec.roster),
-        leader=spec.roster[0].device,
+        roster=tuple(member.name for member in roster),
+        leader=term.leader,
         step=start.step if start else 0,
         total_steps=ledger_of(spec).total_steps,
         tokens=start.tokens if start else 0,
         created=spec.created,
         val_loss=start.val_loss if start else None,
+        term=term.number,
     )

@@ -81,10 +81,7 @@ def plan(
     """The plan, with the result of `choose_backend`. Raises UsageError for a mode that this version lacks."""
     if mode == "local":
         raise UsageError("mode `local` is not part of this version", "cellmindctl train --mode ddp")
-    roster = tuple(
-        RosterMember(device=peer.id, name=peer.name, host=_host(peer), tokens_per_second=_speed(peer))
-        for peer in seating.seated
-    )
+    roster = tuple(seat_of(peer) for peer in seating.seated)
     return RunPlan(
         roster=roster,
         shares=shares([member.tokens_per_second for member in roster], batch_samples),
@@ -94,6 +91,11 @@ def plan(
         backend_reason=backend[1],
         left_out=seating.left_out,
     )
+
+
+def seat_of(peer: PeerView) -> RosterMember:
+    """The device as a member of a roster."""
+    return RosterMember(device=peer.id, name=peer.name, host=_host(peer), tokens_per_second=_speed(peer))
 
 
 def why_not(peer: PeerView) -> Sentence | None:

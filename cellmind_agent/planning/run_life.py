@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from cellmind_agent.protocol.ids import DeviceId
-from cellmind_agent.protocol.messages import RoundTrained
+from cellmind_agent.protocol.messages import LastCommit, RoundTrained
 from model.line.held_out import NO_EVALUATION, HeldOutRecord
 from model.line.sentence import Sentence
 
@@ -18,19 +18,28 @@ from model.line.sentence import Sentence
 class Standing:
     """Where a run stands between two commits: who takes part, and what was committed last."""
 
-    roster: tuple[DeviceId, ...]
+    roster: tuple[DeviceId, ...]  # its first device leads
     term: int
+    newest_term: int = 0  # that a newcomer knows
     round: int  # the next one, or the one under way
     step: int  # steps committed so far
+    state_hash: str = ""  # of the committed weights; empty before the first group
+    holders: frozenset[DeviceId] = frozenset()  # their trainers can go back to the committed state
+    newcomers: Mapping[DeviceId, tuple[str, ...]] = field(default_factory=dict)  # ready, with the states that they hold
     held_out: HeldOutRecord = NO_EVALUATION
     is_stop_asked: bool = False
+    is_cut_off: bool = False  # the last of the others fell silent, and did not leave
     num_broken: int = 0  # groups that broke since the last commit, though no member was lost
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preparing:
+    """The members of the first roster of this leader get ready."""
+
     standing: Standing
     waiting: frozenset[DeviceId]
+    is_taken_over: bool  # from another leader
+    ready: Mapping[DeviceId, Ready] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,12 +67,30 @@ class Committing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Suspecting:
+    """The group has broken, and any member may be the cause. Those that still have to answer a question are `waiting`:
+    each of them answers, or is lost."""
+
+    standing: Standing
+    waiting: frozenset[DeviceId]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alone:
+    """All the others fell silent at once: perhaps it is this device that was asleep or cut off."""
+
+    standing: Standing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    cause: Literal["finished", "stopped", "failed"]
+    """For this leader; the run goes on under another one if it was `replaced`."""
+
+    cause: Literal["finished", "stopped", "failed", "replaced"]
     why: Sentence | None = None
 
 
-RunLife: TypeAlias = Preparing | Grouping | Training | Committing | Ended
+RunLife: TypeAlias = Preparing | Grouping | Training | Committing | Suspecting | Alone | Ended
 
 
 # -- what happens ------------------------------------------------------------------------------------------------------
@@ -71,7 +98,12 @@ RunLife: TypeAlias = Preparing | Grouping | Training | Committing | Ended
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ready:
+    """A device is ready to join a group: a member of the first roster, or another one that will join them."""
+
     device: DeviceId
+    held_states: tuple[str, ...] = ()
+    last: LastCommit | None = None
+    term: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,16 +127,34 @@ class Committed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lost:
+    """`is_silent`: nothing was heard of the device for too long. Else it said so itself, or its connection closed."""
+
     device: DeviceId
     why: Sentence
+    is_silent: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Broken:
-    """The process group of this term does not work any more, and after some time nobody is known to be lost."""
+    """The process group of this term does not work any more."""
 
     term: int
     why: Sentence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """A member that was suspected still takes part."""
+
+    device: DeviceId
+    term: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StillAlone:
+    """The time for the others to come back is over."""
+
+    term: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,19 +162,38 @@ class StopAsked:
     pass
 
 
-RunEvent: TypeAlias = Ready | Grouped | Trained | Committed | Lost | Broken | StopAsked
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replaced:
+    """Another device leads the run: a member follows it, or its part of the cell has committed more."""
+
+    why: Sentence
+    leader: DeviceId | None = None
+
+
+RunEvent: TypeAlias = (
+    Ready | Grouped | Trained | Committed | Lost | Broken | Answered | StillAlone | StopAsked | Replaced
+)
 
 
 # -- what must be done -------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Adopt:
+    """Lead on from this commit, which another leader made."""
+
+    last: LastCommit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FormGroup:
-    """The members join a process group, with the state after `step` steps."""
+    """The members join a process group, with the state after `step` steps, which the holders send to the others."""
 
     roster: tuple[DeviceId, ...]
     term: int
     step: int
+    state_hash: str
+    holders: frozenset[DeviceId]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,11 +226,37 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """Ask each of these members whether it still takes part."""
+
+    roster: tuple[DeviceId, ...]
+    term: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StandBy:
+    """Give the others a moment to come back: then StillAlone of this term."""
+
+    term: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Drop:
     """This device takes part no longer."""
 
     device: DeviceId
     why: Sentence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandOver:
+    """These members lead on: `leader`, or else the first of them that can. The state of this device is kept aside if
+    `leader` does not know it."""
+
+    roster: tuple[DeviceId, ...]
+    why: Sentence
+    leader: DeviceId | None = None
+    state_hash: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,12 +267,13 @@ class End:
     is_early: bool = False  # finished before all steps, because the held-out loss rose
 
 
-Action: TypeAlias = FormGroup | OpenRound | Commit | Record | Drop | End
+Action: TypeAlias = Adopt | FormGroup | OpenRound | Commit | Record | Question | StandBy | Drop | HandOver | End
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
     """Times that the leader measures, passed in because the state machine has no clock."""
 
+    round_seconds: float
     seconds_per_step: float | None = None
     seconds_since_checkpoint: float | None = None  # None: there is none yet

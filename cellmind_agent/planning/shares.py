@@ -4,6 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+_NEW_WEIGHT = 0.3  # of the newest measurement: after five of them a sixth of the average is older
+
+
+def averaged(before: float | None, measured: float) -> float:
+    """A speed as the exponential moving average of its measurements, so that one slow round changes little.
+
+    `before` is the average so far; None: `measured` is the first.
+    """
+    return measured if before is None else before + _NEW_WEIGHT * (measured - before)
+
 
 def shares(speeds: Sequence[float | None], samples: int) -> tuple[int, ...]:
     """Samples of one step for each member, in order; their sum is `samples`.

@@ -1,83 +1,50 @@
-"""How a run went: who contributed what, who was lost, and which of its checkpoints are shown. Pure."""
+"""How a run went: who contributed what, who came and went, how often each sample was used, and which of its checkpoints
+are shown. Pure."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import TypeAlias
+from dataclasses import replace
 
+from cellmind_agent.planning.audit import audit, audit_steps
+from cellmind_agent.planning.ledger import Ledger, ledger_of
+from cellmind_agent.planning.lineage import Noted, chain, lineage, periods_of
 from cellmind_agent.protocol.ids import RunId
-from cellmind_agent.protocol.limits import MAX_CHECKPOINT_STORIES, MAX_DEPARTURES
+from cellmind_agent.protocol.limits import MAX_CHECKPOINT_STORIES, MAX_PERIOD_MEMBERS, MAX_ROSTER_CHANGES
 from cellmind_agent.protocol.messages import (
     CheckpointStory,
     Contribution,
-    Departure,
-    MemberLost,
+    Period,
+    RosterChange,
     RoundCommitted,
-    RoundStarted,
+    RunSpec,
     RunStory,
+    SamplesAudit,
 )
 from model.line.held_out import served_loss
 
-StoryEvent: TypeAlias = RoundStarted | RoundCommitted | MemberLost
 
-
-def story_of(run: RunId, events: Iterable[StoryEvent], checkpoints: tuple[CheckpointStory, ...]) -> RunStory:
-    """The story of what happened while one device led the run, in its order.
-
-    A round that starts at a step before the end of earlier ones does their work again: they do not count.
-    """
-    counted: list[RoundCommitted] = []
-    seconds, redone = 0.0, 0
-    departures: list[Departure] = []
-    for event in events:
-        if isinstance(event, MemberLost):
-            step = counted[-1].step if counted else 0
-            departures.append(Departure(name=event.name, step=step, why=event.why))
-            continue
-        if isinstance(event, RoundStarted):
-            while counted and counted[-1].step > event.step:
-                redone += _tokens(counted.pop())
-            continue
-        counted.append(event)
-        seconds += _tokens(event) / event.tokens_per_second if event.tokens_per_second > 0 else 0.0
-    tokens: Counter[str] = Counter()
-    for committed in counted:
-        tokens.update({member.name: member.tokens for member in committed.members})
-    losses = [(served_loss(one.val_loss, one.average_val_loss), one.step) for one in counted]
-    best = min(((loss, step) for loss, step in losses if loss is not None), default=None)
-    return RunStory(
-        run=run,
-        seconds=seconds,
-        contributions=_contributions(tokens),
-        checkpoints=checkpoints,
-        redone_tokens=redone,
-        best_step=best[1] if best else None,
-        best_val_loss=best[0] if best else None,
-        departures=tuple(departures[-MAX_DEPARTURES:]),
-    )
+def story_of(spec: RunSpec, events: Sequence[Noted], checkpoints: tuple[CheckpointStory, ...]) -> RunStory:
+    """The story of a run as one device knows it, from its log of events. Raises ValueError for a spec that makes no
+    run."""
+    rounds = lineage(noted.event for noted in events if isinstance(noted.event, RoundCommitted))
+    losses = [(served_loss(one.val_loss, one.average_val_loss), one.step) for one in rounds]
+    best = min(((loss, step) for loss, step in losses if loss is not None), default=(None, None))
+    known = _story(spec.run, _newest(periods_of(events)), checkpoints, best)
+    return replace(known, changes=known.changes[-MAX_ROSTER_CHANGES:], audit=audit(ledger_of(spec), rounds))
 
 
 def merged(run: RunId, stories: Sequence[RunStory]) -> RunStory:
-    """One story of those of several devices: a resumed run may have had several leaders."""
-    tokens: Counter[str] = Counter()
-    for story in stories:
-        tokens.update({one.name: one.tokens for one in story.contributions})
+    """One story of those of several devices, each of which was away at times."""
     checkpoints: tuple[CheckpointStory, ...] = ()
     for checkpoint in sorted((one for story in stories for one in story.checkpoints), key=lambda one: one.time):
         checkpoints = (*_before(checkpoints, checkpoint), checkpoint)
     bests = [(s.best_val_loss, s.best_step) for s in stories if s.best_val_loss is not None]
-    loss, step = min(bests, key=lambda best: best[0], default=(None, None))
-    return RunStory(
-        run=run,
-        seconds=sum(story.seconds for story in stories),
-        contributions=_contributions(tokens),
-        checkpoints=checkpoints,
-        redone_tokens=sum(story.redone_tokens for story in stories),
-        best_step=step,
-        best_val_loss=loss,
-        departures=tuple(sorted((one for story in stories for one in story.departures), key=lambda one: one.step)),
-    )
+    best = min(bests, key=lambda best: best[0], default=(None, None))
+    periods = chain([story.periods for story in stories])
+    known = _story(run, periods, checkpoints, best)
+    return replace(known, audit=_audit_of(periods, [story.audit for story in stories if story.audit]))
 
 
 def with_checkpoint(kept: Sequence[CheckpointStory], new: CheckpointStory) -> tuple[CheckpointStory, ...]:
@@ -101,10 +68,74 @@ def _before(checkpoints: Iterable[CheckpointStory], new: CheckpointStory) -> lis
     return [one for one in checkpoints if one.step < new.step]
 
 
-def _tokens(committed: RoundCommitted) -> int:
-    return sum(member.tokens for member in committed.members)
+def _newest(periods: tuple[Period, ...]) -> tuple[Period, ...]:
+    """As many of the last periods as fit into an answer, with as many reasons for losses."""
+    found: list[Period] = []
+    num_members = num_left = 0
+    for period in reversed(periods):
+        num_members += max(1, len(period.members))
+        if num_members > MAX_PERIOD_MEMBERS:
+            break
+        left = period.left[: MAX_ROSTER_CHANGES - num_left]
+        num_left += len(left)
+        found.append(replace(period, left=left))
+    return tuple(reversed(found))
 
 
-def _contributions(tokens: Counter[str]) -> tuple[Contribution, ...]:
-    """The largest first."""
-    return tuple(Contribution(name=name, tokens=count) for name, count in tokens.most_common())
+def _audit_of(periods: tuple[Period, ...], audits: Sequence[SamplesAudit]) -> SamplesAudit | None:
+    """The audit of periods that several devices know together."""
+    if not audits:
+        return None
+    plan = audits[0]
+    ledger = Ledger(num_samples=plan.num_samples, batch_samples=plan.batch_samples, epochs=plan.num_epochs)
+    faults = dict.fromkeys(fault for one in audits for fault in one.faults)
+    return audit_steps(ledger, [(period.first_step, period.step) for period in periods], faults)
+
+
+def _story(
+    run: RunId,
+    periods: tuple[Period, ...],
+    checkpoints: tuple[CheckpointStory, ...],
+    best: tuple[float | None, int | None],
+) -> RunStory:
+    """The story without its audit; `best` is the lowest held-out loss and its step."""
+    tokens: Counter[str] = Counter()
+    for period in periods:
+        tokens.update({member.name: member.tokens for member in period.members})
+    redone = sum(period.redone_seconds for period in periods)
+    return RunStory(
+        run=run,
+        seconds=sum(period.seconds for period in periods) + redone,
+        contributions=tuple(Contribution(name=name, tokens=count) for name, count in tokens.most_common()),
+        checkpoints=checkpoints,
+        redone_tokens=sum(period.redone_tokens for period in periods),
+        redone_seconds=redone,
+        best_step=best[1],
+        best_val_loss=best[0],
+        changes=tuple(_changes(periods)),
+        periods=periods,
+    )
+
+
+def _changes(periods: Iterable[Period]) -> Iterable[RosterChange]:
+    """Who came and went between the periods, in order. A member may be lost and be back in the next roster."""
+    known: set[str] = set()
+    present: tuple[str, ...] = ()
+    leader = None
+    for period in periods:
+        step, reasons = period.first_step, {one.name: one.why for one in period.left}
+        roster = tuple(member.name for member in period.members)
+        is_open = not roster  # no round was committed since: nobody has left but those that were lost
+        left = [name for name in present if name in reasons or (name not in roster and not is_open)]
+        for name in left:
+            yield RosterChange(kind="left", name=name, step=step, why=reasons.get(name))
+        for name in roster:
+            if name in known and (name in left or name not in present):
+                yield RosterChange(kind="returned", name=name, step=step)
+            elif name not in known and known:
+                yield RosterChange(kind="joined", name=name, step=step)
+        if roster and roster[0] != leader:
+            leader = roster[0]
+            yield RosterChange(kind="led", name=leader, step=step)
+        known |= {*roster}
+        present = roster

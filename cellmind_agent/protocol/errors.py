@@ -20,6 +20,7 @@ CellmindError                     1 failed
 ├── JobFailedError
 ├── MemberLostError
 ├── GroupBrokenError
+├── SupersededError
 └── BusyError
 """
 
@@ -155,6 +156,12 @@ class GroupBrokenError(CellmindError):
     """The process group of a run does not work any more: some member is gone, or a connection between two is."""
 
     code = "group_broken"
+
+
+class SupersededError(CellmindError):
+    """Another device leads the run: in a higher term, or because its leader is still there."""
+
+    code = "superseded"
 
 
 class BusyError(CellmindError):

@@ -72,6 +72,12 @@ def is_backend_name(text: str) -> bool:
     return _BACKEND.fullmatch(text) is not None
 
 
+def check_backend_name(text: str) -> None:
+    """Raises ValueError for what is no name of a process group."""
+    if not is_backend_name(text):
+        raise ValueError(f"{printable(text, 60)!r} is not the name of a backend")
+
+
 def printable(text: str, limit: int = MAX_LABEL_CHARACTERS) -> str:
     """`text` without control, bidirectional and invisible characters, cut to `limit` characters. Every label that
     comes from outside passes here before it is printed."""

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 
 from cellmind_agent.protocol import messages as m
-from cellmind_agent.protocol.errors import CellmindError
+from cellmind_agent.protocol.errors import CellmindError, SupersededError
 from cellmind_agent.protocol.ids import RunId
 from cellmind_agent.protocol.limits import REMEMBERED_RUN_EVENTS
 from cellmind_agent.storage.journal import Journal
@@ -24,11 +24,18 @@ class Audience:
     def __init__(self, run: RunId, journal: Journal) -> None:
         self._run, self._journal = run, journal
         self._history: deque[m.RunEvent] = deque(maxlen=REMEMBERED_RUN_EVENTS)
-        self._watchers: list[asyncio.Queue[m.RunEvent]] = []
+        self._watchers: list[asyncio.Queue[m.RunEvent | None]] = []
+        self._has_left = False
 
     @property
     def is_over(self) -> bool:
         return bool(self._history) and isinstance(self._history[-1], _LAST)
+
+    def leave(self) -> None:
+        """Another device leads on: its audience gets the rest."""
+        self._has_left = True
+        for queue in self._watchers:
+            queue.put_nowait(None)
 
     def publish(self, event: m.RunEvent) -> None:
         """Send an event to all watchers. Nothing follows the last event; of progress only the latest is remembered."""
@@ -46,14 +53,18 @@ class Audience:
                 self._journal.append_event(self._run, type(event).__name__, event)
 
     async def watch(self) -> AsyncIterator[m.RunEvent]:
-        """The events so far, then each new one, to the end of the run."""
-        queue: asyncio.Queue[m.RunEvent] = asyncio.Queue()
-        for event in self._history:
-            queue.put_nowait(event)
+        """The events so far, then each new one, to the end of the run. Raises SupersededError when another leads on."""
+        queue: asyncio.Queue[m.RunEvent | None] = asyncio.Queue()
+        for past in self._history:
+            queue.put_nowait(past)
+        if self._has_left:
+            queue.put_nowait(None)
         self._watchers.append(queue)
         try:
             while True:
                 event = await queue.get()
+                if event is None:
+                    raise SupersededError("another device leads {run} now", "cellmindctl watch {run}", run=self._run)
                 yield event
                 if isinstance(event, _LAST):
                     return
@@ -82,6 +93,8 @@ def _log_event(event: m.RunEvent) -> None:
             _log.info("%s: checkpoint at step %d on %s", event.run, event.step, ", ".join(event.members))
         case m.MemberLost():
             _log.info("%s: lost %s: %s", event.run, event.name, event.why)
+        case m.LeaderChanged():
+            _log.info("%s: %s leads in term %d: %s", event.run, event.name, event.term, event.why)
         case m.RunFinished(stopped=True):
             _log.info("%s: stopped at step %d after %.0f s", event.run, event.step, event.seconds)
         case m.RunFinished():

@@ -6,7 +6,7 @@ Clocks come in as arguments, so the arithmetic is pure.
 from __future__ import annotations
 
 from cellmind_agent.planning.run_life import Commit, OpenRound, Pace
-from cellmind_agent.planning.shares import shares
+from cellmind_agent.planning.shares import averaged, shares
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.ids import DeviceId
 from model.line.held_out import HeldOutRecord
@@ -15,13 +15,13 @@ from model.line.held_out import HeldOutRecord
 class RunFigures:
     """What the leader knows of its run. `now` is seconds on any one monotonic clock."""
 
-    def __init__(self, spec: m.RunSpec, total_steps: int, now: float) -> None:
+    def __init__(self, spec: m.RunSpec, start: m.ModelView | None, total_steps: int, now: float) -> None:
         self._spec, self._total_steps = spec, total_steps
-        self._seats = {seat.device: seat for seat in spec.roster}
-        self._roster = tuple(self._seats)  # of the round
+        self._seats: dict[DeviceId, m.RosterMember] = {}
+        self._roster: tuple[DeviceId, ...] = ()  # of the round
+        self._speeds: dict[DeviceId, float | None] = {}  # tokens a second, averaged
         self._progress: dict[DeviceId, m.MemberProgressed] = {}  # the latest
         self._started_at = self._round_opened_at = now
-        start = spec.resume_from
         self.step = start.step if start else 0
         self._tokens = self._round_first_token = start.tokens if start else 0
         self.val_loss: float | None = None
@@ -29,21 +29,31 @@ class RunFigures:
         self.shares: tuple[int, ...] = ()
         self._seconds_per_step: float | None = None
         self._checkpoint_at: float | None = None
+        self.has_checkpoint = start is not None  # from which `resume` can continue
 
-    @property
-    def has_checkpoint(self) -> bool:
-        """Whether there is a checkpoint from which `resume` can continue."""
-        return self._checkpoint_at is not None or self._spec.resume_from is not None
+    def seat(self, member: m.RosterMember) -> None:
+        """This device takes part, for the first time or again."""
+        self._seats[member.device] = member
+        self._speeds.setdefault(member.device, member.tokens_per_second)
+
+    def adopt(self, last: m.LastCommit) -> None:
+        """Go on from a commit that another leader made. Whether it is in a checkpoint is not known here."""
+        self.step, self._tokens, self.held_out, self.val_loss = last.step, last.tokens, last.held_out, last.val_loss
+        self.has_checkpoint = self.has_checkpoint or last.step > 0
 
     def pace(self, now: float) -> Pace:
         """What the state machine of rounds needs to know of time."""
         since = None if self._checkpoint_at is None else now - self._checkpoint_at
-        return Pace(seconds_per_step=self._seconds_per_step, seconds_since_checkpoint=since)
+        return Pace(
+            round_seconds=self._spec.round_seconds,
+            seconds_per_step=self._seconds_per_step,
+            seconds_since_checkpoint=since,
+        )
 
     def open_round(self, action: OpenRound, now: float) -> m.RoundStarted:
         """Decide the shares of the round by the speeds known so far."""
         self._roster = action.roster
-        self.shares = shares([self._speed(device) for device in action.roster], self._spec.batch_samples)
+        self.shares = shares([self._speeds[device] for device in action.roster], self._spec.batch_samples)
         self._round_opened_at, self._round_first_token, self.step = now, self._tokens, action.step
         return m.RoundStarted(
             run=self._spec.run,
@@ -55,15 +65,20 @@ class RunFigures:
 
     def commit_round(self, action: Commit, now: float) -> m.RoundCommitted:
         """The figures of the round that all members have trained and now commit."""
-        result, seconds = action.result, now - self._round_opened_at
+        result, seconds, first_step = action.result, now - self._round_opened_at, self.step
         if action.step > self.step:
             self._seconds_per_step = seconds / (action.step - self.step)
         if result.val_loss is not None:
             self.val_loss = result.val_loss
+        for device in action.roster:
+            if device in self._progress:
+                measured = self._progress[device].compute_tokens_per_second
+                self._speeds[device] = averaged(self._speeds[device], measured)
         self._tokens, self.step, self.held_out = result.tokens, action.step, action.held_out
         return m.RoundCommitted(
             run=self._spec.run,
             round=action.round,
+            first_step=first_step,
             step=action.step,
             total_steps=self._total_steps,
             tokens=result.tokens,
@@ -75,10 +90,11 @@ class RunFigures:
             val_loss=result.val_loss,
             val_bits_per_byte=result.val_bits_per_byte,
             average_val_loss=result.average_val_loss,
+            term=action.term,
         )
 
     def save_checkpoint(self, model: m.ModelView, names: tuple[str, ...], now: float) -> m.CheckpointSaved:
-        self._checkpoint_at = now
+        self._checkpoint_at, self.has_checkpoint = now, True
         return m.CheckpointSaved(run=self._spec.run, step=model.step, state_hash=model.state_hash, members=names)
 
     def note_progress(self, device: DeviceId, progress: m.MemberProgressed) -> None:
@@ -114,10 +130,6 @@ class RunFigures:
             best_step=self.held_out.best_step if self.held_out.best_loss is not None else None,
             best_val_loss=self.held_out.best_loss,
         )
-
-    def _speed(self, device: DeviceId) -> float | None:
-        progress = self._progress.get(device)
-        return progress.compute_tokens_per_second if progress else self._seats[device].tokens_per_second
 
     def _tokens_per_second(self, tokens: int, seconds: float) -> float:
         return (tokens - self._round_first_token) / seconds if seconds > 0 else 0.0

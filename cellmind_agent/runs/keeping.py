@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from dataclasses import replace
 from pathlib import Path
 
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.blobs import BlobRef
 from cellmind_agent.protocol.errors import CellmindError
+from cellmind_agent.protocol.ids import RunId
 from cellmind_agent.protocol.limits import MAX_CONTINUATION_CHARACTERS
 from cellmind_agent.storage.blobs import BlobStore
 from cellmind_agent.storage.journal import Journal
@@ -20,24 +22,24 @@ def keep_checkpoint(
     store: BlobStore, journal: Journal, spec: m.RunSpec, written: CheckpointWritten, request: m.CommitRound
 ) -> m.MemberCommitted:
     """Keep the checkpoint, the best weights if they are new, and what the model wrote. Raises StorageFullError."""
-    folder = journal.run_folder(spec.run) / "checkpoints"
+    folder, last = journal.run_folder(spec.run) / "checkpoints", request.last
     checkpoint = m.ModelView(
         model=spec.run,
-        step=request.step,
-        tokens=request.tokens,
-        val_loss=request.val_loss,
+        step=last.step,
+        tokens=last.tokens,
+        val_loss=last.val_loss,
         state_hash=written.state_hash,
         files=_adopt(store, folder / written.name),
         tokenizer=spec.tokenizer,
         created=request.time,
-        held_out=request.held_out,
+        held_out=last.held_out,
     )
     best = None
     if written.best and written.best_state_hash:
         best = replace(
             checkpoint,
-            step=request.held_out.best_step,
-            val_loss=request.held_out.best_loss,
+            step=last.held_out.best_step,
+            val_loss=last.held_out.best_loss,
             state_hash=written.best_state_hash,
             files=_adopt(store, folder / written.best),
             is_best=True,
@@ -51,13 +53,31 @@ def keep_checkpoint(
     return m.MemberCommitted(checkpoint=checkpoint, best=best)
 
 
+def keep_aside(
+    store: BlobStore, journal: Journal, spec: m.RunSpec, written: CheckpointWritten, last: m.LastCommit, name: RunId
+) -> None:
+    """Keep a checkpoint whose steps do not count for its run, as a model of its own. Raises StorageFullError."""
+    aside = m.ModelView(
+        model=name,
+        step=last.step,
+        tokens=last.tokens,
+        val_loss=last.val_loss,
+        state_hash=written.state_hash,
+        files=_adopt(store, journal.run_folder(spec.run) / "checkpoints" / written.name),
+        tokenizer=spec.tokenizer,
+        created=time.time(),
+        held_out=last.held_out,
+    )
+    store.remove(journal.save_model(aside))
+
+
 def _story(written: CheckpointWritten, request: m.CommitRound) -> m.CheckpointStory:
     found = [
         Continuation(prompt=one.prompt[:MAX_CONTINUATION_CHARACTERS], text=one.text[:MAX_CONTINUATION_CHARACTERS])
         for one in written.continuations[:NUM_PROMPTS]
     ]
     return m.CheckpointStory(
-        step=request.step, time=request.time, val_loss=written.served_loss, continuations=tuple(found)
+        step=request.last.step, time=request.time, val_loss=written.served_loss, continuations=tuple(found)
     )
 
 

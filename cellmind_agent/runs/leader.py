@@ -2,14 +2,14 @@
 
 1. Every member prepares: it fetches blobs and starts its trainer. Its stream of reports lasts as long as it takes part.
 2. The members form a process group, in which rounds are opened and committed on all of them.
-3. A lost member, reported by itself, by its link or by its silence, is dropped: the others form another group.
+3. A lost member, reported by itself, by its link or by its silence, is dropped: the others form another group. Devices
+   that come, or come back, prepare beside the others, and join them in the next group.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
@@ -17,14 +17,16 @@ from cellmind_agent.network.peers import Peers
 from cellmind_agent.planning import rounds
 from cellmind_agent.planning import run_life as life
 from cellmind_agent.planning.ledger import Ledger
+from cellmind_agent.planning.succession import lineage_order
 from cellmind_agent.protocol import messages as m
-from cellmind_agent.protocol.errors import CellmindError, GroupBrokenError
+from cellmind_agent.protocol.errors import CellmindError, GroupBrokenError, SupersededError
 from cellmind_agent.protocol.ids import DeviceId
-from cellmind_agent.protocol.limits import BLAME_GRACE_SECONDS, PROGRESS_SECONDS
+from cellmind_agent.protocol.limits import ALONE_SECONDS, PROGRESS_SECONDS
+from cellmind_agent.runs.attendance import Attendance, Hearing, Leadership
 from cellmind_agent.runs.audience import Audience
+from cellmind_agent.runs.commit_book import CommitBook
 from cellmind_agent.runs.figures import RunFigures
-from cellmind_agent.runs.member import RunMember
-from cellmind_agent.runs.members import LinkedMember, Member, OwnMember
+from cellmind_agent.runs.membership import Company, Stay
 from cellmind_agent.runs.rendezvous import Stores
 from model.line.sentence import Sentence
 
@@ -32,34 +34,50 @@ _log = logging.getLogger(__name__)
 
 
 class Leader:
-    """One run, led by this device, the first of its roster."""
+    """One run, led by this device."""
 
     def __init__(
-        self, spec: m.RunSpec, ledger: Ledger, stores: Stores, peers: Peers, member: RunMember, audience: Audience
+        self,
+        leadership: Leadership,
+        ledger: Ledger,
+        stores: Stores,
+        peers: Peers,
+        company: Company,
+        audience: Audience,
     ) -> None:
-        self.spec, self.audience = spec, audience
-        self._ledger, self._stores, self._peers = ledger, stores, peers
-        self._roster = {seat.device: seat for seat in spec.roster}
-        self._leader, *others = self._roster
-        self._members: dict[DeviceId, Member] = {self._leader: OwnMember(self._leader, member)}
-        self._members |= {device: LinkedMember(device, peers) for device in others}
-        self._figures = RunFigures(spec, ledger.total_steps, _now())
+        self.spec, self.audience, self._leadership = leadership.spec, audience, leadership
+        self._ledger, self._stores, self._company = ledger, stores, company
+        self._me = leadership.term.leader
+        self._figures = RunFigures(self.spec, leadership.start, ledger.total_steps, _now())
         self._life: life.RunLife = rounds.begin(
-            tuple(self._roster), stores.last_term(spec.run), self._figures.step, self._figures.held_out
+            tuple(seat.device for seat in leadership.roster),
+            leadership.term.number,
+            self._figures.step,
+            self._figures.held_out,
+            is_taken_over=leadership.taken_over is not None,
         )
+        self._term = leadership.term.number  # of the last group
         self._inbox: asyncio.Queue[life.RunEvent] = asyncio.Queue()
+        hearing = Hearing(self._inbox.put_nowait, self._note_joined, self._note_progress, self._where)
+        self._attendance = Attendance(leadership, peers, company, hearing)
         self._tasks: set[asyncio.Task[None]] = set()
         self._reported_at = _now()
-        self._committed: m.RoundCommitted | None = None  # the round that is being committed
-        self._checkpoint: m.ModelView | None = None  # of that round
+        self._book = CommitBook(self.spec, self._me)
 
     async def lead(self) -> None:
         """From the first preparation to the end of the run. Raises nothing but CancelledError."""
+        leadership = self._leadership
         try:
-            for device in self._members:
-                self._start(self._attend(device))
-                if device != self._leader:
-                    self._start(self._watch_absence(device))
+            if leadership.taken_over is not None:
+                name = leadership.roster[0].name
+                self.audience.publish(
+                    m.LeaderChanged(
+                        run=self.spec.run, name=name, leader=self._me, term=self._term, why=leadership.taken_over
+                    )
+                )
+            for seat in leadership.roster:
+                self._start(self._attendance.attend(self._company.admit(seat)))
+            self._start(self._recruit())
             while not isinstance(self._life, life.Ended):
                 event = await self._inbox.get()
                 self._life, actions = rounds.transition(self._life, event, self._ledger, self._figures.pace(_now()))
@@ -68,7 +86,7 @@ class Leader:
         except Exception:
             _log.exception("leading %s failed", self.spec.run)
             why = Sentence("an error in the leader's agent; its log says more")
-            await self._end(life.End(roster=tuple(self._roster), cause="failed", why=why))
+            await self._end(life.End(roster=tuple(self._company.devices), cause="failed", why=why))
         finally:
             for task in self._tasks:
                 task.cancel()
@@ -79,13 +97,28 @@ class Leader:
         self._inbox.put_nowait(life.StopAsked())
 
     def give_up(self, why: Sentence) -> None:
-        """End the run as failed, in good order: the agent is shutting down."""
-        self._inbox.put_nowait(life.Lost(device=self._leader, why=why))
+        """Let another member lead on: the agent is shutting down. Without one, the run ends as failed."""
+        self._inbox.put_nowait(life.Lost(device=self._me, why=why))
+
+    def is_member(self, device: DeviceId | None) -> bool:
+        """Whether the device takes part now."""
+        return device in self._company.devices
+
+    def leads_on(self, other: m.Term, last: m.LastCommit | None) -> bool:
+        """Whether this leader goes on when it has met another one, and not the other."""
+        term, own_last = self._where()
+        if lineage_order(own_last, term) > lineage_order(last, other):
+            return True
+        self._attendance.yield_to(other.leader)
+        return False
 
     # -- actions -------------------------------------------------------------------------------------------------------
 
     async def _perform(self, action: life.Action) -> None:
         match action:
+            case life.Adopt():
+                self._figures.adopt(action.last)
+                self._book.last = action.last
             case life.FormGroup():
                 await self._form_group(action)
             case life.OpenRound():
@@ -94,23 +127,34 @@ class Leader:
                 self._commit_round(action)
             case life.Record():
                 self._record(action)
+            case life.Question():
+                self._question(action)
+            case life.StandBy():
+                still_alone = life.StillAlone(term=action.term)
+                asyncio.get_running_loop().call_later(ALONE_SECONDS, self._inbox.put_nowait, still_alone)
             case life.Drop():
                 self._drop(action)
+            case life.HandOver():
+                await self._hand_over(action)
             case life.End():
                 await self._end(action)
 
     async def _form_group(self, action: life.FormGroup) -> None:
-        await self._stores.open(self.spec.run, action.term)  # ends the meeting of the term before
+        run, self._term = self.spec.run, action.term
+        await self._stores.open(run, action.term)  # ends the meeting of the term before
         request = m.FormGroup(
-            run=self.spec.run,
+            run=run,
             term=action.term,
-            roster=tuple(self._roster[device] for device in action.roster),
+            roster=self._company.seats(action.roster),
+            backend=self._company.backend_for(action.roster),
             step=action.step,
+            state_hash=action.state_hash,
+            holders=tuple(rank for rank, device in enumerate(action.roster) if device in action.holders),
         )
 
-        async def join(device: DeviceId) -> life.RunEvent:
-            await self._members[device].join_group(request)
-            return life.Grouped(device=device, term=action.term)
+        async def join(stay: Stay) -> life.RunEvent:
+            await stay.member.join_group(request)
+            return life.Grouped(device=stay.device, term=action.term)
 
         self._ask_all(action.roster, action.term, join)
 
@@ -126,50 +170,61 @@ class Leader:
             evaluate=action.is_evaluated,
         )
 
-        async def train(device: DeviceId) -> life.RunEvent:
-            result = await self._members[device].train(request)
-            return life.Trained(device=device, term=action.term, result=result)
+        async def train(stay: Stay) -> life.RunEvent:
+            result = await stay.member.train(request)
+            return life.Trained(device=stay.device, term=action.term, result=result)
 
         self._ask_all(action.roster, action.term, train)
 
     def _commit_round(self, action: life.Commit) -> None:
-        committed = self._committed = self._figures.commit_round(action, _now())
-        self._checkpoint = None
-        request = m.CommitRound(
-            run=self.spec.run,
-            round=action.round,
-            step=action.step,
-            tokens=action.result.tokens,
-            checkpoint=action.is_checkpoint,
-            time=time.time(),
-            val_loss=self._figures.val_loss,
-            is_best=action.is_best,
-            held_out=action.held_out,
-        )
+        request = self._book.request(action, self._figures, self._company.seats(action.roster), _now())
 
-        async def commit(device: DeviceId) -> life.RunEvent:
-            answer = await self._members[device].commit(request)
-            if committed is self._committed:  # a dropped member may answer when the next round is being committed
-                self._checkpoint = answer.checkpoint or self._checkpoint
-            return life.Committed(device=device, round=action.round)
+        async def commit(stay: Stay) -> life.RunEvent:
+            self._book.note_answer(request, await stay.member.commit(request))
+            return life.Committed(device=stay.device, round=action.round)
 
         self._ask_all(action.roster, action.term, commit)
 
     def _record(self, action: life.Record) -> None:
         """Every member that is left has committed."""
-        if self._committed:
-            self.audience.publish(self._committed)
-        if self._checkpoint:
-            names = tuple(self._roster[device].name for device in action.roster)
-            self.audience.publish(self._figures.save_checkpoint(self._checkpoint, names, _now()))
+        event, checkpoint = self._book.close()
+        self.audience.publish(event)
+        self._company.note_trained(action.roster)
+        if checkpoint:
+            names = tuple(seat.name for seat in self._company.seats(action.roster))
+            self.audience.publish(self._figures.save_checkpoint(checkpoint, names, _now()))
+
+    def _question(self, action: life.Question) -> None:
+        request = m.QuestionMember(run=self.spec.run, term=action.term)
+
+        async def ask(stay: Stay) -> life.RunEvent:
+            await stay.member.question(request)
+            return life.Answered(device=stay.device, term=action.term)
+
+        self._ask_all(action.roster, action.term, ask)
 
     def _drop(self, action: life.Drop) -> None:
         """The device may be gone, and cannot hear that it was dropped."""
-        name = self._roster[action.device].name
-        self.audience.publish(m.MemberLost(run=self.spec.run, name=name, why=action.why))
-        if action.device != self._leader:
+        stay = self._company.part_with(action.device)
+        lost = m.MemberLost(run=self.spec.run, name=stay.seat.name, why=action.why)
+        self._book.note(lost)
+        self.audience.publish(lost)
+        if action.device != self._me:
             request = m.DismissMember(run=self.spec.run, state="failed", error=action.why)
-            self._start(self._dismiss(action.device, request))
+            self._start(self._dismiss(stay, request))
+
+    async def _hand_over(self, action: life.HandOver) -> None:
+        """The others first: they wait for nothing else."""
+        run = self.spec.run
+        if action.leader:
+            await self._company.keep_branch_aside(action.leader, action.state_hash)
+        stays = [self._company.stay(device) for device in (*action.roster, self._me)]
+        request = m.ReplaceLeader(run=run, why=action.why, leader=action.leader)
+        replacing = (stay.member.replace_leader(request) for stay in stays if stay)
+        for result in await asyncio.gather(*replacing, return_exceptions=True):
+            if isinstance(result, BaseException):
+                _log.debug("a member of %s does not hear that its leader leaves: %s", run, result)
+        self.audience.leave()
 
     async def _end(self, action: life.End) -> None:
         """Inform the watchers first: a lost member must not keep them waiting."""
@@ -182,65 +237,55 @@ class Leader:
         else:
             self.audience.publish(self._figures.finished(action.cause == "stopped", action.is_early, _now()))
         request = m.DismissMember(run=run, state=action.cause, error=action.why)
-        await asyncio.gather(*(self._dismiss(device, request) for device in action.roster), return_exceptions=True)
+        stays = [stay for device in self._company.devices if (stay := self._company.stay(device))]
+        await asyncio.gather(*(self._dismiss(stay, request) for stay in stays), return_exceptions=True)
 
-    async def _dismiss(self, device: DeviceId, request: m.DismissMember) -> None:
+    async def _dismiss(self, stay: Stay, request: m.DismissMember) -> None:
         try:
-            await self._members[device].dismiss(request)
+            await stay.member.dismiss(request)
         except CellmindError as error:
-            _log.debug("%s cannot be dismissed: %s", self._roster[device].name, error)
+            _log.debug("%s cannot be dismissed: %s", stay.seat.name, error)
 
     # -- members -------------------------------------------------------------------------------------------------------
 
-    async def _attend(self, device: DeviceId) -> None:
-        """One member's stream, from its preparation to its end."""
-        why = Sentence("it left")
-        try:
-            async for event in self._members[device].prepare(m.PrepareMember(spec=self.spec)):
-                match event:
-                    case m.MemberReady():
-                        name, kind = self._roster[device].name, event.device_kind
-                        joined = m.MemberJoined(run=self.spec.run, name=name, device_kind=kind, tuning=event.tuning)
-                        self.audience.publish(joined)
-                        self._inbox.put_nowait(life.Ready(device=device))
-                    case m.MemberProgressed():
-                        self._note_progress(device, event)
-                    case m.MemberFailed():
-                        why = event.why
-        except CellmindError as error:
-            why = error.message
-        self._lose(device, why)
+    async def _recruit(self) -> None:
+        """Bring in the devices that come, or come back."""
+        async for seat in self._company.recruits():
+            self._start(self._attendance.attend(self._company.admit(seat)))
 
-    async def _watch_absence(self, device: DeviceId) -> None:
-        """A frozen or sleeping device reports nothing: it is lost by its silence."""
-        await self._peers.until_absent(device)
-        self._lose(device, Sentence("it fell silent"))
+    def _where(self) -> tuple[m.Term, m.LastCommit | None]:
+        return m.Term(number=self._term, leader=self._me), self._book.last
+
+    def _note_joined(self, seat: m.RosterMember, ready: m.MemberReady) -> None:
+        self._figures.seat(seat)
+        joined = m.MemberJoined(run=self.spec.run, name=seat.name, device_kind=ready.device_kind, tuning=ready.tuning)
+        self._book.note(joined)
+        self.audience.publish(joined)
 
     def _ask_all(
-        self, roster: tuple[DeviceId, ...], term: int, ask: Callable[[DeviceId], Awaitable[life.RunEvent]]
+        self, roster: tuple[DeviceId, ...], term: int, ask: Callable[[Stay], Awaitable[life.RunEvent]]
     ) -> None:
         """Ask each device; `term` is that of the process group which they need for the answer."""
 
-        async def ask_one(device: DeviceId) -> None:
+        async def ask_one(stay: Stay) -> None:
             try:
-                self._inbox.put_nowait(await ask(device))
+                self._inbox.put_nowait(await ask(stay))
             except GroupBrokenError as error:
-                await asyncio.sleep(BLAME_GRACE_SECONDS)  # the link or the silence of a lost member names the cause
                 self._inbox.put_nowait(life.Broken(term=term, why=error.message))
+            except SupersededError as error:
+                self._inbox.put_nowait(life.Replaced(why=error.message))
             except CellmindError as error:
-                self._lose(device, error.message)
+                self._attendance.lose(stay, error.message)
 
         for device in roster:
-            self._start(ask_one(device))
-
-    def _lose(self, device: DeviceId, why: Sentence) -> None:
-        left = Sentence("{name} left the run: {why}", name=self._roster[device].name, why=why)
-        self._inbox.put_nowait(life.Lost(device=device, why=left))
+            stay = self._company.stay(device)
+            if stay:
+                self._start(ask_one(stay))
 
     def _note_progress(self, device: DeviceId, progress: m.MemberProgressed) -> None:
         self._figures.note_progress(device, progress)
         is_due = _now() - self._reported_at >= PROGRESS_SECONDS
-        if device == self._leader and is_due and isinstance(self._life, life.Training):
+        if device == self._me and is_due and isinstance(self._life, life.Training):
             self._reported_at = _now()
             self.audience.publish(self._figures.progressed(self._life.standing.round, progress, _now()))
 

@@ -10,8 +10,14 @@ from cellmind_agent.network.peers import Peers
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.errors import TimedOutError
 from cellmind_agent.protocol.ids import DeviceId
-from cellmind_agent.protocol.limits import DISMISS_SECONDS, GROUP_SECONDS, ROUND_PATIENCE_SECONDS
+from cellmind_agent.protocol.limits import (
+    DISMISS_SECONDS,
+    GOODBYE_SECONDS,
+    QUESTION_SECONDS,
+    ROUND_PATIENCE_SECONDS,
+)
 from cellmind_agent.runs.member import RunMember
+from cellmind_agent.runs.participation import seconds_to_join
 from cellmind_agent.trust.permissions import Caller
 
 
@@ -22,6 +28,8 @@ class Member(Protocol):
     async def join_group(self, request: m.FormGroup) -> None: ...
     async def train(self, request: m.TrainRound) -> m.RoundTrained: ...
     async def commit(self, request: m.CommitRound) -> m.MemberCommitted: ...
+    async def question(self, request: m.QuestionMember) -> None: ...
+    async def replace_leader(self, request: m.ReplaceLeader) -> None: ...
     async def dismiss(self, request: m.DismissMember) -> None: ...
 
 
@@ -37,7 +45,7 @@ class OwnMember:
 
     async def join_group(self, request: m.FormGroup) -> None:
         try:
-            async with asyncio.timeout(GROUP_SECONDS):
+            async with asyncio.timeout(seconds_to_join(request)):
                 await self._member.form_group(request, self._caller)
         except TimeoutError as error:
             raise TimedOutError("the trainer here does not leave its process group") from error
@@ -47,6 +55,12 @@ class OwnMember:
 
     async def commit(self, request: m.CommitRound) -> m.MemberCommitted:
         return await self._member.commit_round(request, self._caller)
+
+    async def question(self, request: m.QuestionMember) -> None:
+        await self._member.question(request, self._caller)
+
+    async def replace_leader(self, request: m.ReplaceLeader) -> None:
+        await self._member.replace_leader(request, self._caller)
 
     async def dismiss(self, request: m.DismissMember) -> None:
         await self._member.dismiss(request, self._caller)
@@ -62,13 +76,19 @@ class LinkedMember:
         return self._peers.link(self._device).stream(request)
 
     async def join_group(self, request: m.FormGroup) -> None:
-        await self._peers.link(self._device).request(request, GROUP_SECONDS)
+        await self._peers.link(self._device).request(request, seconds_to_join(request))
 
     async def train(self, request: m.TrainRound) -> m.RoundTrained:
         return await self._peers.link(self._device).request(request, ROUND_PATIENCE_SECONDS)
 
     async def commit(self, request: m.CommitRound) -> m.MemberCommitted:
         return await self._peers.link(self._device).request(request, ROUND_PATIENCE_SECONDS)
+
+    async def question(self, request: m.QuestionMember) -> None:
+        await self._peers.link(self._device).request(request, QUESTION_SECONDS)
+
+    async def replace_leader(self, request: m.ReplaceLeader) -> None:
+        await self._peers.link(self._device).request(request, GOODBYE_SECONDS)
 
     async def dismiss(self, request: m.DismissMember) -> None:
         await self._peers.link(self._device).request(request, DISMISS_SECONDS)

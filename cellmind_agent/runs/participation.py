@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from cellmind_agent.planning.ledger import ledger_of
-from cellmind_agent.planning.shares import shares, spans
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.blobs import BlobRef
 from cellmind_agent.protocol.errors import ProtocolError
-from cellmind_agent.protocol.ids import DeviceId
-from cellmind_agent.protocol.limits import RENDEZVOUS_SECONDS
+from cellmind_agent.protocol.ids import BackendName, DeviceId
+from cellmind_agent.protocol.limits import GROUP_SECONDS, RENDEZVOUS_SECONDS, ROUND_PATIENCE_SECONDS
 from cellmind_agent.runs.process import ChildProcess
 from model.line.checkpoint import CheckpointPaths
-from model.line.training import JoinGroup, PrepareTrainer, Span, StepsTrained
+from model.line.sentence import Sentence
+from model.line.training import JoinGroup, PrepareTrainer, Span, StepsTrained, TrainerReady
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,30 +31,66 @@ class GroupPlace:
 
 @dataclass(slots=True, kw_only=True)
 class Participation:
-    """The run that this device takes part in now."""
+    """The run that this device takes part in now. `touch` must be called after a change that others wait for."""
 
     spec: m.RunSpec
+    start: m.ModelView | None
     view: m.RunView
-    leader: DeviceId
+    term: m.Term  # of the leader that this device follows, or followed last
+    roster: tuple[m.RosterMember, ...]
+    leader: DeviceId | None  # None: the leader is lost, and no other one has come yet
+    channel: object = None  # the connection on which the leader asked
+    expected_leader: DeviceId | None = None  # named by the one that left
+    has_leader_left: bool = False  # in good order, and was not lost
+    last: m.LastCommit | None = None
+    backend: BackendName | None = None  # of the last group
     group: GroupPlace | None = None  # None: before the first group, and between two
     newest_term: int = 0  # of the groups that the leader has asked for
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)  # the trainer does one thing at a time
     child: ChildProcess | None = None
+    ready: TrainerReady | None = None  # None: the trainer has not started yet
+    present_state: str | None = None  # the hash of the trainer's weights; None: in the middle of a round
+    kept_state: str | None = None  # to which it can go back
     sent_bytes_before: int = 0  # what this device's tunnels had sent before the run
     tokens_per_second: float | None = None
     is_dismissed: bool = False
+    is_over: bool = False
+    problem: Sentence | None = None  # why it is over, if it was not dismissed
     progress: asyncio.Queue[m.MemberProgressed] = field(default_factory=asyncio.Queue)
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def held_states(self) -> tuple[str, ...]:
+        """The states from which the trainer can go on."""
+        return tuple(state for state in (self.present_state, self.kept_state) if state)
+
+    @property
+    def may_lead(self) -> bool:
+        """Whether the run can go on from what this device holds: not before a newcomer has received the state."""
+        return self.ready is not None and (self.last is None or self.last.state_hash in self.held_states)
+
+    def touch(self) -> None:
+        """Let those look again that wait."""
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def until(self, is_true: Callable[[], bool], seconds: float | None = None) -> None:
+        """Return when `is_true`, or after so many seconds."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while not is_true():
+                    await self._changed.wait()
 
 
-def members_here(spec: m.RunSpec, device: DeviceId) -> int:
+def members_here(roster: tuple[m.RosterMember, ...], device: DeviceId) -> int:
     """How many members of the run share this device's machine, this one included."""
-    host = next(member.host for member in spec.roster if member.device == device)
-    return sum(member.host == host for member in spec.roster)
+    host = next(member.host for member in roster if member.device == device)
+    return sum(member.host == host for member in roster)
 
 
-def needed_blobs(spec: m.RunSpec) -> list[BlobRef]:
+def needed_blobs(spec: m.RunSpec, start: m.ModelView | None) -> list[BlobRef]:
     """Every blob that a member of the run must hold before its trainer starts."""
-    resumed = list(spec.resume_from.files.values()) if spec.resume_from else []
+    resumed = list(start.files.values()) if start else []
     return [spec.config, spec.tokenizer, spec.manifest, *spec.shards, *resumed]
 
 
@@ -65,17 +102,32 @@ def place_in(request: m.FormGroup, device: DeviceId) -> GroupPlace:
     raise ProtocolError("this device is not in the roster of the group")
 
 
-def joining(place: GroupPlace, backend: str, step: int) -> JoinGroup:
-    """What the trainer needs to join the group."""
+def joining(place: GroupPlace, request: m.FormGroup) -> JoinGroup:
+    """What the trainer needs to join the group. Raises ProtocolError if nobody in it holds the state."""
+    if not request.holders or not all(0 <= rank < len(place.roster) for rank in request.holders):
+        raise ProtocolError("no member of the group holds the state")
     here = place.roster[place.rank].host
     return JoinGroup(
         rank=place.rank,
         size=len(place.roster),
-        backend=backend,
-        step=step,
+        backend=request.backend,
+        step=request.step,
+        holders=request.holders,
         near=tuple(other for other, member in enumerate(place.roster) if other != place.rank and member.host == here),
         rendezvous_seconds=RENDEZVOUS_SECONDS,
     )
+
+
+def alone(last: m.LastCommit) -> JoinGroup:
+    """What the trainer needs to go back to a committed state, and to be in no process group."""
+    return JoinGroup(
+        rank=0, size=1, backend="gloo", step=last.step, holders=(0,), near=(), rendezvous_seconds=RENDEZVOUS_SECONDS
+    )
+
+
+def seconds_to_join(request: m.FormGroup) -> float:
+    """How long the members wait for the group: the state may have to cross a slow network first."""
+    return GROUP_SECONDS if len(request.holders) == len(request.roster) else ROUND_PATIENCE_SECONDS
 
 
 def trainer_parameters(
@@ -88,12 +140,12 @@ def trainer_parameters(
 ) -> PrepareTrainer:
     """What the trainer needs to start. A peer never names a path: it names blobs, and `path_of` finds them here."""
     spec = part.spec
-    rank = [member.device for member in spec.roster].index(device)
+    rank = [member.device for member in part.roster].index(device)
     return PrepareTrainer(
         run=spec.run,
         rank=rank,
-        size=len(spec.roster),
-        members_here=members_here(spec, device),
+        size=len(part.roster),
+        members_here=members_here(part.roster, device),
         total_steps=part.view.total_steps,
         config=str(path_of(spec.config)),
         tokenizer=str(path_of(spec.tokenizer)),
@@ -112,11 +164,8 @@ def own_spans(spec: m.RunSpec, rank: int, request: m.TrainRound) -> tuple[Span, 
         raise ProtocolError("the round has no share for rank {rank}", rank=rank)
     found = []
     for step in range(request.first_step, request.first_step + request.num_steps):
-        epoch, start, stop = ledger.batch(step)
-        # The last batch of an epoch is smaller than the shares add up to: it is divided in the same proportion.
-        amounts = request.shares if stop - start == sum(request.shares) else shares(request.shares, stop - start)
-        first, last = spans(start, amounts)[rank]
-        found.append(Span(epoch=epoch, start=first, stop=last))
+        epoch, parts = ledger.divide(step, request.shares)
+        found.append(Span(epoch=epoch, start=parts[rank][0], stop=parts[rank][1]))
     return tuple(found)
 
 

@@ -31,18 +31,22 @@ class GlooProbe:
         return {m.ProbeGloo: self._probe}
 
     async def _probe(self, request: m.ProbeGloo, caller: Caller) -> m.GlooProbed:
+        return m.GlooProbed(fault=await self.fault())
+
+    async def fault(self) -> Sentence | None:
+        """Why gloo does not work on this device; None if it works."""
         if os.environ.get(_SWITCH):
-            return m.GlooProbed(fault=Sentence("switched off by {name}", name=_SWITCH))
+            return Sentence("switched off by {name}", name=_SWITCH)
         if self._versions.torch is None:
-            return m.GlooProbed(fault=Sentence("torch is not installed"))
+            return Sentence("torch is not installed")
         async with self._turn:
             known = read_json(self._path)
             if isinstance(known, dict) and known.get("torch") == self._versions.torch and "fault" in known:
-                return m.GlooProbed(fault=Sentence(known["fault"]) if isinstance(known["fault"], str) else None)
+                return Sentence(known["fault"]) if isinstance(known["fault"], str) else None
             fault = await self._try()
             with contextlib.suppress(CellmindError, OSError):  # forgotten on a full disk, it is tried again
                 write_json(self._path, {"torch": self._versions.torch, "fault": fault})
-            return m.GlooProbed(fault=fault)
+            return fault
 
     async def _try(self) -> Sentence | None:
         try:

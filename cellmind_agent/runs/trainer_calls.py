@@ -47,6 +47,8 @@ class TrainerCalls:
         raise ProtocolError("a trainer may not ask for {what}", what=type(call).__name__)
 
     async def _ask_store(self, part: Participation, request: m.StoreRequest) -> m.StoreAnswer:
+        if part.leader is None:
+            raise NotAllowedError("this device is between two process groups")
         if part.leader == self._device:
             return await self._stores.answer(request)
         link = self._peers.link(part.leader)

@@ -6,13 +6,15 @@ from dataclasses import replace
 
 import click
 
+from cellmind_agent.planning.backends import BACKEND_CHOICES
+from cellmind_agent.planning.resuming import is_under_way, newest_checkpoint
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.errors import CellmindError, UnknownNameError
 from cellmind_agent.protocol.ids import DeviceId, RunId
 from cellmind_agent.protocol.plain import to_json
 from cellmind_agent.words import t
-from cellmind_ctl.discover import held_models, list_runs, run_named
-from cellmind_ctl.planning import plan_run
+from cellmind_ctl.discover import held_models, list_peers, list_runs, run_named
+from cellmind_ctl.planning import devices_named, names_in, plan_run
 from cellmind_ctl.session import Session, command
 from cellmind_ctl.story import print_contributors
 from cellmind_ctl.watching import follow, summary
@@ -21,20 +23,23 @@ from cellmind_ctl.watching import follow, summary
 @command("resume")
 @click.argument("run")
 @click.option("--devices", metavar="NAME,...", help="Train on these devices only.")
+@click.option("--backend", type=click.Choice(BACKEND_CHOICES), help="Process group (default: as chosen for the run).")
 @click.option("--detach", is_flag=True, help="Start the run, and do not watch it.")
-def command_(session: Session, run: str, devices: str | None, detach: bool) -> None:
+def command_(session: Session, run: str, devices: str | None, backend: str | None, detach: bool) -> None:
     """Continue RUN from its last checkpoint."""
     # 1. Find the run, and its newest checkpoint on any device that is online.
     view = run_named(list_runs(session.client), run)
-    if view.state in ("preparing", "training"):
+    if is_under_way(view):
         raise CellmindError("{run} is running", "cellmindctl watch {run}", run=view.run)
     holder, checkpoint = _newest_checkpoint(session, view.run)
     spec = session.client.request(m.GetRun(run=view.run), device=holder).spec
-    # 2. Plan a roster of the devices that are online now.
-    made = plan_run(session.client, spec.batch_samples, devices)
-    spec = replace(
-        spec, roster=made.roster, backend=made.backend, backend_reason=made.backend_reason, resume_from=checkpoint
-    )
+    # 2. Plan a roster of the devices that are online now, and may take part.
+    peers = list_peers(session.client)
+    if devices:
+        spec = replace(spec, devices=devices_named(peers, devices))
+    spec = replace(spec, backend=backend or spec.backend)
+    allowed = [peer for peer in peers if not spec.devices or peer.id in spec.devices]
+    made = plan_run(session.client, allowed, spec.batch_samples, names_in(devices), backend=spec.backend)
     leader = made.roster[0].device
     if session.is_json:
         session.emit_event("plan", {**to_json(made), "run": spec.run, "step": checkpoint.step})
@@ -42,7 +47,8 @@ def command_(session: Session, run: str, devices: str | None, detach: bool) -> N
         names = ", ".join(member.name for member in made.roster)
         session.notice(t("{run} from step {step} on {names}", run=spec.run, step=checkpoint.step, names=names))
     # 3. Start the run. The leader fetches the blobs that it lacks from the devices that hold them.
-    session.client.request(m.StartRun(spec=spec), device=leader)
+    request = m.StartRun(spec=spec, roster=made.roster, backend=made.backend, start=checkpoint)
+    session.client.request(request, device=leader)
     if detach:
         return
     finished = follow(session, spec.run, leader)
@@ -53,12 +59,9 @@ def command_(session: Session, run: str, devices: str | None, detach: bool) -> N
 
 def _newest_checkpoint(session: Session, run: RunId) -> tuple[DeviceId, m.ModelView]:
     """The newest checkpoint of `run`, and a device that holds it. Raises UnknownNameError when there is none."""
-    found: list[tuple[int, DeviceId, m.ModelView]] = []
-    for peer, models in held_models(session.client):
-        found += [(model.step, peer.id, model) for model in models if model.model == run and not model.is_best]
-    if not found:
+    found = newest_checkpoint(run, ((peer.id, models) for peer, models in held_models(session.client)))
+    if found is None:
         raise UnknownNameError(
             "no device that is online has a checkpoint of {run}", "start a new run: cellmindctl train", run=run
         )
-    _, holder, model = max(found, key=lambda item: item[0])
-    return holder, model
+    return found

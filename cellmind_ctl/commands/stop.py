@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from cellmind_agent.protocol import messages as m
 from cellmind_agent.words import t
 from cellmind_ctl.discover import list_runs, run_named
+from cellmind_ctl.following import FollowedRun
 from cellmind_ctl.session import Session, command
 
 
@@ -15,7 +15,7 @@ from cellmind_ctl.session import Session, command
 def command_(session: Session, run: str | None) -> None:
     """Stop RUN (default: the run that is training now) at the end of its round."""
     view = run_named(list_runs(session.client), run)
-    session.client.request(m.StopRun(run=view.run), device=view.leader)
+    FollowedRun(session.client, view.run, view.leader).stop()
     if session.is_json:
         session.emit("stop", {"run": view.run})
     else:

@@ -14,10 +14,11 @@ from cellmind_agent.planning.backends import AUTO, BACKEND_CHOICES, BACKEND_HELP
 from cellmind_agent.planning.ledger import Ledger, evaluation_interval
 from cellmind_agent.planning.roster import ModeChoice, RunPlan
 from cellmind_agent.protocol import messages as m
-from cellmind_agent.protocol.ids import parse_run_id
+from cellmind_agent.protocol.ids import DeviceId, parse_run_id
 from cellmind_agent.words import t
+from cellmind_ctl.discover import list_peers
 from cellmind_ctl.keeping import keep_checkpoint
-from cellmind_ctl.planning import make_plan, plan_json, show_plan
+from cellmind_ctl.planning import backend_choice, devices_named, make_plan, plan_json, show_plan
 from cellmind_ctl.project import Bundle, checkpoint_paths, make_bundle, open_project, tokenizer_path
 from cellmind_ctl.push import push, refs, shard_refs, start_view
 from cellmind_ctl.session import Session, command
@@ -64,8 +65,9 @@ def command_(
     if session.is_json:
         session.emit_event("pushed", {"bytes": sent})
     # 4. Start the run. From here on the leader drives it, and this command only watches.
-    spec = _spec(made, bundle)
-    session.client.request(m.StartRun(spec=spec), device=leader)
+    spec = _spec(bundle, devices_named(list_peers(session.client), devices), backend)
+    start = start_view(bundle, spec.run)
+    session.client.request(m.StartRun(spec=spec, roster=made.roster, backend=made.backend, start=start), device=leader)
     tokenizer = tokenizer_path(project)
     if tokenizer and keep_tokenizer(tokenizer, bundle.data):
         session.notice(t("written: {path}", path=tokenizer))
@@ -79,7 +81,7 @@ def command_(
         print_contributors(session, finished.run)
     paths = checkpoint_paths(project)
     if finished and paths:
-        keep_checkpoint(session, spec.run, leader, *paths)
+        keep_checkpoint(session, spec.run, *paths)
     return 0
 
 
@@ -96,15 +98,13 @@ def _is_agreed(made: RunPlan, bundle: Bundle, session: Session, yes: bool) -> bo
     return input(t("start? [Y/n] ")).strip().lower() in ("", "y", "yes", "ㅛ", "네", "예")
 
 
-def _spec(made: RunPlan, bundle: Bundle) -> m.RunSpec:
-    """The run that the leader is to start, under a new name."""
+def _spec(bundle: Bundle, devices: tuple[DeviceId, ...], backend: str) -> m.RunSpec:
+    """The run that the leader is to start, under a new name. Only `devices` may take part, if there are any."""
     run = parse_run_id(f"run-{time.strftime('%m%d')}-{secrets.token_hex(3)}")
-    training, ref_by_name = bundle.recipe.config.training, refs(bundle)
+    config, ref_by_name = bundle.recipe.config, refs(bundle)
+    training = config.training
     return m.RunSpec(
         run=run,
-        roster=made.roster,
-        backend=made.backend,
-        backend_reason=made.backend_reason,
         config=ref_by_name["config"],
         tokenizer=ref_by_name["tokenizer"],
         manifest=ref_by_name["manifest"],
@@ -115,8 +115,10 @@ def _spec(made: RunPlan, bundle: Bundle) -> m.RunSpec:
         max_steps=training.max_steps,
         evaluate_every=_evaluate_every(bundle),
         patience=training.patience,
-        resume_from=start_view(bundle, run),
         created=time.time(),
+        devices=devices,
+        backend=backend_choice(config, backend),
+        round_seconds=config.distributed.round_seconds,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -26,9 +27,16 @@ class TrainingState:
         """The optimiser's state and the averaged weights, by name. Not copied."""
         return {**self.optimizer.state_tensors(), **self.average.state_tensors()}
 
+    def named_tensors(self) -> dict[str, Tensor]:
+        """Everything that training changes, by name, always in the same order. Not copied.
+
+        The names, shapes and types follow from the configuration alone, also before the first step.
+        """
+        return {**self.model.state_dict(), **self.tensors_beside_weights()}
+
     def tensors(self) -> list[Tensor]:
-        """Everything that training changes, always in the same order. Not copied."""
-        return [*self.model.state_dict().values(), *self.tensors_beside_weights().values()]
+        """Everything that training changes, in the order of `named_tensors`. Not copied."""
+        return list(self.named_tensors().values())
 
     def load_beside_weights(self, tensors: Mapping[str, Tensor]) -> None:
         """Take the tensors that `tensors_beside_weights` returned for an equal configuration.
@@ -42,6 +50,20 @@ class TrainingState:
         with torch.no_grad():
             for name, tensor in own.items():
                 tensor.copy_(tensors[name])
+
+
+def extremes(values: Tensor) -> Tensor:
+    """The least and the greatest of one value or more (2,). They are finite if and only if all values are."""
+    return torch.stack((values.amin(), values.amax()))
+
+
+def state_hash(tensors: Mapping[str, Tensor]) -> str:
+    """The SHA-256 (hexadecimal) of all names and tensors, in the order of names. Equal on members in step."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def new_state(model: GPT, config: TrainingConfig, dtype: torch.dtype) -> TrainingState:

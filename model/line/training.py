@@ -24,6 +24,7 @@ class TrainerReady:
 
     device_kind: str
     tuning: Sentence = Sentence("")  # how it computes, in one line for people
+    state_hash: str = ""  # of the weights that it starts from
 
 
 @line_message
@@ -51,16 +52,23 @@ class PrepareTrainer(Call[TrainerReady]):
 class JoinGroup(Call[Done]):
     """Leave the process group, if there is one, and join another with the state after `step` steps of the run.
 
-    That is the present state, or the one before the last round, which was not committed. The trainer answers this call
-    again after a member was lost; it refuses it with `peer_lost` if a rank does not come in time.
+    The `holders`, which are ranks, have it: it is their present state, or the one before the last round, which was not
+    committed. They send it to the other ranks, each a part of it. The trainer answers this call again after a member
+    was lost; it refuses it with `peer_lost` if a rank does not come in time.
     """
 
     rank: int
     size: int
     backend: str
     step: int
+    holders: tuple[int, ...]  # never empty
     near: tuple[int, ...]  # ranks on the same loopback: no agent carries bytes to them
     rendezvous_seconds: float
+
+
+@line_message
+class GroupOver(Event):
+    """From the agent: the process group is over. Whatever waits in it for another rank fails now."""
 
 
 @line_message

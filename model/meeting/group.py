@@ -13,10 +13,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.futures import Future
 from torch.nn.parallel import DistributedDataParallel
 
 from model.agent_link import Agent
-from model.errors import PeerLostError
+from model.errors import ModelError, PeerLostError
 from model.line.failure import CallFailedError
 from model.meeting import gloo, nccl
 from model.meeting.portable import group as portable
@@ -41,13 +42,23 @@ class Group:
     def __init__(self, rank: int, size: int, device: torch.device) -> None:
         self.rank, self.size, self.device = rank, size, device
 
-    def wrap(self, model: nn.Module) -> nn.Module:
-        """`model`, whose backward pass averages gradients over the members. Their weights become those of rank 0."""
+    @property
+    def exchange_device(self) -> torch.device:
+        """Where a tensor must lie that one rank sends to another: NCCL sends from its GPU, the others from the CPU."""
+        return self.device if self._is_nccl else torch.device("cpu")
+
+    def wrap(self, model: nn.Module, watch: Callable[[Tensor], None] = lambda gradients: None) -> nn.Module:
+        """`model`, whose backward pass averages gradients over the members. The weights of all must be equal.
+
+        `watch` sees this member's own gradients, some at a time, before they are averaged. It may neither keep them nor
+        refer to the wrapped model.
+        """
         if self.size == 1:
             return model
-        ids = [self.device.index] if self.device.type == "cuda" and dist.get_backend() == "nccl" else None
-        with self.communicating():  # the constructor sends the weights of rank 0
-            return DistributedDataParallel(model, device_ids=ids, gradient_as_bucket_view=True)
+        ids = [self.device.index] if self._is_nccl else None
+        wrapped = DistributedDataParallel(model, device_ids=ids, gradient_as_bucket_view=True, init_sync=False)
+        wrapped.register_comm_hook(None, lambda _, bucket: _average(bucket.buffer(), watch, self.size))
+        return wrapped
 
     def sum(self, values: Sequence[float]) -> list[float]:
         """Each value summed over all members, in float64."""
@@ -59,21 +70,45 @@ class Group:
             summed: list[float] = total.tolist()
         return summed
 
+    def gather(self, data: bytes) -> list[bytes]:
+        """The data of all members, in the order of ranks. They must be of one length."""
+        if self.size == 1:
+            return [data]
+        ours = torch.frombuffer(bytearray(data), dtype=torch.uint8).to(self.device)  # (bytes,)
+        gathered = [torch.empty_like(ours) for _ in range(self.size)]
+        with self.communicating():
+            dist.all_gather(gathered, ours)
+            return [bytes(other.tolist()) for other in gathered]
+
     def agree(self, digest: bytes) -> bool:
         """Whether all members have the same digest."""
-        if self.size == 1:
-            return True
-        ours = torch.frombuffer(bytearray(digest), dtype=torch.uint8).to(self.device)  # (bytes of the digest,)
-        digests = [torch.empty_like(ours) for _ in range(self.size)]
-        with self.communicating():
-            dist.all_gather(digests, ours)
-        return all(torch.equal(ours, other) for other in digests)
+        return all(other == digest for other in self.gather(digest))
 
-    def broadcast(self, tensors: Sequence[Tensor]) -> None:
-        """Overwrite every member's tensors with those of rank 0."""
+    def blame(self, ranks: Sequence[int], error: ModelError) -> None:
+        """Raise `error` on these ranks, and PeerLostError with the same message on the others; nothing without ranks.
+
+        All members must call it with the same ranks. The trainers to blame end, and the others meet again without them.
+        """
+        if self.rank in ranks:
+            raise error
+        if ranks:
+            raise PeerLostError("{why}", why=error.message)
+
+    def start_sending(self, tensor: Tensor, rank: int) -> dist.Work:
+        """Begin to send a tensor on `exchange_device` to another rank, which receives it. It must not change before
+        `finish`. Between two ranks, tensors arrive in the order in which they were sent."""
         with self.communicating():
-            for tensor in tensors if self.size > 1 else ():
-                dist.broadcast(tensor, src=0)
+            return _is_started(dist.isend(tensor, rank))
+
+    def start_receiving(self, tensor: Tensor, rank: int) -> dist.Work:
+        """Begin to fill a tensor on `exchange_device` with what another rank sends."""
+        with self.communicating():
+            return _is_started(dist.irecv(tensor, rank))
+
+    def finish(self, work: dist.Work) -> None:
+        """Wait until the tensor is sent or filled."""
+        with self.communicating():
+            work.wait()
 
     @contextlib.contextmanager
     def communicating(self) -> Iterator[None]:
@@ -104,6 +139,26 @@ class Group:
             except (RuntimeError, OSError) as error:  # it is broken already
                 _log.debug("the process group ended with an error: %s", error)
             gc.collect()
+
+    @property
+    def _is_nccl(self) -> bool:
+        return self.device.type == "cuda" and dist.get_backend() == "nccl"
+
+
+def _average(gradients: Tensor, watch: Callable[[Tensor], None], size: int) -> Future[Tensor]:
+    """What DDP itself does with its buckets of gradients, to the bit, after `watch` has seen them."""
+    watch(gradients)
+    work = dist.all_reduce(gradients.mul_(1 / size), async_op=True)
+    return _is_started(work).get_future().then(_first_value)
+
+
+def _first_value(averaged: Future[list[Tensor]]) -> Tensor:
+    return averaged.value()[0]
+
+
+def _is_started(work: dist.Work | None) -> dist.Work:
+    assert work is not None, "every rank is in the group"
+    return work
 
 
 def join(

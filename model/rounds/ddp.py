@@ -4,14 +4,14 @@ One step of k members equals one step of a single device on all their samples. E
 targets and divides by the number of targets of *all* members; the factor k undoes DDP's averaging over members.
 
 A member computes its rows in micro-batches, whose gradients add up; only the last one exchanges them. Members exchange
-counts of targets at the start of a round and losses at its end, so nothing waits for a number inside a step.
+counts of targets at the start of a round and losses at its end, so nothing waits for a number inside a step. If values
+were not finite, they also learn at its end whose (`finiteness`).
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import math
 import time
 from collections.abc import Callable, Sequence
 
@@ -20,13 +20,13 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from model.arithmetic.schedule import rate_factor
-from model.arithmetic.state import TrainingState
-from model.checkpoint import state_hash
+from model.arithmetic.state import TrainingState, state_hash
 from model.config import TrainingConfig
 from model.data import Batch, PackedData, prefetched
-from model.errors import DivergedError
 from model.line.training import Span
 from model.meeting.group import Group
+from model.meeting.state_transfer import agree_on_transfer, transfer_state
+from model.rounds.finiteness import OwnGradients, check_steps, first_not_finite
 from model.rounds.replicas import Replicas
 from model.rounds.round import StepProgress, StepReport
 from model.rounds.speed import ComputeMeter
@@ -54,6 +54,7 @@ class SynchronousRounds:
         self._config, self._total_steps, self._micro_batch = config, total_steps, tuning.micro_batch
         self._data, self._group, self._state, self._pace = data, group, state, pace
         self._averaging_model: nn.Module | None = None
+        self._own_gradients = OwnGradients()
         self._replicas = Replicas(state.model, [torch.device(name) for name in tuning.further_devices])
         self._meter = ComputeMeter(state.model)
         self._num_steps = 0  # of this process
@@ -66,25 +67,33 @@ class SynchronousRounds:
     def take_steps(
         self, first_step: int, spans: Sequence[Span], on_step: Callable[[StepProgress], None]
     ) -> list[StepReport]:
-        """See `RoundMethod`. The first call gives every member the weights of rank 0, so load a checkpoint before."""
+        """See `RoundMethod`. In the first call all members take the state of rank 0 if their weights differ."""
         if self._averaging_model is None:
-            self._averaging_model = self._group.wrap(self._state.model)
+            if self._group.size > 1:
+                self.synchronize_weights()
+            self._averaging_model = self._group.wrap(self._state.model, self._own_gradients.watch)
         # 1. The targets of all members in each step.
-        tokens = self._targets_of_all(spans)
+        tokens, num_training = self._targets_of_all(spans)
         # 2. The steps.
-        losses, norms = [], []
+        losses, own_gradients, norms = [], [], []
         for number, batch in enumerate(prefetched(self._data, spans, self._group.device)):
             self._pace()  # between steps: here this device may rest, or change its number of threads
             started = time.perf_counter()
             loss_sum, norm = self._take_step(self._averaging_model, first_step + number, batch, tokens[number])
             losses.append(loss_sum)
+            own_gradients.append(self._own_gradients.end_step())
             norms.append(norm)
             self._num_steps += 1
             if self._num_steps > _WARM_UP_STEPS:
                 self._meter.count(batch.num_targets, time.perf_counter() - started)
             on_step(self._progress(first_step + number + 1, loss_sum, batch.num_targets, tokens[number]))
         # 3. The losses over all members.
-        return self._reports(first_step, tokens, losses, norms)
+        if not losses:
+            return []
+        own_losses, norms_of_all = torch.stack(losses).tolist(), torch.stack(norms).tolist()
+        first = first_not_finite(own_losses, torch.stack(own_gradients).tolist(), norms_of_all)
+        loss_sums = self._losses_of_all(first_step, own_losses, first, num_training)
+        return self._reports(first_step, tokens, loss_sums, norms_of_all)
 
     def adopt(self, tuning: Tuning) -> None:
         """See `RoundMethod`. The further devices stay as they are."""
@@ -98,10 +107,10 @@ class SynchronousRounds:
         digest = state_hash(self._state.model.state_dict())
         if self._group.agree(bytes.fromhex(digest)):
             return digest
-        _log.warning("the members' weights differ in the last bits; all take those of rank 0")
-        with torch.no_grad():
-            weights = self._state.model.state_dict()
-            self._group.broadcast([*weights.values(), *self._state.tensors_beside_weights().values()])
+        tensors = self._state.named_tensors()
+        transfer = agree_on_transfer(self._group, "synchronized", range(self._group.size), tensors)
+        _log.warning("the weights of ranks %s differ in the last bits; they take rank 0's", transfer.receivers)
+        transfer_state(self._group, transfer, tensors)
         return state_hash(self._state.model.state_dict())
 
     def close(self) -> None:
@@ -112,10 +121,11 @@ class SynchronousRounds:
         for parameter in self._state.model.parameters():
             parameter.grad = None
 
-    def _targets_of_all(self, spans: Sequence[Span]) -> list[int]:
-        if self._group.size == 1:
-            return [self._data.num_targets(span) for span in spans]
-        return [int(total) for total in self._group.sum([self._data.num_targets(span) for span in spans])]
+    def _targets_of_all(self, spans: Sequence[Span]) -> tuple[list[int], list[int]]:
+        """For each step the targets of all members, and how many members have any."""
+        own = [self._data.num_targets(span) for span in spans]
+        totals = [int(total) for total in self._group.sum([*own, *(float(targets > 0) for targets in own)])]
+        return totals[: len(own)], totals[len(own) :]
 
     def _take_step(self, model: nn.Module, step: int, batch: Batch, num_targets: int) -> tuple[Tensor, Tensor]:
         """The sum of this member's losses, and the norm of all members' gradient before clipping."""
@@ -138,11 +148,13 @@ class SynchronousRounds:
             is_last = number == len(parts) - 1
             if is_last:
                 total += self._replicas.finish(of_replicas)
-            alone = contextlib.nullcontext()
-            with model.no_sync() if isinstance(model, DistributedDataParallel) and not is_last else alone:
+            ddp = model if isinstance(model, DistributedDataParallel) else None
+            with ddp.no_sync() if ddp and not is_last else contextlib.nullcontext():
                 loss_sum: Tensor = model(*part)  # ()
                 with self._group.communicating():  # DDP exchanges gradients inside the last backward pass
                     (loss_sum * factor).backward()  # type: ignore[no-untyped-call]
+                    if ddp and is_last:
+                        ddp.reducer._rebuild_buckets()  # else the second forward pass exchanges their order
             total += loss_sum.detach()
         return total
 
@@ -159,31 +171,32 @@ class SynchronousRounds:
             idle_fraction=self._meter.idle_fraction,
         )
 
+    def _losses_of_all(
+        self, first_step: int, own_losses: Sequence[float], own_first: int, num_training: Sequence[int]
+    ) -> list[float]:
+        """For each step the sum of the losses of all members. `own_first` is this member's `first_not_finite`.
+
+        Raises DivergedError, NotFiniteError, PeerLostError.
+        """
+        numbers = [float(own_first) if rank == self._group.rank else 0.0 for rank in range(self._group.size)]
+        sums = self._group.sum([*own_losses, *numbers])
+        loss_sums, numbers = sums[: len(own_losses)], sums[len(own_losses) :]
+        check_steps(self._group, first_step, loss_sums, [int(each) for each in numbers], num_training, self._config.lr)
+        return loss_sums
+
     def _reports(
-        self, first_step: int, tokens: Sequence[int], losses: Sequence[Tensor], norms: Sequence[Tensor]
+        self, first_step: int, tokens: Sequence[int], losses: Sequence[float], norms: Sequence[float]
     ) -> list[StepReport]:
-        """Raises DivergedError, PeerLostError."""
-        if not losses:
-            return []
-        loss_of_all = self._group.sum(torch.stack(list(losses)).tolist())
-        reports = []
-        for number, (loss, norm) in enumerate(zip(loss_of_all, torch.stack(list(norms)).tolist(), strict=True)):
-            step, mean = first_step + number, loss / max(1, tokens[number])
-            if not math.isfinite(mean) or not math.isfinite(norm):
-                what = "the gradient became infinite at step {step}"
-                if not math.isfinite(mean):
-                    what = "the loss became {loss} at step {step}"
-                raise DivergedError(what, "lower training.lr ({lr})", loss=mean, step=step, lr=self._config.lr)
-            reports.append(
-                StepReport(
-                    step=step + 1,
-                    loss=mean,
-                    tokens=tokens[number],
-                    gradient_norm=norm,
-                    learning_rate=self._rate(step),
-                )
+        return [
+            StepReport(
+                step=first_step + number + 1,
+                loss=loss / max(1, tokens[number]),
+                tokens=tokens[number],
+                gradient_norm=norm,
+                learning_rate=self._rate(first_step + number),
             )
-        return reports
+            for number, (loss, norm) in enumerate(zip(losses, norms, strict=True))
+        ]
 
 
 def _dropout_seed(seed: int, step: int, rank: int) -> int:

@@ -51,7 +51,7 @@ class RoundMethod(Protocol):
     ) -> list[StepReport]:
         """Take one step for each span, call `on_step` after each, and return the reports of all.
 
-        Raises DivergedError, PeerLostError.
+        Raises DivergedError, PeerLostError; NotFiniteError where only this member computes values that are not finite.
         """
 
     def adopt(self, tuning: Tuning) -> None:
@@ -60,7 +60,7 @@ class RoundMethod(Protocol):
     def synchronize_weights(self) -> str:
         """Give all members the same weights, and return their hash (invariant I3 of ARCHITECTURE.md).
 
-        Raises PeerLostError.
+        Raises PeerLostError, StateRefusedError.
         """
 
     def close(self) -> None:

@@ -102,7 +102,7 @@ async def training_program(
             tuning=str(tuning),
         )
         ready = await child.call(prepare, _LONG_SECONDS)
-        alone = JoinGroup(rank=0, size=1, backend="gloo", step=0, near=(), rendezvous_seconds=60.0)
+        alone = JoinGroup(rank=0, size=1, backend="gloo", step=0, holders=(0,), near=(), rendezvous_seconds=60.0)
         await child.call(alone, _LONG_SECONDS)
         yield Program(child, ledger, started, folder, ready.tuning)
     finally:

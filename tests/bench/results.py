@@ -1,8 +1,9 @@
-"""The end of every benchmark: percentiles of many values, and a JSON file that names the machine."""
+"""The end of every benchmark: percentiles of many values, a JSON file that names the machine, and kept logs."""
 
 import json
 import math
 import os
+import shutil
 import statistics
 import sys
 from collections.abc import Mapping, Sequence
@@ -42,3 +43,13 @@ class Results:
         machine = {"cores": os.cpu_count(), "load_before": self.load_before, "load_after": os.getloadavg()[0]}
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.write_text(json.dumps({"machine": machine, "figures": figures, "values": values, **more}, indent=1))
+
+
+def keep_logs(homes: Mapping[str, Path], folder: Path) -> None:
+    """Copy what agents logged, and what they recorded of the last run, from their homes (by name) to the folder."""
+    for name, home in homes.items():
+        kept = folder / name
+        kept.mkdir(parents=True, exist_ok=True)
+        newest = max(home.glob("runs/*/*.json*"), key=lambda path: path.stat().st_mtime, default=None)
+        for file in (home / "logs" / "agent.log", *(newest.parent.glob("*.json*") if newest else ())):
+            shutil.copy(file, kept)

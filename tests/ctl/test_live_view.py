@@ -38,7 +38,8 @@ def test_a_screen_is_as_stored(name: str, columns: int, language: str, monkeypat
     console = Console(file=io.StringIO(), width=columns, height=50)
     lines = paired(view.pairs, columns)
     if view.headers:
-        lines = draw(console, view.title, table(view.headers, view.rows, view.right, columns, view.less)) + lines
+        made = table(view.headers, view.rows, view.right, columns, view.less)
+        lines = draw(console, view.title, made, below=view.below) + lines
     text = "".join(f"{line.rstrip()}\n" for line in lines)
     stored = FOLDER / f"{name}-{columns}-{language}.txt"
     if os.environ.get("CELLMIND_WRITE_SCREENS"):

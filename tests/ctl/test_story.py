@@ -38,20 +38,30 @@ STORY = m.RunStory(
     run=VIEW.run,
     seconds=754.0,
     contributions=(
-        m.Contribution(name="거실에 있는 아주 오래된 노트북", tokens=1_204_310),
+        m.Contribution(name="거실에 있는 아주 오래된 노트북", tokens=1_104_310),
         m.Contribution(name="desktop", tokens=402_113),
+        m.Contribution(name="phone", tokens=100_000),
     ),
     checkpoints=(checkpoint(2, 7.598), checkpoint(40, 5.2), checkpoint(124, 4.06)),
     redone_tokens=20_480,
+    redone_seconds=9.6,
     best_step=118,
     best_val_loss=3.97,
-    departures=(
-        m.Departure(
+    changes=(
+        m.RosterChange(kind="led", name="desktop", step=0),
+        m.RosterChange(kind="joined", name="거실에 있는 아주 오래된 노트북", step=14),
+        m.RosterChange(
+            kind="left",
             name="phone",
             step=40,
             why=Sentence("{name} left the run: {why}", name="phone", why=Sentence("it fell silent")),
         ),
+        m.RosterChange(kind="left", name="desktop", step=90),
+        m.RosterChange(kind="returned", name="phone", step=90),
+        m.RosterChange(kind="led", name="phone", step=90),
+        m.RosterChange(kind="returned", name="desktop", step=103),
     ),
+    audit=m.SamplesAudit(num_samples=990, batch_samples=16, num_epochs=2, epoch=2, num_counted=0),
 )
 
 
@@ -78,8 +88,8 @@ def test_a_story_is_as_stored(columns: int, language: str, monkeypatch: pytest.M
 
 def test_of_many_checkpoints_some_are_shown_and_all_on_request() -> None:
     many = replace(STORY, checkpoints=tuple(replace(checkpoint(2, 7.0), step=step) for step in range(1001, 1041)))
-    assert shown(80, found=many).count("1,0") == 3 * 5
-    assert shown(80, found=many, most=None).count("1,0") == 3 * 40
+    assert shown(80, found=many).count("\n1,0") == 3 * 5
+    assert shown(80, found=many, most=None).count("\n1,0") == 3 * 40
     found = story.to_json(many)["checkpoints"]
     assert isinstance(found, list)
     assert len(found) == 40
@@ -103,7 +113,9 @@ def test_texts_reach_a_terminal_without_what_it_obeys() -> None:
 def test_a_pipe_gets_each_text_on_one_line() -> None:
     long = replace(checkpoint(2, 7.0), continuations=(Continuation(prompt="a", text="낱말 " * 30),))
     lines = shown(80, found=replace(STORY, checkpoints=(long,)), is_cut=False).splitlines()
-    assert lines[-1].endswith(("낱말 " * 30).strip())
+    assert any(line.endswith(("낱말 " * 30).strip()) for line in lines)
+    assert lines[-1].startswith("3 devices, ")
+    assert lines[-1].endswith("exactly 2 times")
 
 
 def test_a_run_without_a_story_shows_what_is_known() -> None:
@@ -112,3 +124,33 @@ def test_a_run_without_a_story_shows_what_is_known() -> None:
     assert "4.060" in text
     assert "NAME" not in text
     assert story.to_json(empty)["contributions"] == []
+
+
+def test_the_last_changes_of_the_roster_are_shown_and_all_on_request() -> None:
+    changes = tuple(m.RosterChange(kind="joined", name=f"device{step}", step=step) for step in range(20))
+    many = replace(STORY, changes=changes)
+    text = shown(80, found=many)
+    assert text.count("joined\n") == story.SHOWN_CHANGES
+    assert "device19" in text
+    assert "device7 " not in text
+    assert shown(80, found=many, most=None).count("joined\n") == 20
+
+
+def test_scripts_get_what_the_closing_line_says() -> None:
+    found = story.to_json(STORY)
+    assert (found["joined"], found["returned"]) == (["거실에 있는 아주 오래된 노트북"], ["desktop", "phone"])
+    assert (found["left"], found["redone_seconds"]) == ([], 9.6)
+    assert found["samples"] == {
+        "num_samples": 990,
+        "batch_samples": 16,
+        "num_epochs": 2,
+        "epoch": 2,
+        "num_counted": 0,
+        "num_missing": 0,
+        "faults": [],
+        "is_proved": True,
+    }
+    changes = found["changes"]
+    assert isinstance(changes, list)
+    assert changes[2] == {"kind": "left", "name": "phone", "step": 40, "why": "phone left the run: it fell silent"}
+    assert changes[3]["why"] is None

@@ -1,5 +1,6 @@
 """The main job over three real agents: train, ask, lose a member, resume; no checkpoint is lost, no process left."""
 
+import itertools
 import json
 import os
 import time
@@ -16,7 +17,11 @@ CONFIG: dict[str, Any] = {
     "tokenizer": {"model_path": "tokenizer/tokenizer.model", "vocab_size": 500},
     "training": {"batch_size": 6, "epochs": 2, "lr": 0.003, "dataset": {"path": "train.jsonl", "seq_len": 32}},
 }
-LONG = {**CONFIG, "training": {**CONFIG["training"], "epochs": 2000}}
+LONG = {
+    **CONFIG,
+    "training": {**CONFIG["training"], "epochs": 2000},
+    "distributed": {"round_seconds": 1.0},
+}
 TEXTS = [
     f"{a} {b} {c} 했어요.{' 그래서 좋아요' * (place % 3)}"
     for a in ("나는", "너는", "우리는")
@@ -202,14 +207,14 @@ def test_without_a_lost_member_the_others_do_the_round_again_and_go_on(cell: Cel
     assert {member["name"] for member in committed[-1]["members"]} == {leader_name, watcher_name}
     rounds = [event["round"] for event in committed]
     assert rounds == list(range(rounds[0], rounds[0] + len(rounds))), "no round is left out, and none counts twice"
-    # 4. A member that was given up ends its own part.
+    # 4. A device whose trainer ended starts another one, and takes part again.
     if fault != "kill the agent":
-        wait_for(lambda: not trainers([victim]), 20, "the lost member's trainer to end")
-        recorded = victim.home / "runs" / run / "run.json"
-        wait_for(
-            lambda: json.loads(recorded.read_text())["view"]["state"] == "failed", 20, "the lost member to note it"
-        )
-    # 5. The run ends in good order, with the same state on both.
+        for line in watcher.stdout:
+            event = json.loads(line)
+            if event["event"] == "round_committed" and len(event["members"]) == 3:
+                break
+        survivors.append(victim)
+    # 5. The run ends in good order, with the same state on all.
     assert survivors[0].ctl("stop", run).code == 0
     out, _ = watcher.communicate(timeout=60)
     assert watcher.returncode == 0, out
@@ -221,61 +226,73 @@ def test_without_a_lost_member_the_others_do_the_round_again_and_go_on(cell: Cel
 
 
 @pytest.mark.timeout(240)
-def test_a_lost_leader_ends_the_run_within_ten_seconds_and_resume_goes_on(cell: Cell) -> None:
+def test_without_its_leader_the_run_goes_on_and_who_comes_back_takes_part_again(cell: Cell) -> None:
     devices = cell.of("one", "two", "three")
     by_name = {device.name: device for device in devices}
     project = make_project(cell.folder / "project", LONG)
     # 1. A run with a checkpoint, watched from a device that will stay.
     plan = devices[0].ctl("plan", "--json", cwd=project).data
-    victim_name, _, watcher_name = (member["name"] for member in plan["roster"])
+    victim_name, next_name, watcher_name = (member["name"] for member in plan["roster"])
     watcher, run, roster = start_long_run(by_name[watcher_name], project)
     assert roster[0] == victim_name
     victim = by_name[victim_name]
     survivors = [device for device in devices if device is not victim]
-    # 2. The fault.
+    # 2. The leader is lost: the next in the roster leads within ten seconds, and the watcher follows it.
     started = time.monotonic()
     victim.kill()
-    # 3. The watcher hears of it, clearly and soon.
-    out, _ = watcher.communicate(timeout=30)
+    assert watcher.stdout
+    seen: list[dict[str, Any]] = []
+
+    def watch_until(num_members: int) -> None:
+        for line in watcher.stdout or ():
+            seen.append(json.loads(line))
+            if seen[-1]["event"] == "round_committed" and len(seen[-1]["members"]) == num_members:
+                return
+        raise AssertionError(seen[-3:])
+
+    watch_until(2)
     assert time.monotonic() - started < 10
-    assert watcher.returncode == 1
-    error = json.loads(out.splitlines()[-1])["error"]
-    assert error["code"] == "member_lost"
-    assert f"cellmindctl resume {run}" in error["hint"]
-    # 4. The survivors keep the last checkpoint, and no trainer is left.
-    wait_for(lambda: not trainers(survivors), 15, "the survivors' trainers to end")
-    for device in survivors:
-        assert any((device.home / "models" / run).iterdir())
-    # 5. `resume` continues from there with the devices that are left.
-    wait_for(lambda: states(survivors[0]).get(victim_name) == "asleep", 20, "the state")
-    wait_for(
-        lambda: all(p["run"] is None for p in survivors[0].ctl("peers", "--json").data if p["state"] == "online"),
-        20,
-        "rest",
+    changed = of_kind(seen, "leader_changed")
+    assert [event["name"] for event in changed] == [next_name]
+    assert all(device.children() for device in survivors)
+    # 3. The lost device is started again, and takes part by itself.
+    victim.start()
+    watch_until(3)
+    assert seen[-1]["members"][-1]["name"] == victim_name
+    # 4. Every step counts once, and every member has the history on its disk.
+    committed = of_kind(seen, "round_committed")
+    steps = [(event["first_step"], event["step"]) for event in committed]
+    assert all(before[1] == after[0] for before, after in itertools.pairwise(steps)), steps
+    assert victim.ctl("stop", run).code == 0
+    rest, err = watcher.communicate(timeout=60)
+    finished = json.loads(rest.splitlines()[-1])
+    assert (finished["event"], finished["stopped"]) == ("finished", True), err
+    for device in devices:
+        recorded = json.loads((device.home / "runs" / run / "run.json").read_text())
+        assert (recorded["last"]["step"], recorded["view"]["state"]) == (finished["step"], "stopped")
+    assert (
+        len({json.loads((d.home / "runs" / run / "run.json").read_text())["last"]["state_hash"] for d in devices}) == 1
     )
+    # 5. The story names who left and came back, and proves that every sample was used as often as it should be.
+    story = watcher_story(by_name[watcher_name], run)
+    assert story["samples"]["is_proved"], story["samples"]
+    assert story["returned"] == [victim_name]
+    # 6. `resume` goes on from the last checkpoint.
+    wait_for(lambda: not trainers(devices), 20, "the trainers to end")
     resumed = survivors[0].start_ctl("resume", run, "--json", cwd=project)
     assert resumed.stdout
-    seen: list[dict[str, Any]] = []
-    for line in resumed.stdout:
-        seen.append(json.loads(line))
-        if seen[-1]["event"] == "round_committed" and seen[-1]["round"] == 1:
-            break
-    first = of_kind(seen, "round_committed")[0]
-    assert first["step"] >= 2
-    assert first["step"] == of_kind(seen, "plan")[0]["step"]
-    assert of_kind(seen, "round_committed")[1]["step"] > first["step"]
-    # 6. `stop` ends the resumed run.
+    again = [json.loads(resumed.stdout.readline()) for _ in range(1)]
+    while not of_kind(again, "round_committed"):
+        again.append(json.loads(resumed.stdout.readline()))
+    assert again[-1]["step"] == finished["step"] == of_kind(again, "plan")[0]["step"]
+    assert again[-1]["term"] > committed[-1]["term"]
     assert survivors[0].ctl("stop", run).code == 0
-    rest, _ = resumed.communicate(timeout=60)
-    finished = json.loads(rest.splitlines()[-1])
-    assert (finished["event"], finished["stopped"]) == ("finished", True)
-    assert survivors[0].ctl("runs", "--json").data[0]["state"] == "stopped"
-    # 7. The model was asked to continue the same texts before and after.
-    found = survivors[0].ctl("runs", "show", run, "--json").data["checkpoints"]
-    steps = [checkpoint["step"] for checkpoint in found]
-    assert steps == sorted(set(steps))
-    assert steps[-1] == finished["step"]
-    assert len({tuple(one["prompt"] for one in checkpoint["continuations"]) for checkpoint in found}) == 1
+    resumed.communicate(timeout=60)
+
+
+def watcher_story(device: Device, run: str) -> dict[str, Any]:
+    found: dict[str, Any] = device.ctl("runs", "show", run, "--json").data
+    return found
 
 
 @pytest.mark.timeout(180)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import secrets
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from tests.lab import network
 from tests.lab.network import Network, Port
 
 AGENT_PORT = 7420
+_NO_LIMIT = math.inf
 _ENTER = 'for group in $LAB_GROUPS; do echo $$ > "$group/cgroup.procs"; done; exec ip netns exec "$LAB_SPACE" "$@"'
 
 
@@ -58,6 +60,14 @@ class LabDevice(Device):
         if self.process:
             self.process.wait()
 
+    def trainers(self) -> list[int]:
+        """The ids of the training programs on the device."""
+        return [process for process in self.processes() if b"model.train" in _command_line(process)]
+
+    def set_cpu(self, cores: float | None) -> None:
+        """Limit the device to a share of one core, or lift the limit. Raises RuntimeError where that is impossible."""
+        _limit(self.groups, _NO_LIMIT if cores is None else cores, None)
+
     def run(self, *words: str, timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
         """Run any command on the device to its end."""
         return subprocess.run([*self.prefix, *words], capture_output=True, text=True, timeout=timeout, check=False)
@@ -95,12 +105,16 @@ class Home:
         is_running: bool = True,
         cpu: float | None = None,
         memory_bytes: int | None = None,
+        disk_bytes: int | None = None,
         delay_seconds: float = 0.0,
         loss: float = 0.0,
         link: str | None = None,
         environment: dict[str, str] | None = None,
+        paths: Sequence[Path] = (),
+        has_probed_gloo: bool = False,
     ) -> LabDevice:
-        """A new device. `cpu` is its share of one core; without `options` it uses mDNS, as any device does."""
+        """A new device. `cpu` is its share of one core, `disk_bytes` the size of the disk that its home is on; without
+        `options` it uses mDNS, as any device does."""
         port = self.network.plug(name, delay_seconds, loss, link)
         groups = network.control_groups(self.lab, name)
         _limit(groups, cpu, memory_bytes)
@@ -112,10 +126,16 @@ class Home:
             listen=f"0.0.0.0:{AGENT_PORT}",
             prefix=("env", *entering, "sh", "-c", _ENTER, "lab"),
             environment=environment or {},
+            paths=paths,
+            has_probed_gloo=has_probed_gloo,
             plug=port,
             groups=groups,
         )
         self.devices[name] = made
+        if disk_bytes is not None:
+            made.home.mkdir(parents=True)
+            in_memory = ("-t", "tmpfs", "-o", f"size={disk_bytes}")
+            network.run("mount", *in_memory, f"{self.lab}-disk", str(made.home))
         if is_running:
             self.cell.add(made)
         return made
@@ -152,6 +172,7 @@ class Home:
         finally:
             self.network.close()
             network.remove_groups(self.lab)
+            network.remove_disks(self.lab)
             network.unregister(self.lab)
 
 
@@ -165,13 +186,21 @@ def _limit(groups: dict[str, Path], cpu: float | None, memory_bytes: int | None)
         folder = groups[controller]
         if (folder / "cgroup.controllers").exists():
             if controller == "cpu":
-                (folder / "cpu.max").write_text(f"{int(value * 100_000)} 100000")
+                quota = "max" if value == _NO_LIMIT else str(int(value * 100_000))
+                (folder / "cpu.max").write_text(f"{quota} 100000")
             else:
                 (folder / "memory.max").write_text(str(value))
         elif controller == "cpu":
-            (folder / "cpu.cfs_quota_us").write_text(str(int(value * 100_000)))
+            (folder / "cpu.cfs_quota_us").write_text(str(-1 if value == _NO_LIMIT else int(value * 100_000)))
         else:
             (folder / "memory.limit_in_bytes").write_text(str(value))
+
+
+def _command_line(process: int) -> bytes:
+    try:
+        return Path(f"/proc/{process}/cmdline").read_bytes()
+    except OSError:  # it has ended meanwhile
+        return b""
 
 
 def peers_of(device: Device) -> dict[str, dict[str, object]]:

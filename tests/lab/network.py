@@ -123,9 +123,18 @@ class Network:
                     rule = f"iifname {self.ports[one].name} oifname {self.ports[other].name} drop"
                     self._nft(self.air, f"add rule bridge lab partition {rule}")
 
+    def half_open(self, device: str) -> None:
+        """Every TCP packet from the device is dropped; those to it arrive."""
+        name = self.ports[device].name
+        self._nft(self.air, f"add rule bridge lab partition iifname {name} ether type ip ip protocol tcp drop")
+
     def heal(self) -> None:
-        """End the partition."""
+        """End partitions and half-open connections."""
         self._nft(self.air, "flush chain bridge lab partition")
+
+    def set_cable(self, device: str, is_in: bool) -> None:
+        """Pull the device's cable out, or put it in again: its interface loses the carrier and keeps its address."""
+        run("ip", "-n", self.air, "link", "set", self.ports[device].name, "up" if is_in else "down")
 
     def set_multicast(self, is_on: bool) -> None:
         self._nft(self.air, "flush chain bridge lab multicast")
@@ -218,6 +227,7 @@ def sweep() -> None:
             continue
         remove_namespaces(entry.name)
         remove_groups(entry.name)
+        remove_disks(entry.name)
         entry.unlink(missing_ok=True)
 
 
@@ -273,3 +283,11 @@ def _kill(process: int) -> None:
         os.kill(process, 9)
     except ProcessLookupError:
         pass
+
+
+def remove_disks(lab: str) -> None:
+    """Unmount the lab's disks, also those that a process still uses."""
+    for line in Path("/proc/mounts").read_text().splitlines():
+        source, place, *_ = line.split()
+        if source == f"{lab}-disk":
+            run("umount", "--lazy", place)

@@ -117,6 +117,47 @@ def test_partitions_port_blocks_and_firewalls_work_and_partitions_heal(home: Hom
     assert dials(three, one, 10)
 
 
+def test_connections_become_half_open_and_cables_come_out(home: Home) -> None:
+    one, two = plain(home, "one", "two")
+    home.network.half_open("two")
+    assert not dials(one, two)
+    assert not dials(two, one)
+    assert datagrams_through(two, one, 10) == 10
+    home.network.heal()
+    assert dials(one, two)
+    home.network.set_cable("two", is_in=False)
+    assert not dials(one, two)
+    home.network.set_cable("two", is_in=True)
+    assert dials(one, two)
+    assert datagrams_through(two, one, 10) == 10
+
+
+def test_a_disk_is_full_alone_and_goes_with_its_home(tmp_path: Path) -> None:
+    why_not = network.why_not_here()
+    if why_not:
+        pytest.skip(why_not)
+    with Home(tmp_path) as home:
+        small = home.device("small", is_running=False, disk_bytes=1 << 20)
+        with pytest.raises(OSError, match="No space left"):
+            (small.home / "file").write_bytes(bytes(2 << 20))
+        (tmp_path / "file").write_bytes(bytes(2 << 20))
+        assert f"{home.lab}-disk" in Path("/proc/mounts").read_text()
+    assert f"{home.lab}-disk" not in Path("/proc/mounts").read_text()
+
+
+def test_the_clock_of_a_device_is_put_forward_and_back(home: Home, tmp_path: Path) -> None:
+    device = home.device("one", is_running=False)
+    script = (
+        "import time; print(time.time() - time.clock_gettime(time.CLOCK_REALTIME), time.time_ns() / 1e9 - time.time())"
+    )
+    inside = ("env", f"PYTHONPATH={Path(__file__).parent / 'inside'}", f"LAB_FAULTS={tmp_path}", sys.executable)
+    for offset in (3600.0, 0.0):
+        (tmp_path / "clock").write_text(str(offset))
+        ahead, difference = map(float, device.run(*inside, "-c", script).stdout.split())
+        assert ahead == pytest.approx(offset, abs=1)
+        assert difference == pytest.approx(0, abs=1)
+
+
 def test_shared_air_is_one_medium(tmp_path: Path) -> None:
     why_not = network.why_not_here()
     if why_not:
@@ -144,6 +185,8 @@ def test_a_device_gets_its_share_of_a_core(home: Home) -> None:
     slow = home.device("slow", is_running=False, cpu=0.2)
     script = "import time\nend=time.monotonic()+1\nwhile time.monotonic()<end: pass\nprint(time.process_time())"
     assert float(slow.run(sys.executable, "-c", script).stdout) < 0.5
+    slow.set_cpu(None)
+    assert max(float(slow.run(sys.executable, "-c", script).stdout) for _ in range(5)) > 0.5, "the limit is lifted"
 
 
 def test_a_capture_sees_each_frame_once(home: Home, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from model.line.probing import TryGloo
 from model.line.sampling import Sampling
 from model.line.training import (
     CheckpointWritten,
+    GroupOver,
     JoinGroup,
     KeepBest,
     PrepareTrainer,
@@ -44,8 +45,8 @@ VALUES: list[object] = [
         run="run-1", rank=1, size=3, members_here=2, total_steps=100, config="/h/c", tokenizer="/h/t",
         manifest="/h/m", shards=("/h/a", "/h/b"), folder="/h/runs/run-1", tuning="/h/tuning.json", resume_from=PATHS,
     ),
-    JoinGroup(rank=1, size=3, backend="gloo", step=40, near=(0,), rendezvous_seconds=60.0),
-    TrainerReady(device_kind="cpu", tuning="bf16, 2 threads"),
+    JoinGroup(rank=1, size=3, backend="gloo", step=40, holders=(0, 2), near=(0,), rendezvous_seconds=60.0),
+    TrainerReady(device_kind="cpu", tuning="bf16, 2 threads", state_hash="abab"),
     TrainSteps(first_step=4, spans=(Span(epoch=0, start=8, stop=12), Span(epoch=1, start=0, stop=3)), evaluate=True),
     StepsTrained(
         state_hash="ab" * 32, tokens=1234, loss=3.5, val_loss=3.25, val_bits_per_byte=1.5, average_val_loss=3.125
@@ -58,6 +59,7 @@ VALUES: list[object] = [
         name="step-000000012", state_hash="ab" * 32, best="best-000000009", best_state_hash="cd" * 32,
         continuations=(Continuation(prompt="오늘 점심은", text=" 뭐 먹지"),), served_loss=3.125,
     ),
+    GroupOver(),
     StepsProgressed(step=5, loss=3.75, tokens=640, compute_tokens_per_second=1000.5, idle_fraction=0.25),
     PaceChanged(threads=1, rest_seconds=20.0, memory_bytes=2 << 30),
     LoadModel(checkpoint=CheckpointPaths(weights="/h/w", state="/h/s"), tokenizer="/h/t"),

@@ -85,6 +85,8 @@ class FileAgent:
         with listener:
             near, _ = listener.accept()
         far = socket.create_connection(("127.0.0.1", target))
+        for stream in (near, far):
+            stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as an agent does: else each exchange waits
         self._sockets += [near, far]
         back = threading.Thread(target=_pump, args=(far, near), daemon=True)
         back.start()

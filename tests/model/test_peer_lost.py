@@ -29,8 +29,10 @@ def _rank(rank: int, folder: str, where: str) -> None:
             match where:
                 case "sum":
                     group.sum([1.0])
-                case "wrap":
-                    group.wrap(torch.nn.Linear(64, 64))
+                case "send":
+                    group.finish(group.start_sending(torch.ones(64), 1))
+                case "receive":
+                    group.finish(group.start_receiving(torch.ones(64), 1))
                 case "backward":
                     with group.communicating():
                         model(torch.ones(2, 64)).sum().backward()
@@ -39,7 +41,7 @@ def _rank(rank: int, folder: str, where: str) -> None:
     os._exit(0)
 
 
-@pytest.mark.parametrize("where", ["sum", "wrap", "backward"])
+@pytest.mark.parametrize("where", ["sum", "send", "receive", "backward"])
 def test_a_rank_that_ends_is_a_lost_peer_to_the_other(where: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         context = multiprocessing.get_context("spawn")

@@ -113,6 +113,51 @@ def test_every_collective(tmp_path: Path, size: int) -> None:
     run_ranks(every_collective, size, tmp_path)
 
 
+def send_messages(rank: int, size: int, folder: str) -> None:
+    """Messages between pairs of ranks, also between collectives, of any size and stride."""
+    meet(rank, size, folder)
+    amounts = (1, 3_000_001, 0, 7)
+    if rank == 0:
+        works = [dist.isend(torch.full((amount,), 10.0 + number), 1) for number, amount in enumerate(amounts)]
+        works += [dist.isend(torch.arange(6).view(2, 3).t(), 2)]
+    elif rank == 1:
+        found = [torch.empty(amount) for amount in amounts]
+        works = [dist.irecv(tensor, 0) for tensor in found]
+    else:
+        columns = torch.zeros(2, 3, dtype=torch.int64).t()
+        works = [dist.irecv(columns, 0)]
+    for work in works:
+        assert work is not None
+        work.wait()
+    if rank == 1:
+        assert [tensor.tolist() for tensor in found] == [[10.0 + n] * amount for n, amount in enumerate(amounts)]
+    if rank == 2:
+        assert columns.tolist() == [[0, 3], [1, 4], [2, 5]]
+    total = torch.ones(1)
+    dist.all_reduce(total)
+    assert total.item() == size
+    if rank == 2:
+        dist.send(torch.tensor([5.0]), 1)
+    if rank == 1:
+        answer = torch.zeros(1)
+        dist.recv(answer, 2)
+        assert answer.item() == 5
+    dist.barrier()
+    # A message of another length than expected breaks the group of the receiver.
+    if rank == 0:
+        dist.send(torch.zeros(2), 1)
+    if rank == 1:
+        with pytest.raises(
+            MemberGoneError, match="message number 5 of 8 bytes instead of message number 5 of 12 bytes"
+        ):
+            dist.recv(torch.zeros(3), 0)
+    os._exit(0)
+
+
+def test_messages_reach_one_rank(tmp_path: Path) -> None:
+    run_ranks(send_messages, 3, tmp_path)
+
+
 def ddp_on_both(rank: int, size: int, folder: str) -> None:
     """The same training on gloo, then on ours: nearly the same weights, and the same bits on all ranks."""
     weights = []

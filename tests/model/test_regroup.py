@@ -9,98 +9,21 @@ from typing import Any
 
 import pytest
 import torch
+from torch.nn.parallel import DistributedDataParallel
 
-from model import train
-from model.config_file import to_json
 from model.errors import StateLostError
-from model.line.declare import Call
-from model.line.failure import Failure
-from model.line.training import JoinGroup, PrepareTrainer, Span, StepsTrained, TrainSteps
 from model.meeting.group import Group
-from model.pace import Pace
-from model.tuning.choice import PLAIN
-from model.tuning.tune import Tuner
 from tests.model.fake_agents import FileAgent
+from tests.model.programs import NOTICE_SECONDS, ROUND, Member, compute_on_one_thread, join_call
 from tests.model.test_portable import run_ranks
 from tests.model.test_training import CONFIG, make_trainer, steps
-from tests.tokenizer.test_shards import TEXTS, shards_of
-
-ROUND = 3  # steps
-NOTICE_SECONDS = 20.0  # on a busy machine; a group's own limit is 60 s
-
-
-class HookedPace(Pace):
-    """Calls `hook` before the step that it waits for."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.steps_left = -1
-        self.hook: Callable[[], object] = lambda: None
-
-    def apply(self) -> None:
-        if self.steps_left == 0:
-            self.hook()
-        self.steps_left -= 1
-
-
-class Member:
-    """One rank's training program, with its agent."""
-
-    def __init__(self, rank: int, folder: str, backend: str, name: str) -> None:
-        self.rank, self.backend, self.pace = rank, backend, HookedPace()
-        self.agent = FileAgent(folder)
-        self.program = train._Program(self.agent, self.pace)  # type: ignore[arg-type]
-        own = Path(folder, f"{name}-{rank}")
-        own.mkdir()
-        manifest = shards_of(TEXTS, own)
-        (own / "cellmind.json").write_text(to_json(CONFIG))
-        prepare = PrepareTrainer(
-            run="run-1",
-            rank=rank,
-            size=3,
-            members_here=3,
-            total_steps=40,
-            config=str(own / "cellmind.json"),
-            tokenizer="",
-            manifest=str(own / "manifest.json"),
-            shards=tuple(str(own / file.name) for file in (*manifest.train.files, *manifest.held_out.files)),
-            folder=str(own),
-            tuning=str(own / "tuning.json"),
-        )
-        assert self.call(prepare) is None
-
-    def call(self, call: Call[Any]) -> Failure | None:
-        return train._failure_to_serve(self.program, self.agent, 1, call)  # type: ignore[arg-type]
-
-    def join(self, group: str, rank: int, size: int, step: int) -> Failure | None:
-        self.rank = rank
-        self.agent.begin(group, rank)
-        return self.call(
-            JoinGroup(rank=rank, size=size, backend=self.backend, step=step, near=(), rendezvous_seconds=60.0)
-        )
-
-    def train(self, first: int, size: int) -> Failure | None:
-        """A round in which each member of `size` takes its part of 12 samples a step."""
-        part = 12 // size
-        spans = [
-            Span(epoch=0, start=step + part * self.rank, stop=step + part * (self.rank + 1))
-            for step in range(first, first + ROUND)
-        ]
-        return self.call(TrainSteps(first_step=first, spans=tuple(spans), evaluate=True))
-
-    def state(self) -> list[torch.Tensor]:
-        trainer = self.program._prepared()[0]
-        return [tensor.clone() for tensor in trainer.state.tensors()]
 
 
 def train_on_as_two(member: Member, group: str, rank: int, folder: str) -> list[torch.Tensor]:
     """Two rounds in a new group of two. The first begins after step 3."""
     assert member.join(group, rank, 2, ROUND) is None
     assert member.train(ROUND, 2) is None
-    assert member.train(2 * ROUND, 2) is None
-    result = member.agent.answers[-1]
-    assert isinstance(result, StepsTrained)
-    Path(folder, f"{group}-{rank}").write_text(result.state_hash)
+    Path(folder, f"{group}-{rank}").write_text(member.trained(2 * ROUND, 2).state_hash)
     return member.state()
 
 
@@ -113,17 +36,12 @@ def begin_as_three(rank: int, folder: str, backend: str, name: str) -> Member:
 
 def lose(member: Member) -> None:
     """Train until a member is lost; then leave. The loss is noticed soon, and every connection is closed."""
-    started = time.monotonic()
-    failure = member.train(ROUND, 3)
-    assert failure is not None
-    assert failure.code == "peer_lost"
-    member.program.leave_group()
-    assert time.monotonic() - started < NOTICE_SECONDS
+    member.leave_soon(lambda: member.train(ROUND, 3))
     deadline = time.monotonic() + NOTICE_SECONDS
     while num_sockets() and time.monotonic() < deadline:  # the forwarders' sockets lie in this process too
         time.sleep(0.05)
     assert num_sockets() == 0
-    assert all(parameter.grad is None for parameter in member.program._prepared()[0].model.parameters())
+    assert all(parameter.grad is None for parameter in member.trainer.model.parameters())
 
 
 def num_sockets() -> int:
@@ -137,8 +55,7 @@ def num_sockets() -> int:
 
 
 def train_through_losses(rank: int, size: int, folder: str, backend: str) -> None:
-    torch.set_num_threads(1)
-    setattr(Tuner, "tune", lambda tuner: PLAIN)  # noqa: B010 # no measuring
+    compute_on_one_thread()
     # 1. Without a loss: what the two must reach.
     member = begin_as_three(rank, folder, backend, "straight")
     expected = train_on_as_two(member, "straight two", rank, folder) if rank < 2 else []
@@ -146,10 +63,9 @@ def train_through_losses(rank: int, size: int, folder: str, backend: str) -> Non
     # 2. The agent refuses the store of a group that is over. Then rank 2 is cut off in the middle of a round.
     member = Member(rank, folder, backend, "cut")
     if rank == 1:
-        over = JoinGroup(rank=1, size=3, backend=backend, step=0, near=(), rendezvous_seconds=60.0)
         member.agent.begin("over", 1)
         member.agent.is_over = True
-        failure = member.call(over)
+        failure = member.call(join_call(1, 3, 0, backend=backend))
         assert failure is not None
         assert failure.code == "peer_lost"
         member.program.leave_group()
@@ -184,18 +100,19 @@ def test_members_train_on_without_one_that_is_cut_off_or_killed(tmp_path: Path, 
 
 
 def wrap_twice(rank: int, size: int, folder: str, backend: str) -> None:
-    """Gradients of the same model in a second group equal those of a model that was never wrapped before."""
+    """Gradients of the same model in a second group equal those of a model that was never wrapped before, and those
+    that torch's own averaging yields."""
     torch.set_num_threads(1)
     agent = FileAgent(folder)
     gradients = []
-    for number, models in enumerate((["first"], ["first", "fresh"])):
+    for number, models in enumerate((["first"], ["first", "fresh", "torch"])):
         for name in models:
             agent.begin(f"{number} {name}", rank)
             group = train_group(agent, rank, size, backend)
-            if name == "fresh" or number == 0:
+            if name != "first" or number == 0:
                 torch.manual_seed(1)
                 model = torch.nn.Sequential(torch.nn.Linear(40, 30), torch.nn.Tanh(), torch.nn.Linear(30, 5))
-            wrapped = group.wrap(model)
+            wrapped = DistributedDataParallel(model) if name == "torch" else group.wrap(model)
             torch.manual_seed(10 * number + rank)
             wrapped(torch.randn(8, 40)).square().sum().backward()
             gradients.append([parameter.grad.clone() for parameter in model.parameters() if parameter.grad is not None])
@@ -204,8 +121,24 @@ def wrap_twice(rank: int, size: int, folder: str, backend: str) -> None:
             del wrapped
             group.leave()
     assert all(map(torch.equal, gradients[1], gradients[2]))
+    assert all(map(torch.equal, gradients[1], gradients[3]))
     assert not torch.equal(gradients[0][0], gradients[1][0])
     os._exit(0)
+
+
+def end_after_first_step(rank: int, size: int, folder: str, backend: str) -> None:
+    compute_on_one_thread()
+    member = Member(rank, folder, backend, "short")
+    assert member.join("short", rank, 2, 0) is None
+    if rank == 1:
+        member.pace.steps_left, member.pace.hook = 1, lambda: os._exit(0)
+    member.leave_soon(lambda: member.train(0, 2))
+    os._exit(0)
+
+
+def test_a_member_that_ends_after_the_first_step_of_a_group_is_a_lost_peer(tmp_path: Path) -> None:
+    """DDP exchanges the order of its buckets then."""
+    run_ranks(end_after_first_step, 2, tmp_path, "gloo")
 
 
 def train_group(agent: FileAgent, rank: int, size: int, backend: str) -> Group:
@@ -225,7 +158,7 @@ class GroupOfTwo(Group):
     def __init__(self) -> None:
         super().__init__(0, 2, torch.device("cpu"))
 
-    def wrap(self, model: torch.nn.Module) -> torch.nn.Module:
+    def wrap(self, model: torch.nn.Module, watch: object = None) -> torch.nn.Module:
         return model
 
     def sum(self, values: Any) -> list[float]:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,16 +10,16 @@ import torch
 
 from cellmind_agent.runs.process import ChildFailedError, serve_nothing, start_child
 from model import train
-from model.config_file import to_json
+from model.line.checkpoint import CheckpointPaths
 from model.line.declare import Done, Event
 from model.line.pace import PaceChanged
-from model.line.training import JoinGroup, PrepareTrainer, StepsTrained, TrainerReady, TrainSteps
+from model.line.training import StepsTrained, TrainerReady, TrainSteps, WriteCheckpoint
 from model.pace import Pace
 from model.tuning.choice import PLAIN
 from model.tuning.tune import Tuner
 from model.tuning.watch import SpeedWatch
-from tests.model.test_training import CONFIG, steps
-from tests.tokenizer.test_shards import TEXTS, shards_of
+from tests.model.programs import join_call, prepare_call
+from tests.model.test_training import make_trainer, steps
 
 
 class NoAgent:
@@ -36,33 +37,12 @@ def threads() -> Iterator[None]:
 
 def prepared(folder: Path, pace: Pace) -> train._Program:
     program = train._Program(NoAgent(), pace)  # type: ignore[arg-type]
-    ready = program.serve(prepare_call(folder))
+    ready = program.serve(prepare_call(folder, total_steps=8))
     assert isinstance(ready, TrainerReady)
     assert ready.tuning.endswith("x plain fp32")
-    assert program.serve(join_call(1, 0)) == Done()
+    assert len(ready.state_hash) == 64
+    assert program.serve(join_call(0, 1, 0)) == Done()
     return program
-
-
-def prepare_call(folder: Path) -> PrepareTrainer:
-    manifest = shards_of(TEXTS, folder)
-    (folder / "cellmind.json").write_text(to_json(CONFIG))
-    return PrepareTrainer(
-        run="run-1",
-        rank=0,
-        size=1,
-        members_here=1,
-        total_steps=8,
-        config=str(folder / "cellmind.json"),
-        tokenizer="",
-        manifest=str(folder / "manifest.json"),
-        shards=tuple(str(folder / file.name) for file in (*manifest.train.files, *manifest.held_out.files)),
-        folder=str(folder),
-        tuning=str(folder / "tuning.json"),
-    )
-
-
-def join_call(size: int, step: int) -> JoinGroup:
-    return JoinGroup(rank=0, size=size, backend="gloo", step=step, near=(), rendezvous_seconds=1.0)
 
 
 def trained(program: train._Program, first: int) -> StepsTrained:
@@ -99,20 +79,45 @@ def test_a_device_that_became_slow_is_tuned_again(tmp_path: Path, monkeypatch: p
     program.close()
 
 
+def test_a_trainer_holds_the_state_of_the_checkpoint_that_it_resumes(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path / "before")
+    trainer.train_round(0, steps(0, 2), evaluate=False)
+    folder = trainer.save(tmp_path, "run-1", WriteCheckpoint(step=2, tokens=trainer.tokens)).name
+    weights, optimizer, state = (
+        str(tmp_path / folder / name) for name in ("model.safetensors", "optimizer.safetensors", "state.json")
+    )
+    for beside_weights, held_step in ((optimizer, 2), (None, 0)):  # without it a new run starts from the model
+        program = train._Program(NoAgent(), Pace())  # type: ignore[arg-type]
+        paths = CheckpointPaths(weights=weights, state=state, optimizer=beside_weights)
+        ready = program.serve(replace(prepare_call(tmp_path), resume_from=paths))
+        assert isinstance(ready, TrainerReady)
+        assert ready.state_hash == trainer.state_hash
+        assert program.serve(join_call(0, 1, held_step)) == Done()
+        program.close()
+
+
+def test_a_call_names_the_ranks_that_hold_the_state(tmp_path: Path) -> None:
+    program = train._Program(NoAgent(), Pace())  # type: ignore[arg-type]
+    program.serve(prepare_call(tmp_path))
+    for holders in ((), (1,), (-1,)):
+        with pytest.raises(ValueError, match="of 1 ranks"):
+            program.serve(replace(join_call(0, 1, 0), holders=holders))
+
+
 def test_the_process_survives_a_member_that_does_not_come_but_not_a_lost_state(tmp_path: Path) -> None:
     async def scenario() -> None:
         child = await start_child("train", tmp_path, serve_nothing, lambda event: None)
         try:
-            await child.call(prepare_call(tmp_path), 60.0)
+            await child.call(prepare_call(tmp_path, total_steps=8), 60.0)
             for _ in range(2):
                 with pytest.raises(ChildFailedError) as absent:
-                    await child.call(join_call(2, 0), 60.0)
+                    await child.call(join_call(0, 2, 0, rendezvous_seconds=1.0), 60.0)
                 assert absent.value.failure.code == "peer_lost"
-            await child.call(join_call(1, 0), 60.0)
+            await child.call(join_call(0, 1, 0), 60.0)
             result = await child.call(TrainSteps(first_step=0, spans=tuple(steps(0, 2)), evaluate=False), 60.0)
             assert result.loss is not None
             with pytest.raises(ChildFailedError, match="does not hold the state after step 7"):
-                await child.call(join_call(1, 7), 60.0)
+                await child.call(join_call(0, 1, 7), 60.0)
             assert (await child.ended()).code == "failed"
         finally:
             await child.stop()

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from model import checkpoint as checkpoint_module
 from model.arithmetic.gpt import GPT, IGNORED
-from model.checkpoint import load_weights, read_state, state_hash
+from model.arithmetic.state import state_hash
+from model.checkpoint import load_weights, read_state
 from model.config import Config, DatasetConfig, ModelConfig, TrainingConfig
 from model.data import PackedData
 from model.errors import CheckpointError, DivergedError, failure_of

@@ -4,11 +4,11 @@ import pytest
 
 from cellmind_agent.planning.backends import BACKEND_CHOICES, BACKENDS, Conditions, choose_backend, needs_probe
 from cellmind_agent.protocol.errors import ProtocolError, UsageError
-from cellmind_agent.protocol.ids import is_backend_name
-from cellmind_agent.protocol.messages import RunSpec, Versions
+from cellmind_agent.protocol.ids import BackendName, is_backend_name
+from cellmind_agent.protocol.messages import FormGroup, StartRun, Versions
 from cellmind_agent.protocol.plain import from_plain, to_plain
 from tests.planning.peers import gpu, peer
-from tests.protocol.examples import SPEC
+from tests.protocol.examples import ROSTER, SPEC
 
 MIXED_SYSTEMS = [peer("aa"), peer("bb", os="darwin")]
 MIXED_TORCHES = [peer("aa"), peer("bb", versions=Versions(cellmind="0", python="3", torch="2.11.0+cpu"))]
@@ -85,7 +85,15 @@ def test_some_backend_can_always_be_chosen() -> None:
     assert any(backend.why_not(worst) is None for backend in BACKENDS)
 
 
+START = StartRun(spec=SPEC, roster=ROSTER, backend=BackendName("gloo"))
+GROUP = FormGroup(
+    run=SPEC.run, term=3, roster=ROSTER, backend=BackendName("gloo"), step=10, state_hash="", holders=(0,)
+)
+
+
 @pytest.mark.parametrize("name", ["", "Gloo", "gloo\n", "a" * 33, "../gloo"])
 def test_a_run_whose_backend_is_no_name_is_refused(name: str) -> None:
     with pytest.raises(ProtocolError, match="not the name of a backend"):
-        from_plain(RunSpec, to_plain(SPEC) | {"backend": name})
+        from_plain(StartRun, to_plain(START) | {"backend": name})
+    with pytest.raises(ProtocolError, match="not the name of a backend"):
+        from_plain(FormGroup, to_plain(GROUP) | {"backend": name})

@@ -6,9 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cellmind_agent.planning import rounds
+from cellmind_agent.planning.commits import steps_for_round
 from cellmind_agent.planning.ledger import Ledger, evaluation_interval
 from cellmind_agent.planning.run_life import (
     Action,
+    Adopt,
+    Alone,
+    Answered,
     Broken,
     Commit,
     Committed,
@@ -17,32 +21,39 @@ from cellmind_agent.planning.run_life import (
     Ended,
     FormGroup,
     Grouped,
+    HandOver,
     Lost,
     OpenRound,
     Pace,
+    Preparing,
+    Question,
     Ready,
     Record,
+    Replaced,
     RunEvent,
     RunLife,
+    StandBy,
     Standing,
+    StillAlone,
     StopAsked,
     Trained,
     Training,
 )
 from cellmind_agent.protocol.ids import DeviceId
 from cellmind_agent.protocol.limits import MAX_BROKEN_GROUPS
-from cellmind_agent.protocol.messages import RoundTrained
+from cellmind_agent.protocol.messages import LastCommit, RosterMember, RoundTrained, Term
 from model.line.held_out import NO_EVALUATION, HeldOutRecord
 from model.line.sentence import Sentence
 
 X = TypeVar("X")
 
 LEDGER = Ledger(num_samples=20, batch_samples=4, epochs=1)  # five steps
-PACE = Pace(seconds_per_step=4.0, seconds_since_checkpoint=1.0)
+PACE = Pace(round_seconds=10.0, seconds_per_step=4.0, seconds_since_checkpoint=1.0)
+GONE = Sentence("gone")
 
 
-A, B, C = (DeviceId(letter * 32) for letter in "abc")
-BOTH = (A, B)
+A, B, C, D = (DeviceId(letter * 32) for letter in "abcd")
+BOTH, THREE = (A, B), (A, B, C)
 
 
 def trained(device: DeviceId, state: str = "same", term: int = 1) -> Trained:
@@ -58,6 +69,17 @@ def a_round(number: int, roster: tuple[DeviceId, ...] = BOTH, term: int = 1) -> 
     return [*(trained(device, term=term) for device in roster), *(committed(device, number) for device in roster)]
 
 
+def ready(device: DeviceId, *held: str, last: LastCommit | None = None, term: int = 0) -> Ready:
+    return Ready(device=device, held_states=held or ("start",), last=last, term=term)
+
+
+def group(
+    roster: tuple[DeviceId, ...], term: int, step: int = 0, state: str = "start", holders: tuple[DeviceId, ...] = ()
+) -> FormGroup:
+    """All of them hold the state, unless only the `holders` do."""
+    return FormGroup(roster=roster, term=term, step=step, state_hash=state, holders=frozenset(holders or roster))
+
+
 def play(life: RunLife, *events: RunEvent, pace: Pace = PACE) -> tuple[RunLife, list[Action]]:
     actions: list[Action] = []
     for event in events:
@@ -71,7 +93,7 @@ def start(roster: tuple[DeviceId, ...] = BOTH) -> RunLife:
 
 
 def standing(roster: tuple[DeviceId, ...] = BOTH, number: int = 1, step: int = 0) -> Standing:
-    return Standing(roster=roster, term=1, round=number, step=step)
+    return Standing(roster=roster, term=1, round=number, step=step, state_hash="start", holders=frozenset(roster))
 
 
 def training(roster: tuple[DeviceId, ...] = BOTH) -> Training:
@@ -84,10 +106,10 @@ def of(kind: type[X], actions: list[Action]) -> list[X]:
 
 
 def test_a_run_of_two_from_beginning_to_end() -> None:
-    life, actions = play(start(), Ready(device=A))
+    life, actions = play(start(), ready(A))
     assert actions == []
-    life, actions = play(life, Ready(device=B))
-    assert actions == [FormGroup(roster=BOTH, term=1, step=0)]
+    life, actions = play(life, ready(B))
+    assert actions == [group(BOTH, 1)]
     life, more = play(
         life, Grouped(device=B, term=1), Grouped(device=A, term=1), *(e for n in range(4) for e in a_round(n))
     )
@@ -104,7 +126,7 @@ def test_a_run_of_two_from_beginning_to_end() -> None:
 
 
 def test_the_first_committed_steps_are_kept_at_once() -> None:
-    pace = Pace(seconds_per_step=4.0, seconds_since_checkpoint=None)
+    pace = Pace(round_seconds=10.0, seconds_per_step=4.0, seconds_since_checkpoint=None)
     _, actions = play(training(), trained(A), trained(B), pace=pace)
     assert [a.is_checkpoint for a in of(Commit, actions)] == [True]
 
@@ -115,12 +137,24 @@ def test_nothing_commits_while_a_member_is_missing() -> None:
     assert actions == []
 
 
-def test_without_a_majority_weights_that_differ_fail_the_run() -> None:
+def test_without_a_majority_weights_that_differ_are_trained_again_and_then_fail_the_run() -> None:
     """I3."""
-    life, actions = play(training(), trained(A), trained(B, "other"))
+    life: RunLife = training()
+    for term in range(1, MAX_BROKEN_GROUPS):
+        life, actions = play(life, trained(A, term=term), trained(B, "other", term))
+        assert actions == [group(BOTH, term + 1)]
+        life, _ = play(life, Grouped(device=A, term=term + 1), Grouped(device=B, term=term + 1))
+    life, actions = play(life, trained(A, term=MAX_BROKEN_GROUPS), trained(B, "other", MAX_BROKEN_GROUPS))
     assert isinstance(life, Ended)
-    assert "no majority agrees with the leader" in str(life.why)
+    assert "no majority agrees" in str(life.why)
     assert [type(action) for action in actions] == [End]
+
+
+def test_a_leader_whose_weights_differ_from_all_others_hands_over() -> None:
+    """I3."""
+    life, actions = play(training(THREE), trained(A, "other"), trained(B), trained(C))
+    assert isinstance(life, Ended)
+    assert [action.roster for action in of(HandOver, actions)] == [(B, C)]
 
 
 def test_a_minority_whose_weights_differ_is_dropped_and_the_round_counts() -> None:
@@ -129,13 +163,13 @@ def test_a_minority_whose_weights_differ_is_dropped_and_the_round_counts() -> No
     assert [drop.device for drop in of(Drop, actions)] == [B]
     assert [(a.roster, a.step) for a in of(Commit, actions)] == [((A, C), 2)]
     life, actions = play(life, committed(A, 1), committed(C, 1))
-    assert actions[-1] == FormGroup(roster=(A, C), term=2, step=2)
+    assert actions[-1] == group((A, C), 2, 2, "same")
 
 
 def test_without_a_lost_member_the_others_do_the_round_again() -> None:
     why = Sentence("phone left")
     life, actions = play(training((A, B, C)), trained(A), Lost(device=B, why=why))
-    assert actions == [Drop(device=B, why=why), FormGroup(roster=(A, C), term=2, step=0)]
+    assert actions == [Drop(device=B, why=why), group((A, C), 2)]
     # -- answers of the old term count for nothing
     life, actions = play(
         life, trained(C), Grouped(device=A, term=1), Grouped(device=A, term=2), Grouped(device=C, term=2)
@@ -153,45 +187,151 @@ def test_the_last_one_goes_on_alone() -> None:
 
 
 def test_a_member_lost_before_it_was_ready_or_while_the_group_forms_is_not_waited_for() -> None:
-    gone = Lost(device=B, why=Sentence("gone"))
-    _, actions = play(start((A, B, C)), Ready(device=A), Ready(device=C), gone)
-    assert of(FormGroup, actions) == [FormGroup(roster=(A, C), term=1, step=0)]
-    forming, _ = play(start((A, B, C)), *(Ready(device=device) for device in (A, B, C)))
+    gone = Lost(device=B, why=GONE)
+    _, actions = play(start(THREE), ready(A), ready(C), gone)
+    assert of(FormGroup, actions) == [group((A, C), 1)]
+    forming, _ = play(start(THREE), *(ready(device) for device in THREE))
     _, actions = play(forming, gone)
-    assert of(FormGroup, actions) == [FormGroup(roster=(A, C), term=2, step=0)]
+    assert of(FormGroup, actions) == [group((A, C), 2)]
 
 
 def test_a_member_lost_during_the_commit_does_not_undo_the_round() -> None:
     life, _ = play(training((A, B, C)), *(trained(device) for device in (A, B, C)), committed(A, 1))
-    life, actions = play(life, Lost(device=B, why=Sentence("gone")), committed(C, 1))
+    life, actions = play(life, Lost(device=B, why=GONE), committed(C, 1))
     assert of(Record, actions) == [Record(roster=(A, C))]
-    assert actions[-1] == FormGroup(roster=(A, C), term=2, step=2)
+    assert actions[-1] == group((A, C), 2, 2, "same")
 
 
-def test_without_its_leader_the_run_fails_in_every_state() -> None:
+def test_a_leader_that_cannot_go_on_hands_over_and_fails_a_run_that_has_not_begun() -> None:
     gone = Lost(device=A, why=Sentence("laptop left"))
-    forming, _ = play(start(), Ready(device=A), Ready(device=B))
+    life, actions = play(start(), gone)
+    assert life == Ended(cause="failed", why=gone.why)
+    assert actions[-1] == End(roster=BOTH, cause="failed", why=gone.why)
+    forming, _ = play(start(), ready(A), ready(B))
     committing, _ = play(training(), trained(A), trained(B))
-    for state in (start(), forming, training(), committing):
+    for state in (forming, training(), committing):
         life, actions = play(state, gone)
-        assert life == Ended(cause="failed", why=gone.why)
-        assert actions[-1] == End(roster=BOTH, cause="failed", why=gone.why)
+        assert life == Ended(cause="replaced", why=gone.why)
+        assert [action.roster for action in of(HandOver, actions)] == [(B,)]
+    assert play(training((A,)), gone)[0] == Ended(cause="failed", why=gone.why)
 
 
-def test_a_broken_group_is_formed_again_and_not_for_ever() -> None:
-    life: RunLife = training()
+def test_a_leader_that_is_replaced_hands_over_to_the_other_leader() -> None:
+    life, actions = play(training(THREE), Replaced(why=GONE, leader=D))
+    assert life == Ended(cause="replaced", why=GONE)
+    assert actions == [HandOver(roster=(B, C), why=GONE, leader=D, state_hash="start")]
+
+
+def break_and_answer(life: RunLife, term: int) -> tuple[RunLife, list[Action]]:
+    """The group breaks, and every member answers that it still takes part."""
+    broken = Broken(term=term, why=Sentence("connection closed"))
+    assert isinstance(life, Training)
+    roster = life.standing.roster
+    life, actions = play(life, broken, broken)
+    assert actions == [Question(roster=roster, term=term)]
+    life, actions = play(life, *(Answered(device=device, term=term) for device in roster))
+    return play(life, *(Grouped(device=device, term=term + 1) for device in roster))[0], actions
+
+
+def test_a_broken_group_blames_nobody_before_all_were_asked() -> None:
+    life, actions = break_and_answer(training(THREE), 1)
+    assert actions == [group(THREE, 2)]
+    life, _ = play(training(THREE), Broken(term=1, why=GONE), Answered(device=A, term=1), Answered(device=C, term=1))
+    assert play(life, Answered(device=B, term=0))[1] == []
+    _, actions = play(life, Lost(device=B, why=GONE))
+    assert actions == [Drop(device=B, why=GONE), group((A, C), 2)]
+
+
+def test_a_group_that_breaks_again_and_again_goes_on_without_one_of_them() -> None:
+    life: RunLife = training(THREE)
     for term in range(1, MAX_BROKEN_GROUPS):
-        broken = Broken(term=term, why=Sentence("connection closed"))
-        life, actions = play(life, broken, broken)
-        assert actions == [FormGroup(roster=BOTH, term=term + 1, step=0)]
-    life, _ = play(life, Broken(term=MAX_BROKEN_GROUPS, why=Sentence("connection closed")))
-    assert life == Ended(cause="failed", why="the members lost each other 3 times in a row: connection closed")
+        life, actions = break_and_answer(life, term)
+        assert actions == [group(THREE, term + 1)]
+    life, actions = play(life, Broken(term=MAX_BROKEN_GROUPS, why=Sentence("connection closed")))
+    assert [drop.device for drop in of(Drop, actions)] == [C]
+    assert actions[-1] == group(BOTH, MAX_BROKEN_GROUPS + 1)
+
+
+def test_a_newcomer_joins_the_next_group_and_receives_the_state() -> None:
+    life, actions = play(training(), ready(C), trained(A), trained(B))
+    assert of(FormGroup, actions) == []
+    life, actions = play(life, committed(A, 1), committed(B, 1))
+    assert actions[-1] == group(THREE, 2, 2, "same", BOTH)
+    life, actions = play(life, *(Grouped(device=device, term=2) for device in THREE))
+    assert of(OpenRound, actions)[0].roster == THREE
+    # -- if it breaks now, all three hold the state
+    _, actions = play(life, Lost(device=B, why=GONE))
+    assert actions[-1] == group((A, C), 3, 2, "same")
+
+
+def test_a_device_that_comes_back_with_the_state_need_not_receive_it() -> None:
+    _, actions = play(training(), ready(C, "same", "start"), *a_round(1))
+    assert actions[-1] == group(THREE, 2, 2, "same")
+
+
+def test_a_newcomer_that_is_lost_before_it_joined_disturbs_nobody() -> None:
+    life, actions = play(training(), ready(C), Lost(device=C, why=GONE))
+    assert actions == [Drop(device=C, why=GONE)]
+    assert life == training()
+
+
+def test_a_newcomer_that_never_gets_the_state_is_the_one_to_be_dropped() -> None:
+    life, _ = play(training(), ready(C), *a_round(1))
+    for term in range(2, 2 + MAX_BROKEN_GROUPS):
+        life, actions = play(life, Broken(term=term, why=GONE), *(Answered(device=d, term=term) for d in THREE))
+    assert [drop.device for drop in of(Drop, actions)] == [C]
+
+
+def commit_of_another(leader: DeviceId, number: int, state: str, tokens: int) -> LastCommit:
+    seats = tuple(RosterMember(device=device, name=device[:1]) for device in THREE)
+    return LastCommit(
+        term=Term(number=4, leader=leader), round=number, step=2 * number, tokens=tokens, state_hash=state, roster=seats
+    )
+
+
+def test_a_new_leader_goes_on_from_the_last_commit_that_any_member_knows() -> None:
+    """The old leader was lost in the middle of a commit: C has committed what B has only trained."""
+    older, newer = commit_of_another(A, 5, "five", 100), commit_of_another(A, 6, "six", 120)
+    life = rounds.begin((B, C), 5, 0, NO_EVALUATION, is_taken_over=True)
+    life_after, actions = play(life, ready(B, "six", "five", last=older), ready(C, "six", "five", last=newer, term=7))
+    assert actions == [Adopt(last=newer), group((B, C), 8, 12, "six")]
+    assert not isinstance(life_after, Preparing | Ended)
+    assert (life_after.standing.round, life_after.standing.step) == (7, 12)
+
+
+def test_a_new_leader_does_not_go_on_from_a_commit_whose_state_is_lost() -> None:
+    older, newer = commit_of_another(A, 5, "five", 100), commit_of_another(A, 6, "six", 120)
+    life = rounds.begin((B, C), 5, 0, NO_EVALUATION, is_taken_over=True)
+    _, actions = play(life, ready(B, "five", last=older), ready(C, "start", last=newer))
+    assert actions == [Adopt(last=older), group((B, C), 6, 10, "five", (B,))]
+
+
+def test_without_anybody_that_holds_the_state_the_run_fails() -> None:
+    life, _ = play(
+        rounds.begin((B, C), 5, 0, NO_EVALUATION, is_taken_over=True),
+        ready(B, "other", last=None),
+        ready(C, "five", last=commit_of_another(A, 5, "five", 100)),
+        Lost(device=C, why=GONE),
+    )
+    assert life == Ended(cause="failed", why="nobody that is left holds the state after step 10")
+
+
+def test_one_that_is_suddenly_alone_waits_before_it_goes_on() -> None:
+    life, actions = play(training(), Lost(device=B, why=GONE, is_silent=True))
+    assert isinstance(life, Alone)
+    assert actions == [Drop(device=B, why=GONE), StandBy(term=1)]
+    # -- nobody comes back
+    assert play(life, StillAlone(term=1))[1] == [group((A,), 2)]
+    # -- it was this device that slept, and the link is back
+    assert play(life, ready(B, "start"))[1] == [group(BOTH, 2)]
+    # -- meanwhile another one leads
+    assert isinstance(play(life, Replaced(why=GONE, leader=B))[0], Ended)
 
 
 def test_a_group_that_breaks_during_the_commit_is_formed_again_after_it() -> None:
     life, _ = play(training(), trained(A), trained(B), Broken(term=1, why=Sentence("x")))
     _, actions = play(life, committed(A, 1), committed(B, 1))
-    assert actions[-1] == FormGroup(roster=BOTH, term=2, step=2)
+    assert actions[-1] == group(BOTH, 2, 2, "same")
 
 
 def test_a_stop_waits_for_the_round_and_keeps_a_checkpoint() -> None:
@@ -216,7 +356,7 @@ def losses_of(losses: list[float], patience: int, start: HeldOutRecord = NO_EVAL
     def then(life: RunLife, event: RunEvent) -> tuple[RunLife, tuple[Action, ...]]:
         return rounds.transition(life, event, ledger, PACE)
 
-    life, _ = then(rounds.begin((A,), 0, first, start), Ready(device=A))
+    life, _ = then(rounds.begin((A,), 0, first, start), ready(A))
     life, _ = then(life, Grouped(device=A, term=1))
     commits = []
     for loss in losses:
@@ -277,30 +417,35 @@ def test_a_stop_before_anybody_is_ready_ends_at_once() -> None:
 
 def test_what_comes_late_changes_nothing() -> None:
     over = Ended(cause="failed", why=Sentence("x"))
-    events = (trained(A), Ready(device=A), committed(B, 1), Lost(device=A, why=Sentence("y")), StopAsked())
+    events = (trained(A), ready(A), committed(B, 1), Lost(device=A, why=Sentence("y")), StopAsked())
     assert play(over, *events) == (over, [])
 
 
 def test_an_answer_out_of_turn_changes_nothing() -> None:
     for event in (trained(A, term=0), committed(A, 0), Grouped(device=A, term=0), trained(A, term=1)):
         assert play(start(), event) == (start(), [])
-    assert play(training(), Ready(device=B), trained(C), committed(A, 1)) == (training(), [])
+    assert play(training(), ready(B), trained(C), committed(A, 1)) == (training(), [])
 
 
 def test_a_round_takes_about_ten_seconds() -> None:
-    assert rounds.steps_for_round(None, 2) == 2
-    assert rounds.steps_for_round(0.1, 1) == 2
-    assert rounds.steps_for_round(0.1, 2) == 100
-    assert rounds.steps_for_round(60.0, 2) == 1
+    def steps(seconds: float | None, number: int) -> int:
+        return steps_for_round(Pace(round_seconds=10.0, seconds_per_step=seconds), number)
+
+    assert steps(None, 2) == 2
+    assert steps(0.1, 1) == 2
+    assert steps(0.1, 2) == 100
+    assert steps(60.0, 2) == 1
 
 
 DEVICES = st.sampled_from([A, B, C])
 EVENTS = st.one_of(
-    st.builds(Ready, device=DEVICES),
+    st.builds(ready, DEVICES, st.sampled_from(["start", "same"])),
     st.builds(Grouped, device=DEVICES, term=st.integers(1, 4)),
     st.builds(trained, DEVICES, st.sampled_from(["same", "other"]), st.integers(1, 4)),
     st.builds(committed, DEVICES, st.integers(0, 3)),
-    st.builds(Lost, device=DEVICES, why=st.just(Sentence("gone"))),
+    st.builds(Lost, device=DEVICES, why=st.just(GONE), is_silent=st.booleans()),
+    st.builds(Answered, device=DEVICES, term=st.integers(1, 4)),
+    st.builds(StillAlone, term=st.integers(1, 4)),
     st.builds(Broken, term=st.integers(1, 4), why=st.just(Sentence("broken"))),
     st.builds(StopAsked),
 )
@@ -313,26 +458,29 @@ def test_whatever_happens_a_run_ends_once_and_only_commits_what_its_roster_train
 ) -> None:
     """I3, and I2: a step counts once, because a commit continues where the last one ended."""
     life: RunLife = start((A, B, C))
-    ends, step, term, dropped = 0, 0, 0, set()
+    ends, step, term, present = 0, 0, 0, {A, B, C}
     for event in events:
         before = life
         life, actions = rounds.transition(life, event, LEDGER, PACE)
-        ends += len(of(End, [*actions]))
+        ends += len(of(End, [*actions])) + len(of(HandOver, [*actions]))
         for action in actions:
             match action:
                 case FormGroup():
                     assert action.term == term + 1
                     assert action.step == step
+                    assert action.holders <= set(action.roster)
+                    assert action.holders
+                    assert len(set(action.roster)) == len(action.roster)
+                    present |= set(action.roster)
                     term = action.term
                 case Drop():
-                    assert action.device not in dropped
-                    dropped.add(action.device)
+                    present.discard(action.device)
                 case Commit():
                     assert isinstance(before, Training)
                     assert isinstance(event, Trained)
                     results = {**before.results, event.device: event.result}
                     assert {results[device].state_hash for device in action.roster} == {action.result.state_hash}
-                    assert not dropped & set(action.roster)
+                    assert set(action.roster) <= present
                     assert before.standing.step == step
                     step = action.step
     assert ends == (1 if isinstance(life, Ended) else 0)

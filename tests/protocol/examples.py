@@ -5,7 +5,7 @@ from typing import Any
 
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.blobs import BlobRef
-from cellmind_agent.protocol.ids import BlobId, DeviceId, RunId
+from cellmind_agent.protocol.ids import BackendName, BlobId, DeviceId, RunId
 from model.line.continuation import Continuation
 from model.line.held_out import HeldOutRecord
 from model.line.sampling import Sampling
@@ -39,20 +39,32 @@ MODEL = m.ModelView(
     created=1767312000.0, val_loss=3.25, held_out=HeldOutRecord(best_loss=3.125, best_step=90, num_worse=1),
 )  # fmt: skip
 BEST = replace(MODEL, step=90, val_loss=3.125, is_best=True)
+ROSTER = (m.RosterMember(device=DEVICE, name="노트북", host="0123", tokens_per_second=100.0),)
+TERM = m.Term(number=3, leader=DEVICE)
+LAST = m.LastCommit(
+    term=TERM, round=9, step=10, tokens=999, state_hash="cd" * 32, roster=ROSTER,
+    held_out=HeldOutRecord(best_loss=5.5, best_step=7, num_worse=1), val_loss=5.75,
+)  # fmt: skip
 SPEC = m.RunSpec(
-    run=RUN, roster=(m.RosterMember(device=DEVICE, name="노트북", host="0123", tokens_per_second=100.0),),
-    backend="gloo", backend_reason="no member has a CUDA GPU", config=REF,
-    tokenizer=REF, manifest=REF, shards=(REF, REF),
-    num_samples=100, batch_samples=16, epochs=3, evaluate_every=7, patience=2, resume_from=MODEL, created=1767312000.0,
+    run=RUN, config=REF, tokenizer=REF, manifest=REF, shards=(REF, REF), num_samples=100, batch_samples=16, epochs=3,
+    max_steps=20, evaluate_every=7, patience=2, created=1767312000.0, devices=(DEVICE,), backend="gloo",
+    round_seconds=5.0,
 )  # fmt: skip
 VIEW = m.RunView(
-    run=RUN, state="failed", roster=("노트북",), leader=DEVICE, step=10, total_steps=21, tokens=999,
-    created=1767312000.0, loss=4.5, error="it left",
+    run=RUN, state="failed", roster=("노트북",), leader=DEVICE, step=10, total_steps=20, tokens=999,
+    created=1767312000.0, loss=4.5, val_loss=5.75, error=Sentence("it left"), term=3,
 )  # fmt: skip
 STORY = m.CheckpointStory(
     step=2, time=1767312000.0, val_loss=5.25, continuations=(Continuation(prompt="오늘 점심은", text=" 뭐 먹지"),)
 )
 MEMBERS = (m.MemberProgress(name="노트북", tokens=10, tokens_per_second=5.0, idle_fraction=0.25, share=4),)
+COMMITTED = m.RoundCommitted(
+    run=RUN, round=1, first_step=0, step=2, total_steps=21, tokens=20, loss=5.25, tokens_per_second=20.0,
+    members=MEMBERS, wire_bytes=100, state_hash="cd" * 32, val_loss=5.5, val_bits_per_byte=2.5,
+    average_val_loss=5.25, term=3,
+)  # fmt: skip
+JOINED = m.MemberJoined(run=RUN, name="노트북", device_kind="cpu", tuning=Sentence("bf16, 2 threads"))
+LOST = m.MemberLost(run=RUN, name="노트북", why=Sentence("it left"))
 HELLO: dict[str, Any] = {
     "device": DEVICE, "name": "노트북", "port": 7420, "keyring_length": 3, "keyring_head": bytes(32),
     "versions": VERSIONS,
@@ -106,7 +118,7 @@ _ALL = [
     m.ReadBlob(ref=REF, offset=0, length=1234),
     m.BlobData(data=b"data"),
     m.WriteBlob(ref=REF, offset=0, data=b"data"),
-    m.StartRun(spec=SPEC),
+    m.StartRun(spec=SPEC, roster=ROSTER, backend=BackendName("gloo"), start=MODEL),
     m.StopRun(run=RUN),
     m.ListRuns(),
     m.RunList(runs=(VIEW,)),
@@ -115,8 +127,18 @@ _ALL = [
     m.GetRunStory(run=RUN),
     m.RunStory(
         run=RUN, seconds=12.5, contributions=(m.Contribution(name="노트북", tokens=999),), checkpoints=(STORY,),
-        redone_tokens=20, best_step=14, best_val_loss=3.25,
-        departures=(m.Departure(name="휴대폰", step=7, why="left"),),
+        redone_tokens=20, redone_seconds=0.5, best_step=14, best_val_loss=3.25,
+        changes=(m.RosterChange(kind="left", name="휴대폰", step=7, why=Sentence("it left")),),
+        periods=(
+            m.Period(
+                term=3, first_step=7, step=14, members=(m.Contribution(name="노트북", tokens=999),), seconds=12.0,
+                left=(m.Departure(name="휴대폰", why=Sentence("it left")),), redone_tokens=20, redone_seconds=0.5,
+            ),
+        ),
+        audit=m.SamplesAudit(
+            num_samples=100, batch_samples=16, num_epochs=3, epoch=2, num_counted=0, num_missing=100,
+            faults=(Sentence("epoch {epoch} used {count} samples twice", epoch=2, count=5),),
+        ),
     ),
     m.WatchRun(run=RUN),
     m.RoundStarted(run=RUN, round=1, step=0, num_steps=2, total_steps=21),
@@ -124,21 +146,26 @@ _ALL = [
         run=RUN, round=1, step=1, total_steps=21, tokens=10, loss=5.5, tokens_per_second=20.0, members=MEMBERS,
         wire_bytes=100, eta_seconds=9.5,
     ),
-    m.RoundCommitted(
-        run=RUN, round=1, step=2, total_steps=21, tokens=20, loss=5.25, tokens_per_second=20.0, members=MEMBERS,
-        wire_bytes=100, state_hash="cd" * 32, val_loss=5.5, val_bits_per_byte=2.5, average_val_loss=5.25,
-    ),
-    m.MemberJoined(run=RUN, name="노트북", device_kind="cpu", tuning="bf16, 2 threads"),
+    COMMITTED,
+    JOINED,
     m.CheckpointSaved(run=RUN, step=2, state_hash="cd" * 32, members=("노트북",)),
-    m.MemberLost(run=RUN, name="노트북", why="it left"),
+    LOST,
+    m.LeaderChanged(
+        run=RUN, name="노트북", leader=DEVICE, term=3,
+        why=Sentence("the leader, {name}, went away", name="휴대폰"),
+    ),
     m.RunFinished(
         run=RUN, step=21, tokens=999, seconds=12.5, stopped=False, val_loss=3.5, early=True, best_step=14,
         best_val_loss=3.25,
     ),
     m.RunFailed(run=RUN, why="it left", hint="resume"),
-    m.PrepareMember(spec=SPEC),
-    m.FormGroup(run=RUN, term=2, roster=SPEC.roster, step=40),
-    m.MemberReady(device_kind="cpu", tuning="bf16, 2 threads"),
+    m.PrepareMember(spec=SPEC, term=TERM, roster=ROSTER, start=MODEL, last=LAST),
+    m.FormGroup(
+        run=RUN, term=3, roster=ROSTER, backend=BackendName("gloo"), step=10, state_hash="cd" * 32, holders=(0,)
+    ),
+    m.QuestionMember(run=RUN, term=3),
+    m.ReplaceLeader(run=RUN, why=Sentence("it left"), leader=DEVICE),
+    m.MemberReady(device_kind="cpu", tuning="bf16, 2 threads", held_states=("cd" * 32,), last=LAST, term=3),
     m.MemberProgressed(
         step=1, loss=5.5, tokens=10, compute_tokens_per_second=20.0, idle_fraction=0.5, wire_bytes=100
     ),
@@ -146,11 +173,15 @@ _ALL = [
     m.TrainRound(run=RUN, term=2, round=1, first_step=0, num_steps=2, shares=(8, 8), evaluate=True),
     m.RoundTrained(state_hash="cd" * 32, tokens=20, loss=5.25, val_loss=None, average_val_loss=5.5),
     m.CommitRound(
-        run=RUN, round=1, step=2, tokens=20, checkpoint=True, time=1767312000.0, val_loss=5.5, is_best=True,
-        held_out=HeldOutRecord(best_loss=5.5, best_step=2),
+        run=RUN, last=LAST, event=COMMITTED, joined=(JOINED,), lost=(LOST,), checkpoint=True, time=1767312000.0,
+        is_best=True,
     ),
     m.MemberCommitted(checkpoint=MODEL, best=BEST),
     m.DismissMember(run=RUN, state="failed", error="it left"),
+    m.CompareRun(run=RUN, term=TERM, last=LAST),
+    m.RunCompared(leads_on=True),
+    m.HasState(run=RUN, state_hash="cd" * 32),
+    m.StateKnown(is_known=True),
     m.ProbeGloo(),
     m.GlooProbed(fault="it crashed"),
     m.ProbeReach(device=DEVICE),

@@ -119,7 +119,7 @@ def agent(environment: dict[str, str], *words: str) -> subprocess.CompletedProce
 @pytest.mark.skipif(sys.platform != "linux", reason="the service of this test is one of systemd")
 def test_an_installed_service_starts_as_its_unit_says(tmp_path: Path, fake_system: dict[str, str]) -> None:
     home = tmp_path / "집"
-    options = ("--home", str(home), "--no-mdns", "--listen", "127.0.0.1:0")
+    options = ("--home", str(home), "--no-mdns", "--listen", "127.0.0.1:0", "--resume-on-boot")
     done = agent(fake_system, *options, "service", "install")
     assert done.returncode == 0, done.stderr
     unit = Path(fake_system["HOME"]) / ".config/systemd/user/cellmind-agent.service"
@@ -132,6 +132,7 @@ def test_an_installed_service_starts_as_its_unit_says(tmp_path: Path, fake_syste
         "systemctl --user restart cellmind-agent",
     ]
     (line,) = (line for line in unit.read_text().splitlines() if line.startswith("ExecStart="))
+    assert "--resume-on-boot" in shlex.split(line)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
         manager.settimeout(30)

@@ -3,8 +3,6 @@
 import errno
 import hashlib
 import os
-import stat
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -20,12 +18,10 @@ from cellmind_agent.protocol.errors import (
     StorageFullError,
     UnknownNameError,
 )
-from cellmind_agent.protocol.ids import BlobId, RunId
+from cellmind_agent.protocol.ids import BlobId
 from cellmind_agent.storage import blobs as blobs_module
 from cellmind_agent.storage.blobs import BlobStore
 from cellmind_agent.storage.files import HomeLock, translated_disk_errors, write_file
-from cellmind_agent.storage.journal import Journal
-from tests.protocol.examples import EXAMPLES, MODEL, SPEC, STORY, VIEW
 
 
 def ref_of(data: bytes) -> BlobRef:
@@ -176,69 +172,3 @@ def test_a_home_has_one_agent(tmp_path: Path) -> None:
         HomeLock(tmp_path)
     lock.release()
     HomeLock(tmp_path).release()
-
-
-def test_the_journal_remembers_runs_and_two_checkpoints(tmp_path: Path) -> None:
-    journal = Journal(tmp_path)
-    journal.save_run(SPEC, VIEW)
-    assert journal.load_run(SPEC.run) == (SPEC, VIEW)
-    with pytest.raises(UnknownNameError):
-        journal.load_run(RunId("run-none"))
-    refs = [ref_of(bytes([i])) for i in range(3)]
-    dropped = [journal.save_model(replace(MODEL, step=i, files={"model.safetensors": refs[i]})) for i in range(3)]
-    assert dropped == [set(), set(), {refs[0].id}]
-    assert [model.step for model in journal.models()] == [1, 2]
-    assert {refs[1].id, refs[2].id, SPEC.config.id} <= journal.wanted_blobs()
-    journal.remove_model(SPEC.run)
-    assert journal.models() == []
-    assert journal.wanted_blobs() == set()
-
-
-def test_what_the_model_wrote_is_private_and_goes_with_the_model(tmp_path: Path) -> None:
-    journal = Journal(tmp_path)
-    journal.save_run(SPEC, VIEW)
-    assert journal.checkpoint_stories(SPEC.run) == ()
-    for step in (2, 40):
-        journal.save_checkpoint_story(SPEC.run, replace(STORY, step=step))
-    assert [story.step for story in journal.checkpoint_stories(SPEC.run)] == [2, 40]
-    path = tmp_path / "runs" / SPEC.run / "checkpoints.json"
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-    with pytest.raises(UnknownNameError):  # this device led the run, and holds no checkpoint of it any more
-        journal.remove_model(SPEC.run)
-    assert not path.exists()
-    journal.save_checkpoint_story(SPEC.run, STORY)
-    journal.save_model(MODEL)
-    journal.remove_model(SPEC.run)
-    assert not path.exists()
-    assert journal.load_run(SPEC.run) == (SPEC, VIEW)
-
-
-def test_rounds_and_lost_members_are_read_from_the_log_of_events(tmp_path: Path) -> None:
-    journal = Journal(tmp_path)
-    assert list(journal.story_events(SPEC.run)) == []
-    events = [
-        EXAMPLES[name] for name in ("MemberJoined", "RoundStarted", "RoundCommitted", "MemberLost", "CheckpointSaved")
-    ]
-    for event in events:
-        journal.append_event(SPEC.run, type(event).__name__, event)
-    with open(tmp_path / "runs" / SPEC.run / "events.jsonl", "a") as file:
-        file.write('{"event": "RoundCommitted", "run": 3}\n[]\n{"event": "RoundSta')
-    assert list(journal.story_events(SPEC.run)) == events[1:4]
-
-
-def test_damaged_texts_of_checkpoints_are_no_texts(tmp_path: Path) -> None:
-    journal = Journal(tmp_path)
-    for damaged in ("{", "7", '[{"step": "two"}]', '{"step": 1}'):
-        (journal.run_folder(SPEC.run) / "checkpoints.json").write_text(damaged)
-        assert journal.checkpoint_stories(SPEC.run) == ()
-
-
-def test_a_torn_journal_file_is_skipped(tmp_path: Path) -> None:
-    journal = Journal(tmp_path)
-    journal.save_run(SPEC, VIEW)
-    (tmp_path / "runs" / SPEC.run / "run.json").write_text('{"spec": {')
-    journal.save_model(MODEL)
-    (tmp_path / "models" / MODEL.model / "000000121.json").write_text("")
-    assert journal.runs() == []
-    assert journal.models() == [MODEL]

@@ -13,4 +13,5 @@ from cellmind_agent.protocol.messages.links import *
 from cellmind_agent.protocol.messages.membership import *
 from cellmind_agent.protocol.messages.rounds import *
 from cellmind_agent.protocol.messages.runs import *
+from cellmind_agent.protocol.messages.stories import *
 from cellmind_agent.protocol.messages.tunnels import *

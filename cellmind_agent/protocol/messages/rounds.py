@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from cellmind_agent.protocol.ids import RunId
+from cellmind_agent.protocol.ids import BackendName, DeviceId, RunId, check_backend_name
 from cellmind_agent.protocol.messages.answers import ModelView
 from cellmind_agent.protocol.messages.declarations import Request, StreamRequest, message, request
 from cellmind_agent.protocol.messages.endings import Done
-from cellmind_agent.protocol.messages.runs import RosterMember, RunSpec, RunState
-from model.line.held_out import NO_EVALUATION, HeldOutRecord
+from cellmind_agent.protocol.messages.runs import (
+    LastCommit,
+    MemberJoined,
+    MemberLost,
+    RosterMember,
+    RoundCommitted,
+    RunSpec,
+    RunState,
+    Term,
+)
 from model.line.sentence import Sentence
 
 # -- taking part -------------------------------------------------------------------------------------------------------
@@ -21,6 +29,9 @@ class MemberReady:
 
     device_kind: str
     tuning: Sentence = Sentence("")  # how it computes, in one line for people
+    held_states: tuple[str, ...] = ()  # the hashes of the weights to which its trainer can go back
+    last: LastCommit | None = None  # the last one since its trainer started
+    term: int = 0  # the highest that it knows
 
 
 @message
@@ -45,23 +56,56 @@ MemberEvent: TypeAlias = MemberReady | MemberProgressed | MemberFailed
 
 @request(asked_by="member", size="large")
 class PrepareMember(StreamRequest[MemberEvent]):
-    """Fetch the blobs and start the trainer; the stream lasts as long as the device takes part in the run."""
+    """Take part in the run that the asker leads in this term; the stream lasts as long as the device does.
+
+    It fetches the blobs and starts its trainer. A device that takes part already, under a leader that is lost, keeps
+    its trainer and follows the asker. Refused with `superseded` if it follows the leader of a higher term, or one that
+    is still there. `roster` is the present one, with the answerer.
+    """
 
     spec: RunSpec
+    term: Term
+    roster: tuple[RosterMember, ...]
+    start: ModelView | None = None
+    last: LastCommit | None = None  # of the run so far
 
 
-@request(asked_by="member", size="small")
+@request(asked_by="member", size="large")
 class FormGroup(Request[Done]):
     """Leave the process group of an older term, whatever happens in it, and join that of this term.
 
-    `roster` are its ranks, of which the answerer is one. Its trainer goes on from the state after `step` steps: its
-    present one, or the one before the round that was under way. Refused with `group_broken` if a rank does not come.
+    `roster` are its ranks, of which the answerer is one. All go on from the state after `step` steps, whose weights
+    have this hash. The trainers of `holders`, which are ranks, hold it, and send it to the others. Refused with
+    `group_broken` if a rank does not come.
     """
 
     run: RunId
     term: int
     roster: tuple[RosterMember, ...]
+    backend: BackendName
     step: int
+    state_hash: str
+    holders: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        check_backend_name(self.backend)
+
+
+@request(asked_by="member", size="small")
+class QuestionMember(Request[Done]):
+    """Say whether you and your trainer still take part: the process group of this term has broken."""
+
+    run: RunId
+    term: int
+
+
+@request(asked_by="member", size="small")
+class ReplaceLeader(Request[Done]):
+    """I lead the run no longer: `leader` does, or else the next in the roster."""
+
+    run: RunId
+    why: Sentence
+    leader: DeviceId | None = None
 
 
 @request(asked_by="member", size="large")
@@ -112,19 +156,56 @@ class MemberCommitted:
     best: ModelView | None = None
 
 
-@request(asked_by="member", size="small")
+@request(asked_by="member", size="large")
 class CommitRound(Request[MemberCommitted]):
-    """Record the round as committed. With `is_best` keep the evaluated weights, with `checkpoint` save everything."""
+    """Record the round as committed. With `is_best` keep the evaluated weights, with `checkpoint` save everything.
+
+    `last` and the events are on the disk before the answer: `joined` and `lost` are those since the last commit.
+    """
 
     run: RunId
-    round: int
-    step: int
-    tokens: int
+    last: LastCommit
+    event: RoundCommitted
+    joined: tuple[MemberJoined, ...]
+    lost: tuple[MemberLost, ...]
     checkpoint: bool
     time: float  # by the leader's clock, so that the checkpoint is the same on every member
-    val_loss: float | None = None
     is_best: bool = False
-    held_out: HeldOutRecord = NO_EVALUATION
+
+
+# -- two leaders -------------------------------------------------------------------------------------------------------
+
+
+@message
+class RunCompared:
+    """Whether the answerer leads on. If not, it has given its leadership up."""
+
+    leads_on: bool
+
+
+@request(asked_by="member", size="small")
+class CompareRun(Request[RunCompared]):
+    """We both lead this run, since the cell was cut in two: compare my term and last commit with yours.
+
+    The part of the cell that has committed more tokens goes on. Only the device with the smaller id asks.
+    """
+
+    run: RunId
+    term: Term
+    last: LastCommit | None = None
+
+
+@message
+class StateKnown:
+    is_known: bool
+
+
+@request(asked_by="member", size="small")
+class HasState(Request[StateKnown]):
+    """Say whether the state with this hash is part of the history of the run that you know."""
+
+    run: RunId
+    state_hash: str
 
 
 # -- before a run ------------------------------------------------------------------------------------------------------

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Literal, TypeAlias
 
 from cellmind_agent.protocol.blobs import BlobRef
-from cellmind_agent.protocol.ids import BackendName, DeviceId, RunId, is_backend_name, printable
+from cellmind_agent.protocol.ids import BackendName, DeviceId, RunId, check_backend_name
+from cellmind_agent.protocol.limits import ROUND_SECONDS
 from cellmind_agent.protocol.messages.answers import ModelView
 from cellmind_agent.protocol.messages.declarations import Request, StreamRequest, message, request, value
 from cellmind_agent.protocol.messages.endings import Done
-from model.line.continuation import Continuation
+from model.line.held_out import NO_EVALUATION, HeldOutRecord
 from model.line.sentence import Sentence
 
 RunState = Literal["preparing", "training", "finished", "stopped", "failed"]
@@ -25,12 +26,12 @@ class RosterMember:
 
 @value
 class RunSpec:
-    """Everything that defines a run: the data, the model, the members. Agents read the counts, trainers the blobs."""
+    """What defines a run from its first round to its last: data and model, but no members, which belong to a round.
+
+    Agents read the counts, trainers the blobs.
+    """
 
     run: RunId
-    roster: tuple[RosterMember, ...]
-    backend: BackendName
-    backend_reason: Sentence
     config: BlobRef
     tokenizer: BlobRef
     manifest: BlobRef
@@ -41,12 +42,32 @@ class RunSpec:
     max_steps: int | None = None
     evaluate_every: int = 0  # steps; 0: only before the first step and after the last
     patience: int = 0  # evaluations in a row that are worse than the best end the run; 0: never
-    resume_from: ModelView | None = None
     created: float = 0.0  # seconds since 1970
+    devices: tuple[DeviceId, ...] = ()  # only these may take part; empty: every device of the cell that can train
+    backend: str = "auto"  # what the person chose: the name of a process group, or `auto`
+    round_seconds: float = ROUND_SECONDS  # about as long is a round
 
-    def __post_init__(self) -> None:
-        if not is_backend_name(self.backend):
-            raise ValueError(f"{printable(self.backend, 60)!r} is not the name of a backend")
+
+@value
+class Term:
+    """One leadership of a run. Of two terms the larger number counts, then the larger id; each leads with its own."""
+
+    number: int
+    leader: DeviceId
+
+
+@value
+class LastCommit:
+    """The last committed round of a run. Every member has it on its disk before the round counts."""
+
+    term: Term
+    round: int
+    step: int
+    tokens: int
+    state_hash: str
+    roster: tuple[RosterMember, ...]
+    held_out: HeldOutRecord = NO_EVALUATION
+    val_loss: float | None = None
 
 
 @value
@@ -64,6 +85,7 @@ class RunView:
     loss: float | None = None
     val_loss: float | None = None
     error: Sentence | None = None
+    term: int = 0
 
 
 # -- starting and stopping ---------------------------------------------------------------------------------------------
@@ -71,9 +93,18 @@ class RunView:
 
 @request(asked_by="member", size="large")
 class StartRun(Request[Done]):
-    """Lead this run; the answerer must be the first of its roster."""
+    """Lead this run, with this roster in its first round, of which the answerer must be the first.
+
+    `start` is the checkpoint from which the run goes on, or whose weights it begins with.
+    """
 
     spec: RunSpec
+    roster: tuple[RosterMember, ...]
+    backend: BackendName
+    start: ModelView | None = None
+
+    def __post_init__(self) -> None:
+        check_backend_name(self.backend)
 
 
 @request(asked_by="member", size="small")
@@ -105,57 +136,6 @@ class RunFound:
 @request(asked_by="member", size="small")
 class GetRun(Request[RunFound]):
     """Send the specification of a run and how far it is."""
-
-    run: RunId
-
-
-# -- how a run went ----------------------------------------------------------------------------------------------------
-
-
-@value
-class Contribution:
-    """What a member did for a run: the tokens that it trained on, in rounds that counted."""
-
-    name: str
-    tokens: int
-
-
-@value
-class Departure:
-    """A member was lost after `step` steps of a run, and the others went on without it."""
-
-    name: str
-    step: int
-    why: Sentence
-
-
-@value
-class CheckpointStory:
-    """What the weights of a checkpoint wrote after the run's prompts, and their held-out loss (nats a token)."""
-
-    step: int
-    time: float  # seconds since 1970
-    val_loss: float | None
-    continuations: tuple[Continuation, ...]
-
-
-@message
-class RunStory:
-    """What one device knows of how a run went, while it led it. `seconds` are those of all rounds."""
-
-    run: RunId
-    seconds: float
-    contributions: tuple[Contribution, ...]
-    checkpoints: tuple[CheckpointStory, ...]
-    redone_tokens: int = 0  # of rounds that were trained again after a resume
-    best_step: int | None = None
-    best_val_loss: float | None = None
-    departures: tuple[Departure, ...] = ()
-
-
-@request(asked_by="member", size="small")
-class GetRunStory(Request[RunStory]):
-    """Send how a run went while you led it: who contributed what, and what the model wrote at its checkpoints."""
 
     run: RunId
 
@@ -199,10 +179,11 @@ class Progressed:
 
 @message
 class RoundCommitted:
-    """Every member holds the same weights, `state_hash`, and the round counts."""
+    """Every member holds the same weights, `state_hash`, and the steps from `first_step` to `step` count."""
 
     run: RunId
     round: int
+    first_step: int
     step: int
     total_steps: int
     tokens: int
@@ -214,11 +195,12 @@ class RoundCommitted:
     val_loss: float | None = None
     val_bits_per_byte: float | None = None
     average_val_loss: float | None = None
+    term: int = 0
 
 
 @message
 class MemberJoined:
-    """A member is ready to train; `tuning` says how it computes."""
+    """A member is ready to train, for the first time or again; `tuning` says how it computes."""
 
     run: RunId
     name: str
@@ -238,6 +220,17 @@ class CheckpointSaved:
 class MemberLost:
     run: RunId
     name: str
+    why: Sentence
+
+
+@message
+class LeaderChanged:
+    """Another member leads the run now, in a new term, and why."""
+
+    run: RunId
+    name: str
+    leader: DeviceId
+    term: int
     why: Sentence
 
 
@@ -262,7 +255,15 @@ class RunFailed:
 
 
 RunEvent: TypeAlias = (
-    MemberJoined | RoundStarted | Progressed | RoundCommitted | CheckpointSaved | MemberLost | RunFinished | RunFailed
+    MemberJoined
+    | RoundStarted
+    | Progressed
+    | RoundCommitted
+    | CheckpointSaved
+    | MemberLost
+    | LeaderChanged
+    | RunFinished
+    | RunFailed
 )
 
 

@@ -36,6 +36,9 @@ SENTENCES: Mapping[str, str] = {
     "do not announce or browse": "알리지도 찾지도 않습니다",
     "disk space for all blobs (default: all but 256 MB)": "모든 블롭에 쓸 디스크 공간 (기본값: 256 MB를 뺀 전부)",
     "training, while you use the device": "기기를 쓰는 동안의 학습",
+    "after its start the agent resumes the last run, if it was interrupted and no other device leads it": (
+        "마지막 학습이 중단되었고 다른 기기가 이끌고 있지 않으면, 에이전트가 시작한 뒤에 그 학습을 이어 갑니다"
+    ),
     "training goes on while the device does not charge (default: not on a phone)": "충전 중이 아니어도 학습합니다 (기본값: 휴대폰은 아님)",
     "training gives way to other programs, to heat and to a low battery": "학습이 다른 프로그램, 열, 낮은 배터리에 양보합니다",
     "priority of training: 0 as other programs, 19 the lowest": "학습의 우선순위: 0은 다른 프로그램과 같고, 19가 가장 낮습니다",

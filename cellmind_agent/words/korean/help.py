@@ -108,6 +108,7 @@ SENTENCES: Mapping[str, str] = {
         "마지막 `data prepare --append`가 더한 텍스트만 학습합니다."
     ),
     "Train on these devices only.": "이 기기들에서만 학습합니다.",
+    "Process group (default: as chosen for the run).": "프로세스 그룹 (기본값: 그 학습에서 고른 것).",
     "Process group. nccl: every member has a CUDA GPU of its own. gloo: every member runs the same kind of system and"
     " the same torch. portable: members may differ in any way.": (
         "프로세스 그룹. nccl: 모든 구성원에게 자기 CUDA GPU가 있음. gloo: 모든 구성원의 운영 체제 종류와 torch가 같음."

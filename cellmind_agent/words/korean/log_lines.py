@@ -7,6 +7,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 SENTENCES: Mapping[str, str] = {
+    "%s: %s leads in term %d: %s": "{1}: {2}이(가) {3}기를 이끔: {4}",
+    "%s: %s leads in term %d": "{1}: {2}이(가) {3}기를 이끔",
+    "%s cannot take part in %s: %s": "{1}은(는) {2} 학습에 참여할 수 없음: {3}",
+    "%s: what was trained here apart from the others is lost: %s": "{1}: 다른 기기와 떨어져 이 기기에서 학습한 것을 잃음: {2}",
+    "%s: what was trained here apart from the others is kept as %s": "{1}: 다른 기기와 떨어져 이 기기에서 학습한 것을 {2}(으)로 보관함",
+    "taking part in %s failed": "{1} 학습에 참여하지 못함",
     # the agent
     "%s (%s) serves on port %d": "{1} ({2}) 에이전트가 포트 {3}에서 기다립니다",
     "cannot reach the service manager: %s": "서비스 관리자에 연결할 수 없습니다: {1}",
@@ -72,6 +78,9 @@ SENTENCES: Mapping[str, str] = {
     "leading %s failed": "{1} 학습을 이끌지 못했습니다",
     "the trainer of %s sent an unexpected %s": "{1} 학습 프로세스가 예상하지 못한 {2}을(를) 보냈습니다",
     "cannot write the state of %s: %s": "{1} 학습의 상태를 쓸 수 없습니다: {2}",
+    "%s cannot be resumed now: %s": "지금은 {1} 학습을 이어 갈 수 없습니다: {2}",
+    "%s is resumed from step %d on %s": "{1} 학습을 {2}단계부터 이어 갑니다. 기기: {3}",
+    "%s does not answer: %s": "{1} 기기가 답하지 않습니다: {2}",
     "%s did not answer to the end: %s": "{1} 기기가 끝까지 답하지 않았습니다: {2}",
     "cannot list the models of %s: %r": "{1} 기기의 모델을 알 수 없습니다: {2}",
 }

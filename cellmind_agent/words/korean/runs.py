@@ -5,6 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 SENTENCES: Mapping[str, str] = {
+    "after round {round} the weights of the members differ, and no majority agrees": "{round}라운드 뒤 기기들의 가중치가 서로 다르고, 과반이 일치하지 않습니다",
+    "{name} leads {run} too, and has trained more of it": "{name}도 {run} 학습을 이끌고 있고, 더 많이 학습했습니다",
+    "no member of the group holds the state": "그룹에 학습 상태를 가진 기기가 없습니다",
+    "this device does not follow that leader of {run} any more": "이 기기는 더 이상 {run} 학습의 그 리더를 따르지 않습니다",
+    "{name} still leads {run}": "{name}이(가) 아직 {run} 학습을 이끌고 있습니다",
+    "this device is just leaving {run}": "이 기기는 {run} 학습에서 막 나가는 중입니다",
+    "the trainer of {run} does not run here": "{run} 학습 프로세스가 이 기기에서 실행 중이 아닙니다",
+    "a device may lead only in a term of its own": "기기는 자기 임기에만 학습을 이끌 수 있습니다",
+    "another device leads {run} now": "이제 다른 기기가 {run} 학습을 이끕니다",
+    "nobody that is left holds the state after step {step}": "{step}단계 뒤의 상태를 가진 기기가 남아 있지 않습니다",
     "this device is not the first of the roster": "이 기기는 명단의 첫 번째가 아닙니다",
     "{run} is running here already": "여기서 이미 {run} 학습이 진행 중입니다",
     "{run} has done all its {total_steps} steps": "{run} 학습은 {total_steps}단계를 모두 마쳤습니다",
@@ -24,10 +34,8 @@ SENTENCES: Mapping[str, str] = {
     "an error in the leader's agent; its log says more": "리더의 에이전트에서 오류가 났습니다. 자세한 것은 로그에 있습니다",
     "the run was cut off": "학습이 중간에 끊겼습니다",
     "this device takes part in {run} already": "이 기기는 이미 {run} 학습에 참여하고 있습니다",
-    "only the first of a roster leads its run": "명단의 첫 번째 기기만 학습을 이끕니다",
     "this device takes no part in {run}": "이 기기는 {run} 학습에 참여하지 않습니다",
     "only the leader of a run may direct it": "학습은 그 리더만 지휘할 수 있습니다",
-    "the trainer of {run} has not started here yet": "여기서는 {run}의 학습 프로세스가 아직 시작되지 않았습니다",
     "the leader, {name}, went away": "리더 {name} 기기가 사라졌습니다",
     "this child may not ask for {what}": "이 프로세스는 {what}을(를) 요청할 수 없습니다",
     "{problem} ({hint})": "{problem} ({hint})",
@@ -41,9 +49,6 @@ SENTENCES: Mapping[str, str] = {
     "{key} is not a number": "{key}은(는) 수가 아닙니다",
     "a trainer may not ask for {what}": "학습 프로세스는 {what}을(를) 요청할 수 없습니다",
     "the run has no rank {rank}": "이 학습에는 순위 {rank}이(가) 없습니다",
-    "after round {round} the weights of the members differ, and no majority agrees with the leader": (
-        "라운드 {round} 뒤에 구성원들의 가중치가 다르고, 과반수가 리더와 같지 않습니다"
-    ),
     "its weights differed after round {round}": "라운드 {round} 뒤에 가중치가 다른 기기들과 달랐습니다",
     "the members lost each other {count} times in a row: {why}": "구성원끼리의 연결이 {count}번 연달아 끊겼습니다: {why}",
     "this device is not in the roster of {run}": "이 기기는 {run} 학습의 명단에 없습니다",

@@ -33,6 +33,10 @@ SENTENCES: Mapping[str, str] = {
     "leave it out for {default}": "적지 않으면 {default}입니다",
     "training.{name} is {value}, it cannot be negative": "training.{name} 값 {value}은(는) 음수일 수 없습니다",
     "leave it out": "적지 마십시오",
+    "distributed.round_seconds is {seconds}": "distributed.round_seconds가 {seconds}입니다",
+    "write a number from {least} to {most}, or leave it out for 10": (
+        "{least}에서 {most} 사이의 수를 쓰십시오. 적지 않으면 10입니다"
+    ),
     "a whole number": "정수",
     "a number": "수",
     "a string": "문자열",
@@ -64,6 +68,18 @@ SENTENCES: Mapping[str, str] = {
     "the loss became {loss} at step {step}": "{step}단계에서 손실이 {loss}이(가) 되었습니다",
     "this member does not hold the state after step {step}": "이 구성원에는 {step}단계를 마친 상태가 없습니다",
     "the gradient became infinite at step {step}": "{step}단계에서 기울기가 무한대가 되었습니다",
+    "only rank {ranks} had a loss or gradient that is not finite at step {step}": (
+        "{step}단계에서 순위 {ranks}의 손실이나 기울기만 유한하지 않았습니다"
+    ),
+    "the training state of rank {ranks} has other tensors, shapes or types than that of rank {holder}": (
+        "순위 {ranks}의 학습 상태는 텐서의 구성이나 모양, 자료형이 순위 {holder}의 것과 다릅니다"
+    ),
+    "the training state of rank {ranks} has values that are not finite": (
+        "순위 {ranks}의 학습 상태에 유한하지 않은 값이 있습니다"
+    ),
+    "rank {ranks} received another state than the one that was sent": (
+        "순위 {ranks}이(가) 받은 학습 상태가 보낸 것과 다릅니다"
+    ),
     "lower training.lr ({lr})": "training.lr({lr})를 낮추십시오",
     "the tokenizer is not the one of the shards": "이 샤드의 토크나이저가 아닙니다",
     "the tokenizer is not the one of this checkpoint": "이 체크포인트의 토크나이저가 아닙니다",

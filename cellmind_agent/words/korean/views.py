@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 SENTENCES: Mapping[str, str] = {
+    "round {round} of term {term} has no such steps": "{term}기 {round}라운드의 단계가 학습에 없는 단계임",
+    "round {round} of term {term} did not divide its samples among its members": "{term}기 {round}라운드가 샘플을 참여 기기에 제대로 나누지 않음",
     "no completion for {shell}": "{shell}에는 자동 완성이 없습니다",
     "{run} has no checkpoint": "{run}에는 체크포인트가 없습니다",
     # headers
@@ -81,12 +83,24 @@ SENTENCES: Mapping[str, str] = {
     "training time": "학습 시간",
     "{loss} at step {step}": "{loss} ({step}단계)",
     "trained again": "다시 학습",
-    "lost": "빠진 기기",
+    "trained again: {duration}": "다시 학습: {duration}",
+    "back: {names}": "돌아옴: {names}",
+    "left: {names}": "빠짐: {names}",
+    "{name} leads now ({why})": "이제 {name} 기기가 리더입니다 ({why})",
+    "the leader reports nothing more": "리더가 더는 알리지 않습니다",
+    "{tokens} tokens, {duration} of work": "{tokens} 토큰, {duration} 분량",
+    "came and went": "드나든 기기",
     "after step {step}: {why}": "{step}단계 뒤: {why}",
-    "{tokens} tokens, after a resume": "이어 하기 뒤 {tokens} 토큰",
+    "after step {step}: {name} left": "{step}단계 뒤: {name} 기기가 나갔습니다",
+    "after step {step}: {name} came back": "{step}단계 뒤: {name} 기기가 돌아왔습니다",
+    "after step {step}: {name} joined": "{step}단계 뒤: {name} 기기가 새로 참여했습니다",
+    "after step {step}: {name} led": "{step}단계 뒤: {name} 기기가 리더를 맡았습니다",
     "after “{prompt}” it wrote:": "“{prompt}” 다음에 모델이 쓴 글:",
-    "no device that led {run} is online: who contributed what is not known": (
-        "{run} 학습을 이끈 기기가 온라인이 아니어서 기기마다 얼마나 기여했는지 알 수 없습니다"
+    "no device that knows {run} is online: who contributed what is not known": (
+        "{run} 학습을 아는 기기가 온라인이 아니어서 기기마다 얼마나 기여했는지 알 수 없습니다"
+    ),
+    "{shown} of {count} changes of the roster are shown; all of them: cellmindctl runs show {run} --all": (
+        "드나든 기록 {count}개 가운데 마지막 {shown}개를 보여 줍니다. 모두 보기: cellmindctl runs show {run} --all"
     ),
     "no texts of checkpoints of {run} were found": "{run} 학습의 체크포인트에서 모델이 쓴 글을 찾지 못했습니다",
     "{shown} of {count} checkpoints are shown; all of them: cellmindctl runs show {run} --all": (
@@ -95,4 +109,30 @@ SENTENCES: Mapping[str, str] = {
     "it guesses the next piece of a word as if choosing among {choices}": (
         "다음 말 조각을 {choices}개 가운데 하나를 고르는 정도로 맞힙니다"
     ),
+    # how a run went, in one line
+    "so far: {line}": "지금까지: {line}",
+    "1 device": "기기 1대",
+    "{count} devices": "기기 {count}대",
+    "{number} d {rest} h": "{number}일 {rest}시간",
+    "{number} h {rest} min": "{number}시간 {rest}분",
+    "{number} min": "{number}분",
+    "{number} s": "{number}초",
+    "{count} joined later": "{count}대가 나중에 참여",
+    "{count} left and came back": "{count}대가 나갔다가 돌아옴",
+    "{count} left": "{count}대가 나감",
+    "{duration} of work redone": "{duration} 분량을 다시 학습",
+    "every part of your training text used exactly once": "학습 텍스트를 빠짐없이 정확히 한 번씩 사용",
+    "every part of your training text used exactly {count} times": "학습 텍스트를 빠짐없이 정확히 {count}번씩 사용",
+    "every part of your training text used exactly once, and {part} of it once more": (
+        "학습 텍스트를 빠짐없이 정확히 한 번씩, 그중 {part}만큼은 한 번 더 사용"
+    ),
+    "every part of your training text used exactly {count} times, and {part} of it once more": (
+        "학습 텍스트를 빠짐없이 정확히 {count}번씩, 그중 {part}만큼은 한 번 더 사용"
+    ),
+    "{part} of your training text used, no part of it twice": "학습 텍스트의 {part}만큼을 겹치지 않게 사용",
+    "{part} of the training is known to no device online: how often your text was used is not proved": (
+        "학습의 {part}만큼은 온라인인 기기 가운데 아는 기기가 없어 텍스트를 몇 번 썼는지 확인할 수 없음"
+    ),
+    "your training text was not used evenly: {fault}": "학습 텍스트를 고르게 쓰지 않음: {fault}",
+    "epoch {epoch} used {count} samples twice": "에포크 {epoch}에서 샘플 {count}개를 두 번 씀",
 }

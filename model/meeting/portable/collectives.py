@@ -1,4 +1,4 @@
-"""The collective operations of the portable group. Afterwards every rank holds the same bits.
+"""The operations of the portable group. After a collective one every rank holds the same bits.
 
 Large all_reduce: ring reduce-scatter, then ring all-gather (Patarasu and Yuan, "Bandwidth optimal all-reduce
 algorithms for clusters of workstations", 2009): each element is summed in one place and copied to the others. Small
@@ -86,6 +86,19 @@ class Collectives:
     def barrier(self) -> None:
         """Return when every rank has called it."""
         self._exchange("barrier", torch.zeros(1, dtype=torch.uint8))
+
+    def send(self, tensors: Sequence[Tensor], peer: int) -> None:
+        """Send each tensor to one rank. Return when the stream has taken them."""
+        for tensor in tensors:
+            self._transport.send_message(peer, _flat_on_cpu(tensor))
+        self._transport.flush()
+
+    def receive(self, tensors: Sequence[Tensor], peer: int) -> None:
+        """Replace each tensor by the one that `peer` sends."""
+        for tensor in tensors:
+            flat = _flat_on_cpu(tensor)
+            self._transport.receive_message(peer, flat)
+            _copy_back(flat, tensor)
 
     def _exchange(self, operation: str, flat: Tensor) -> list[Tensor]:
         """The small tensors of all ranks, in the order of ranks."""

@@ -33,7 +33,7 @@ def join(meeting: Meeting) -> None:
 
 
 class PortableWork(_Work):  # type: ignore[misc] # see _Work
-    """A collective operation that may still be running."""
+    """An operation that may still be running."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -121,6 +121,17 @@ class PortableGroup(_ProcessGroup):  # type: ignore[misc] # see _ProcessGroup
         """Its work is done when every rank has called it."""
         return self._start(self._collectives.barrier, [])
 
+    def send(self, tensors: list[Tensor], peer: int, tag: int = 0) -> PortableWork:
+        """Send each tensor to one rank. Its work is done when the stream has taken them. `tag` is not sent.
+
+        Operations run in the order of their calls: two ranks that both receive before they send wait for each other.
+        """
+        return self._queue_operation(lambda: self._collectives.send(tensors, peer), tensors)
+
+    def recv(self, tensors: list[Tensor], peer: int, tag: int = 0) -> PortableWork:
+        """Replace each tensor by the next one that `peer` sends."""
+        return self._queue_operation(lambda: self._collectives.receive(tensors, peer), tensors)
+
     def getBackendName(self) -> str:
         """The name under which torch knows this group."""
         return "portable"
@@ -137,7 +148,14 @@ class PortableGroup(_ProcessGroup):  # type: ignore[misc] # see _ProcessGroup
         """What torch calls at the end."""
         self.close()
 
-    def _start(self, operation: Callable[[], None], results: list[Tensor]) -> PortableWork:
+    def _start(self, collective: Callable[[], None], results: list[Tensor]) -> PortableWork:
+        def operation() -> None:
+            self._transport.begin()
+            collective()
+
+        return self._queue_operation(operation, results)
+
+    def _queue_operation(self, operation: Callable[[], None], results: list[Tensor]) -> PortableWork:
         work = PortableWork()
         self._queue.put((operation, results, work))
         return work
@@ -148,7 +166,6 @@ class PortableGroup(_ProcessGroup):  # type: ignore[misc] # see _ProcessGroup
             try:
                 if self._error:
                     raise MemberGoneError(f"this group is broken: {self._error}")
-                self._transport.begin()
                 operation()
                 work.future.set_result(results)
             except Exception as error:

@@ -19,13 +19,24 @@ from torch import Tensor
 
 from model.meeting.errors import MemberGoneError
 
-OPERATIONS = {"all_reduce": 1, "broadcast": 2, "all_gather": 3, "reduce_scatter": 4, "all_to_all": 5, "barrier": 6}
+OPERATIONS = {
+    "all_reduce": 1,
+    "broadcast": 2,
+    "all_gather": 3,
+    "reduce_scatter": 4,
+    "all_to_all": 5,
+    "barrier": 6,
+    "message": 7,  # from one rank to one other
+}
 _MAGIC = 0x31504D43  # "CMP1"
 _HEADER = struct.Struct("<IIQQ")
 
 
 class Transport:
-    """One stream to each other rank. All ranks go through the same operations in the same order."""
+    """One stream to each other rank. All ranks go through the same collective operations in the same order.
+
+    Messages have a count of their own in each direction of a stream, since other ranks do not know of them.
+    """
 
     def __init__(self, rank: int, streams: Mapping[int, socket.socket]) -> None:
         """`streams` are open connections by rank; `close` closes them."""
@@ -33,18 +44,24 @@ class Transport:
         self._streams = dict(streams)
         self._senders = {peer: _Sender(stream) for peer, stream in streams.items()}
         self._sequence = 0
+        self._num_sent, self._num_received = dict.fromkeys(streams, 0), dict.fromkeys(streams, 0)
 
     def begin(self) -> None:
-        """Start the next operation: its frames carry the next sequence number."""
+        """Start the next collective operation: its frames carry the next sequence number."""
         self._sequence += 1
 
     def send(self, operation: str, peer: int, flat: Tensor) -> None:
         """Queue a contiguous CPU tensor for `peer`. It must not change before `flush` returns."""
-        self._senders[peer].put(self._header(operation, flat), flat)
+        self._senders[peer].put(_header(operation, self._sequence, flat), flat)
+
+    def send_message(self, peer: int, flat: Tensor) -> None:
+        """`send` for the next message to `peer`."""
+        self._num_sent[peer] += 1
+        self._senders[peer].put(_header("message", self._num_sent[peer], flat), flat)
 
     def send_now(self, operation: str, peer: int, flat: Tensor) -> None:
         """Send a small tensor from this thread. It blocks while the socket's buffer is full. Raises OSError."""
-        self._streams[peer].sendall(self._header(operation, flat) + bytes(_bytes_of(flat)))
+        self._streams[peer].sendall(_header(operation, self._sequence, flat) + bytes(_bytes_of(flat)))
 
     def flush(self) -> None:
         """Wait until every queued tensor is written. Raises MemberGoneError."""
@@ -53,18 +70,12 @@ class Transport:
 
     def receive(self, operation: str, peer: int, into: Tensor) -> None:
         """Fill a contiguous CPU tensor. Raises MemberGoneError when the peer is gone or sends a different frame."""
-        stream = self._streams[peer]
-        header = bytearray(_HEADER.size)
-        read_exactly(stream, memoryview(header), peer)
-        received, expected = _HEADER.unpack(header), self._fields(operation, into)
-        if received != expected:
-            _, number, sequence, length = received
-            name = {number: name for name, number in OPERATIONS.items()}.get(number, "garbage")
-            raise MemberGoneError(
-                f"rank {peer} sent {name} number {sequence} of {length} bytes instead of "
-                f"{operation} number {self._sequence} of {expected[3]} bytes"
-            )
-        read_exactly(stream, _bytes_of(into), peer)
+        self._receive(operation, self._sequence, peer, into)
+
+    def receive_message(self, peer: int, into: Tensor) -> None:
+        """`receive` for the next message from `peer`."""
+        self._num_received[peer] += 1
+        self._receive("message", self._num_received[peer], peer, into)
 
     def cut(self) -> None:
         """Let every read and write fail at once, in other threads and on the other ranks too. `close` comes after."""
@@ -79,11 +90,24 @@ class Transport:
         for stream in self._streams.values():
             stream.close()
 
-    def _header(self, operation: str, flat: Tensor) -> bytes:
-        return _HEADER.pack(*self._fields(operation, flat))
+    def _receive(self, operation: str, sequence: int, peer: int, into: Tensor) -> None:
+        stream = self._streams[peer]
+        header = bytearray(_HEADER.size)
+        read_exactly(stream, memoryview(header), peer)
+        if header != (expected := _header(operation, sequence, into)):
+            found, wanted = (_in_words(each) for each in (header, expected))
+            raise MemberGoneError(f"rank {peer} sent {found} instead of {wanted}")
+        read_exactly(stream, _bytes_of(into), peer)
 
-    def _fields(self, operation: str, flat: Tensor) -> tuple[int, int, int, int]:
-        return _MAGIC, OPERATIONS[operation], self._sequence, flat.numel() * flat.element_size()
+
+def _header(operation: str, sequence: int, flat: Tensor) -> bytes:
+    return _HEADER.pack(_MAGIC, OPERATIONS[operation], sequence, flat.numel() * flat.element_size())
+
+
+def _in_words(header: bytes | bytearray) -> str:
+    _, number, sequence, length = _HEADER.unpack(header)
+    name = {number: name for name, number in OPERATIONS.items()}.get(number, "garbage")
+    return f"{name} number {sequence} of {length} bytes"
 
 
 def read_exactly(stream: socket.socket, into: memoryview, peer: int | None) -> None:

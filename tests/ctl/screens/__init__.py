@@ -10,8 +10,10 @@ from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.blobs import BlobRef
 from cellmind_agent.protocol.ids import BlobId, DeviceId, RunId
 from cellmind_ctl import planning, watching
+from cellmind_ctl.attendance import Attendance
 from cellmind_ctl.commands import models, peers, runs
 from model.config import Config
+from model.line.sentence import Sentence
 from model.recipe import TextSize, choose_recipe
 from tests.planning.peers import peer as device
 from tokenizer.sharding.manifest import FORMAT, Manifest, ShardFile, ShardSet
@@ -26,6 +28,7 @@ class View:
     right: Sequence[str] = ()
     less: Sequence[str] = ()
     title: str = ""
+    below: str = ""
     pairs: Sequence[tuple[str, str]] = ()  # labels and texts below the table
 
 
@@ -93,6 +96,48 @@ def live_view() -> View:
     )
     rows = watching.member_rows(event.members)
     return View(headers=watching.HEADERS, rows=rows, right=watching.HEADERS[1:], title=watching.title(event))
+
+
+def churn_view() -> View:
+    """A run whose first leader went away and came back, and which has lost a phone since."""
+    names, run = ("거실에 있는 오래된 노트북", "desktop", "phone"), RunId("run-1125-6ae30a")
+
+    def trained(*names: str) -> m.Progressed:
+        members = tuple(
+            m.MemberProgress(name=name, tokens=9000, tokens_per_second=3210.5, idle_fraction=0.04, share=3)
+            for name in names
+        )
+        return m.Progressed(
+            run=run, round=2, step=40, total_steps=124, tokens=18000, loss=4.0621, tokens_per_second=6421.0,
+            members=members, wire_bytes=0, eta_seconds=300.0,
+        )  # fmt: skip
+
+    started = m.RoundStarted(run=run, round=2, step=38, num_steps=4, total_steps=124)
+    gone = Sentence("the leader, {name}, went away", name=names[0])
+    left = Sentence("{name} left the run: {why}", name="phone", why=Sentence("it fell silent"))
+    events: list[tuple[float, m.RunEvent]] = [
+        (0.0, started),
+        (4.0, trained(*names)),
+        (9.0, m.LeaderChanged(run=run, name="desktop", leader=DeviceId("a" * 52), term=2, why=gone)),
+        (12.0, started),
+        (14.0, trained("desktop", "phone")),
+        (15.0, m.MemberJoined(run=run, name=names[0], device_kind="cpu", tuning=Sentence(""))),
+        (16.0, m.MemberLost(run=run, name="phone", why=left)),
+        (17.0, started),
+        (18.0, trained("desktop", names[0])),
+    ]
+    attendance = Attendance()
+    for now, event in events:
+        attendance.note(event, now)
+    last = trained("desktop", names[0])
+    rows = watching.member_rows(last.members)
+    return View(
+        headers=watching.HEADERS,
+        rows=rows,
+        right=watching.HEADERS[1:],
+        title=watching.title(last),
+        below=attendance.line(),
+    )
 
 
 def peer(name: str, is_self: bool = False, state: Literal["online", "gone"] = "online") -> m.PeerView:
@@ -172,4 +217,5 @@ SCREENS: dict[str, Callable[[], View]] = {
     "model": model_view,
     "plan": plan_view,
     "live": live_view,
+    "churn": churn_view,
 }

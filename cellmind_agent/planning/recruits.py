@@ -1,0 +1,34 @@
+"""Which devices could join a run that is under way. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import replace
+
+from cellmind_agent.planning.roster import why_not
+from cellmind_agent.protocol.ids import DeviceId
+from cellmind_agent.protocol.limits import MAX_RECRUITINGS
+from cellmind_agent.protocol.messages import PeerView, RunSpec
+
+
+def recruits(
+    peers: Iterable[PeerView], spec: RunSpec, taken: Set[DeviceId], tries: Mapping[DeviceId, int]
+) -> tuple[PeerView, ...]:
+    """The devices that could take part, besides those in `taken`: allowed, online, able to train, and with a share of
+    the batch. `tries` are how often each was asked already."""
+    able = [
+        peer
+        for peer in peers
+        if peer.id not in taken
+        and (not spec.devices or peer.id in spec.devices)
+        and tries.get(peer.id, 0) < MAX_RECRUITINGS
+        and _could_train(peer, spec)
+    ]
+    return tuple(able[: max(0, spec.batch_samples - len(taken))])
+
+
+def _could_train(peer: PeerView, spec: RunSpec) -> bool:
+    """A device that takes part in this very run has lost its leader, or follows another one."""
+    if peer.vitals and peer.vitals.run == spec.run:
+        peer = replace(peer, vitals=replace(peer.vitals, run=None))
+    return why_not(peer) is None
