@@ -38,7 +38,7 @@ class FollowedRun:
     def __init__(self, client: Client, run: RunId, leader: DeviceId) -> None:
         self._client, self._run, self.leader = client, run, leader
         self._seen: dict[DeviceId, Counter[m.RunEvent]] = defaultdict(Counter)  # by the leader that sent them
-        self._last_step = 0
+        self._last_step = self._last_term = 0
 
     def events(self) -> Iterator[m.RunEvent]:
         """Each event that was not returned before, up to the last one of the run.
@@ -101,11 +101,13 @@ class FollowedRun:
                 repeated.clear()  # from here on all are new
                 seen[event] += 1
             self._last_step = getattr(event, "step", self._last_step)
+            self._last_term = max(self._last_term, getattr(event, "term", 0))
             yield event
 
     def _is_over(self, view: m.RunView) -> bool:
         """Whether the run has ended in good order. A device that was away may know of an earlier end only."""
-        return view.state in ("finished", "stopped") and view.step >= self._last_step
+        is_latest = view.term >= self._last_term and view.step >= self._last_step
+        return view.state in ("finished", "stopped") and is_latest
 
     def _ending(self, view: m.RunView) -> m.RunFinished:
         """The last event of a run that its leader did not live to report; the members know how it ended."""

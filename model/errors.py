@@ -98,8 +98,8 @@ def _code(error: Exception) -> FailureCode:
             return error.code
         case TextError():
             return "bad_data"
-        case CallFailedError():
-            return error.failure.code
+        case CallFailedError():  # a trainer asks its agent only for what concerns the meeting with the others
+            return "peer_lost"
         case OSError() if error.errno in (errno.ENOSPC, errno.EDQUOT):
             return "disk_full"
         case MemoryError():

@@ -7,6 +7,7 @@ hashes of the chunks come from one holder, and are only trusted after the whole 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Iterable
 
@@ -122,7 +123,8 @@ class Transfer:
         partial = self._partial.get(request.ref.id)
         index = request.offset // CHUNK_BYTES
         if partial and index in partial.present and partial.chunk(index).offset == request.offset:
-            return m.BlobData(data=partial.read(index)[: max(0, request.length)])
+            with contextlib.suppress(FileNotFoundError):  # it has just become whole
+                return m.BlobData(data=partial.read(index)[: max(0, request.length)])
         return m.BlobData(data=self._store.read(request.ref, request.offset, request.length))
 
     async def _write(self, request: m.WriteBlob, caller: Caller) -> m.BlobsFound:

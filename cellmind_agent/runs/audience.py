@@ -49,8 +49,9 @@ class Audience:
             queue.put_nowait(event)
         if not is_transient:
             _log_event(event)
-            with contextlib.suppress(CellmindError, OSError):  # a full disk must not end a run that can go on
-                self._journal.append_event(self._run, type(event).__name__, event)
+            if not isinstance(event, m.RoundCommitted):  # each member writes it down before it counts, the leader too
+                with contextlib.suppress(CellmindError, OSError):  # a full disk must not end a run that can go on
+                    self._journal.append_event(self._run, type(event).__name__, event)
 
     async def watch(self) -> AsyncIterator[m.RunEvent]:
         """The events so far, then each new one, to the end of the run. Raises SupersededError when another leads on."""

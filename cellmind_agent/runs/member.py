@@ -38,6 +38,7 @@ from cellmind_agent.runs.participation import (
     seconds_to_join,
 )
 from cellmind_agent.runs.process import ChildProcess
+from cellmind_agent.runs.round_log import note_committed, note_started
 from cellmind_agent.runs.succession import Succession
 from cellmind_agent.runs.taking_part import CUT_OFF, TakingPart
 from cellmind_agent.storage.blobs import BlobStore
@@ -139,6 +140,7 @@ class RunMember:
                 raise GroupBrokenError("term {term} of {run} is over", term=request.term, run=request.run)
             spans = own_spans(part.spec, part.group.rank, request)
             call = TrainSteps(first_step=request.first_step, spans=spans, evaluate=request.evaluate)
+            note_started(self._journal, part, request, self._device)
             part.kept_state, part.present_state = part.present_state, None
             trained = await self._trainer.call(child, call, ROUND_PATIENCE_SECONDS)
             part.present_state = trained.state_hash
@@ -153,9 +155,7 @@ class RunMember:
         if request.checkpoint:
             written = await self._trainer.write_checkpoint(child, request.last)
             answer = await asyncio.to_thread(keep_checkpoint, self._store, self._journal, part.spec, written, request)
-        if part.leader != self._device:  # a leader's journal has these events already
-            for event in (*request.joined, *request.lost, request.event):
-                self._journal.append_event(part.spec.run, type(event).__name__, event)
+        note_committed(self._journal, part, request, self._device)
         part.last = last = request.last
         part.view = replace(
             part.view,

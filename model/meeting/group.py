@@ -56,7 +56,8 @@ class Group:
         if self.size == 1:
             return model
         ids = [self.device.index] if self._is_nccl else None
-        wrapped = DistributedDataParallel(model, device_ids=ids, gradient_as_bucket_view=True, init_sync=False)
+        with self.communicating():
+            wrapped = DistributedDataParallel(model, device_ids=ids, gradient_as_bucket_view=True, init_sync=False)
         wrapped.register_comm_hook(None, lambda _, bucket: _average(bucket.buffer(), watch, self.size))
         return wrapped
 

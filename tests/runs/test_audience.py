@@ -29,8 +29,9 @@ def test_a_late_watcher_sees_everything_but_old_progress(tmp_path: Path) -> None
 
     assert asyncio.run(play()) == [STARTED, replace(PROGRESSED, step=2), COMMITTED, FAILED]
     written = (tmp_path / "runs" / RUN / "events.jsonl").read_text().splitlines()
-    assert ["RoundStarted" in written[0], "RoundCommitted" in written[1], "RunFailed" in written[2]] == [True] * 3
-    assert len(written) == 3
+    assert "RoundStarted" in written[0]
+    assert "RunFailed" in written[1]  # members write down what they commit
+    assert len(written) == 2
 
 
 async def collect(audience: Audience) -> list[Any]:
