@@ -112,7 +112,7 @@ class Conductor:
         leadership = Leadership(
             spec=spec,
             roster=request.roster,
-            term=self._next_term(spec.run, self._journal.last_term(spec.run)),
+            term=self._next_term(spec.run, max(request.newest_term, self._journal.last_term(spec.run))),
             backend=request.backend,
             start=request.start,
         )

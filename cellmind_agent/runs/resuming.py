@@ -92,7 +92,13 @@ class Resuming:
         _log.info("%s is resumed from step %d on %s", run, checkpoint.step, names)
         await self._start_on(
             made.roster[0].device,
-            m.StartRun(spec=spec, roster=made.roster, backend=made.backend, start=checkpoint),
+            m.StartRun(
+                spec=spec,
+                roster=made.roster,
+                backend=made.backend,
+                start=checkpoint,
+                newest_term=max(view.term for view in (own, *known.values())),
+            ),
         )
         return True
 

@@ -47,7 +47,7 @@ def command_(session: Session, run: str, devices: str | None, backend: str | Non
         names = ", ".join(member.name for member in made.roster)
         session.notice(t("{run} from step {step} on {names}", run=spec.run, step=checkpoint.step, names=names))
     # 3. Start the run. The leader fetches the blobs that it lacks from the devices that hold them.
-    request = m.StartRun(spec=spec, roster=made.roster, backend=made.backend, start=checkpoint)
+    request = m.StartRun(spec=spec, roster=made.roster, backend=made.backend, start=checkpoint, newest_term=view.term)
     session.client.request(request, device=leader)
     if detach:
         return

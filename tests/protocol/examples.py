@@ -118,7 +118,7 @@ _ALL = [
     m.ReadBlob(ref=REF, offset=0, length=1234),
     m.BlobData(data=b"data"),
     m.WriteBlob(ref=REF, offset=0, data=b"data"),
-    m.StartRun(spec=SPEC, roster=ROSTER, backend=BackendName("gloo"), start=MODEL),
+    m.StartRun(spec=SPEC, roster=ROSTER, backend=BackendName("gloo"), start=MODEL, newest_term=3),
     m.StopRun(run=RUN),
     m.ListRuns(),
     m.RunList(runs=(VIEW,)),

@@ -95,13 +95,15 @@ class RunView:
 class StartRun(Request[Done]):
     """Lead this run, with this roster in its first round, of which the answerer must be the first.
 
-    `start` is the checkpoint from which the run goes on, or whose weights it begins with.
+    `start` is the checkpoint from which the run goes on, or whose weights it begins with. `newest_term` is that of the
+    run so far, 0 for a new one.
     """
 
     spec: RunSpec
     roster: tuple[RosterMember, ...]
     backend: BackendName
     start: ModelView | None = None
+    newest_term: int = 0
 
     def __post_init__(self) -> None:
         check_backend_name(self.backend)
