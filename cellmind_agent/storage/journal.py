@@ -141,14 +141,18 @@ class Journal:
             return ()
 
     def save_model(self, model: ModelView) -> set[BlobId]:
-        """Remember a checkpoint whose blobs are here, and forget all but the newest CHECKPOINTS_KEPT of its run.
+        """Remember a checkpoint whose blobs are here, and forget all but CHECKPOINTS_KEPT of its run: this one, and
+        those with the most steps.
 
         Returns the blobs that are no longer referenced for that reason.
         """
         folder = private_folder(self._models / parse_run_id(model.model))
         before = self.wanted_blobs()
-        write_json(folder / ("best.json" if model.is_best else f"{model.step:09d}.json"), to_plain(model))
-        for old in sorted(folder.glob("[0-9]*.json"))[:-CHECKPOINTS_KEPT]:
+        written = folder / ("best.json" if model.is_best else f"{model.step:09d}.json")
+        write_json(written, to_plain(model))
+        # A run that was resumed from an older checkpoint has fewer steps than those of the work that does not count.
+        others = sorted(path for path in folder.glob("[0-9]*.json") if path != written)
+        for old in others[: -(CHECKPOINTS_KEPT - (not model.is_best))]:
             old.unlink()
         return before - self.wanted_blobs()
 

@@ -38,6 +38,13 @@ def test_the_journal_remembers_runs_and_two_checkpoints(tmp_path: Path) -> None:
     assert journal.wanted_blobs() == set()
 
 
+def test_a_checkpoint_of_a_run_that_went_back_is_kept_beside_the_one_with_the_most_steps(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    for step in (8, 9, 3, 4):
+        journal.save_model(replace(MODEL, step=step))
+    assert sorted(model.step for model in journal.models()) == [4, 9]
+
+
 def test_what_the_model_wrote_is_private_and_goes_with_the_model(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
     journal.save_run(SPEC, VIEW)
