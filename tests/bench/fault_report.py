@@ -1,7 +1,9 @@
 """The outcomes of `tests.bench.faults`, in lines and in a table."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from tests.bench.fault_kinds import FAULTS, PHASES
@@ -43,14 +45,32 @@ def show(outcome: Outcome) -> str:
     )
 
 
-def report(outcomes: Sequence[Outcome], results: Results) -> None:
+def read_outcomes(path: Path) -> list[Outcome]:
+    """Those of an earlier run; none without a file."""
+    if not path.exists():
+        return []
+    return [Outcome(**plain) for plain in json.loads(path.read_text())["values"]["runs"]]
+
+
+def save(outcomes: Sequence[Outcome], results: Results) -> None:
+    rows = table(outcomes)
+    results.save({f"{row['fault']}, {row['phase']}": row for row in rows}, {"runs": [asdict(one) for one in outcomes]})
+
+
+def table(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
+    """A row for each fault and phase that was tried."""
     rows = []
     for fault in FAULTS:
         for phase in PHASES:
             cell = [outcome for outcome in outcomes if (outcome.fault, outcome.phase) == (fault.name, phase)]
             if cell:
                 rows.append({"fault": fault.name, "phase": phase, **figures(cell)})
-    results.save({f"{row['fault']}, {row['phase']}": row for row in rows}, {"runs": [asdict(one) for one in outcomes]})
+    return rows
+
+
+def report(outcomes: Sequence[Outcome], results: Results) -> None:
+    rows = table(outcomes)
+    save(outcomes, results)
     print(f"\nthree devices, links of 100 Mbit/s, {results.about()}")
     print(
         "| fault | phase | went on | train again p50 (s) | worst | redone tokens p50 | back p50 (s) | worst | exact |"

@@ -1,6 +1,9 @@
 """A run of three devices, struck by each kind of fault in each phase: does it go on, how soon, and is it exact?
 
-    python -m tests.bench.faults [--repeat 20] [--faults NAME,...] [--phases NAME,...] [--json FILE]     needs root
+    python -m tests.bench.faults [--repeat 20] [--faults NAME,...] [--phases NAME,...] [--add] [--json FILE]
+
+Needs root. All of it takes about 40 minutes for each repetition: --add continues what --json holds, and --minutes ends
+it before another fault.
 
 For each fault and phase:
 
@@ -31,7 +34,7 @@ from pathlib import Path
 from tests.agents import Device, wait_for
 from tests.audit import audit_run
 from tests.bench.fault_kinds import FAULTS, PHASES, Fault, Place
-from tests.bench.fault_report import Outcome, report, show
+from tests.bench.fault_report import Outcome, read_outcomes, report, save, show
 from tests.bench.phases import wait_for_phase
 from tests.bench.results import Results, keep_logs
 from tests.bench.shards import Shape
@@ -62,6 +65,8 @@ class Options:
 def main() -> int:
     options = arguments()
     results = Results(options.json)
+    outcomes = read_outcomes(options.json) if options.add else []
+    deadline = time.monotonic() + 60 * options.minutes
     chosen = Options(
         hold=options.hold,
         round_seconds=options.round_seconds,
@@ -69,12 +74,14 @@ def main() -> int:
         seed=options.seed,
         logs=options.json.with_suffix(""),
     )
-    outcomes: list[Outcome] = []
-    for fault in FAULTS:
-        if not options.faults or fault.name in options.faults.split(","):
-            for turn in range(options.repeat):
-                phases = [phase for phase in PHASES if not options.phases or phase in options.phases.split(",")]
-                outcomes += strike_in_all(fault, [phase for phase in phases if phase in fault.phases], turn, chosen)
+    for turn in range(options.repeat):
+        for fault in (fault for fault in FAULTS if not options.faults or fault.name in options.faults.split(",")):
+            done = {(one.phase, one.seed) for one in outcomes if one.fault == fault.name}
+            phases = [phase for phase in PHASES if not options.phases or phase in options.phases.split(",")]
+            left = [one for one in phases if one in fault.phases and (one, seed_of(options.seed, turn)) not in done]
+            if left and time.monotonic() < deadline:
+                outcomes += strike_in_all(fault, left, turn, chosen)
+                save(outcomes, results)
     report(outcomes, results)
     return 0 if all(outcome.went_on and outcome.is_exact for outcome in outcomes) else 1
 
@@ -88,6 +95,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--round-seconds", type=float, default=1.0, help="0: as a version does that has no such option")
     parser.add_argument("--code", type=Path, default=_CODE, metavar="PATH", help="a checkout that the devices run")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--add", action="store_true", help="keep what the JSON file holds, and do what it lacks")
+    parser.add_argument("--minutes", type=float, default=1e6)
     parser.add_argument("--json", type=Path, default=Path("tests/bench/results/faults.json"))
     return parser.parse_args()
 
@@ -128,7 +137,7 @@ class Stage:
 
     def play(self, phase: str, turn: int) -> Outcome:
         """One run. After an error the stage is spoilt."""
-        outcome = Outcome(fault=self.fault.name, phase=phase, seed=f"{self.options.seed}-{turn}")
+        outcome = Outcome(fault=self.fault.name, phase=phase, seed=seed_of(self.options.seed, turn))
         chance = random.Random(f"{outcome.seed}-{self.fault.name}-{phase}")
         try:
             project = write_project(self.folder / "project", phase, self.options.round_seconds, chance)
@@ -235,6 +244,11 @@ def _state(device: Device, name: str) -> object:
 def _is_at_rest(device: Device) -> bool:
     peers = peers_of(device).values()
     return len(peers) == len(NAMES) and all(peer["state"] == "online" and peer["run"] is None for peer in peers)
+
+
+def seed_of(seed: int, turn: int) -> str:
+    """The seed of one repetition."""
+    return f"{seed}-{turn}"
 
 
 # -- what is trained, and what happened --------------------------------------------------------------------------------
