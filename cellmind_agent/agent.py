@@ -212,6 +212,7 @@ class _Work:
             TrainerCalls(device, peers, self.tunnels, stores),
             speed.record,
             pacing,
+            views,
         )
         self.member = RunMember(device, peers, self.tunnels, self._store, self._journal, succession, trainer)
         self.conductor = Conductor(device, peers, self.member, stores, self._journal, views)

@@ -1,8 +1,8 @@
-"""Which devices could join a run that is under way. Pure."""
+"""Which devices could join a run that is under way, and which may leave it. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Collection, Iterable, Mapping, Set
 from dataclasses import replace
 
 from cellmind_agent.planning.roster import why_not
@@ -25,6 +25,17 @@ def recruits(
         and _could_train(peer, spec)
     ]
     return tuple(able[: max(0, spec.batch_samples - len(taken))])
+
+
+def others_train_on(device: DeviceId, roster: Collection[DeviceId], peers: Iterable[PeerView]) -> bool:
+    """Whether another member of the run neither rests nor is out of reach, so that `device` may leave to rest."""
+    others = (peer for peer in peers if peer.id in roster and peer.id != device)
+    return any(peer.state == "online" and not _rests(peer) for peer in others)
+
+
+def _rests(peer: PeerView) -> bool:
+    limit = peer.vitals.training_limit if peer.vitals else None
+    return limit is not None and limit.is_paused
 
 
 def _could_train(peer: PeerView, spec: RunSpec) -> bool:

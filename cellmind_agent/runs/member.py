@@ -40,7 +40,7 @@ from cellmind_agent.runs.participation import (
 from cellmind_agent.runs.process import ChildProcess
 from cellmind_agent.runs.round_log import note_committed, note_started
 from cellmind_agent.runs.succession import Succession
-from cellmind_agent.runs.taking_part import CUT_OFF, TakingPart
+from cellmind_agent.runs.taking_part import TakingPart
 from cellmind_agent.storage.blobs import BlobStore
 from cellmind_agent.storage.journal import Journal
 from cellmind_agent.trust.permissions import Caller
@@ -228,7 +228,7 @@ class RunMember:
                 self._trainer.take_part(part, self._forget), name=f"take part in {part.spec.run}"
             )
             return part
-        if part.is_dismissed or part.is_over:
+        if part.is_dismissed or part.problem:
             raise BusyError("this device is just leaving {run}", run=part.spec.run)
         is_expected = part.leader is None and part.expected_leader == term.leader
         if not is_expected and term_order(term) <= term_order(part.term):
@@ -249,7 +249,9 @@ class RunMember:
 
     async def _reports(self, part: Participation, term: m.Term) -> AsyncIterator[m.MemberProgressed | m.MemberFailed]:
         """The trainer's progress, until this device is dismissed. Raises SupersededError when it follows another."""
-        ended = asyncio.create_task(part.until(lambda: part.is_over or part.is_dismissed or part.leader != term.leader))
+        ended = asyncio.create_task(
+            part.until(lambda: part.problem is not None or part.is_dismissed or part.leader != term.leader)
+        )
         try:
             while True:
                 progress = asyncio.create_task(part.progress.get())
@@ -263,8 +265,8 @@ class RunMember:
                     break
         finally:
             ended.cancel()
-        if part.is_over and not part.is_dismissed:
-            yield m.MemberFailed(why=part.problem or CUT_OFF)
+        if part.problem and not part.is_dismissed:
+            yield m.MemberFailed(why=part.problem)
         elif not part.is_dismissed:
             self._check_followed(part, term)
 

@@ -18,6 +18,7 @@ from cellmind_agent.protocol.messages import TrainingLimit
 from cellmind_agent.runs.environment import trainer_environment
 from cellmind_agent.runs.process import ChildFailedError, ChildProcess, Hear, Serve, start_child
 from model.line.pace import PaceChanged
+from model.line.sentence import Sentence
 
 _log = logging.getLogger(__name__)
 
@@ -32,12 +33,18 @@ class Pacing:
 
     def limit(self, power: Power) -> TrainingLimit | None:
         """Why the trainer takes less than it could; without a trainer, why one would have to rest. None: no limit."""
-        allowed = self._allowance
         if self._following is None or self._following.done():
-            allowed = allowance(_pressure(power), self._settings, Allowance())
-            if not allowed.is_paused:
+            # A device that has left a run because of its heat comes back when it is cooler (hysteresis).
+            self._allowance = allowance(_pressure(power), self._settings, self._allowance)
+            if not self._allowance.is_paused:
                 return None
+        allowed = self._allowance
         return None if allowed.why is None else TrainingLimit(why=allowed.why, is_paused=allowed.is_paused)
+
+    @property
+    def why_paused(self) -> Sentence | None:
+        """Why the trainer rests now. None: it does not."""
+        return self._allowance.why if self._allowance.is_paused else None
 
     async def start_trainer(self, folder: Path, members_here: int, serve: Serve, hear: Hear) -> ChildProcess:
         """A trainer whose pace is set until it ends. `members_here` members of its run share this machine.

@@ -55,7 +55,7 @@ class Participation:
     tokens_per_second: float | None = None
     is_dismissed: bool = False
     is_over: bool = False
-    problem: Sentence | None = None  # why it is over, if it was not dismissed
+    problem: Sentence | None = None  # why this device leaves or has left, if it was not dismissed
     progress: asyncio.Queue[m.MemberProgressed] = field(default_factory=asyncio.Queue)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 

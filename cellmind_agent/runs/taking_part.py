@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Final, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 from cellmind_agent.network.transfer import Transfer
 from cellmind_agent.network.tunnels import Tunnels
+from cellmind_agent.planning.recruits import others_train_on
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.errors import CellmindError, GroupBrokenError
 from cellmind_agent.protocol.ids import DeviceId, RunId
-from cellmind_agent.protocol.limits import GROUP_SECONDS, PREPARE_SECONDS, ROUND_PATIENCE_SECONDS
+from cellmind_agent.protocol.limits import GROUP_SECONDS, PREPARE_SECONDS, PRESSURE_SECONDS, ROUND_PATIENCE_SECONDS
 from cellmind_agent.runs.keeping import keep_aside
 from cellmind_agent.runs.pacing import Pacing
 from cellmind_agent.runs.participation import Participation, alone, members_here, needed_blobs, trainer_parameters
@@ -29,6 +30,7 @@ from model.line.sentence import Sentence
 from model.line.training import CheckpointWritten, GroupOver, StepsProgressed, WriteCheckpoint
 
 A = TypeVar("A")
+Views: TypeAlias = Callable[[], Sequence[m.PeerView]]
 _log = logging.getLogger(__name__)
 CUT_OFF: Final = Sentence("the run was cut off")
 
@@ -47,29 +49,35 @@ class TakingPart:
         trainer_calls: TrainerCalls,
         measured: Callable[[float], None],
         pacing: Pacing,
+        views: Views,
     ) -> None:
-        """`measured` receives this device's training speed, in tokens a second, at the end of each run."""
+        """`measured` receives this device's training speed, in tokens a second, at the end of each run. `views` gives
+        all devices of the cell."""
         self._device, self._succession, self._transfer, self._tunnels = device, succession, transfer, tunnels
         self._store, self._journal = store, journal
         self._trainer_calls, self._measured, self._pacing = trainer_calls, measured, pacing
+        self._views = views
 
     async def take_part(self, part: Participation, left: Callable[[], None]) -> None:
         """From the first blob to the end of the trainer; `left` is called when this device is free for another run."""
         work = asyncio.create_task(self._work(part))
         leaderless = asyncio.create_task(self._succession.until_leaderless(part, lambda: self.leave_group(part)))
+        resting = asyncio.create_task(self._until_better_without(part))
         dismissed = asyncio.create_task(part.until(lambda: part.is_dismissed))
         problem: Sentence | None = CUT_OFF
         try:
-            await asyncio.wait({work, leaderless, dismissed}, return_when=asyncio.FIRST_COMPLETED)
-            problem = None if part.is_dismissed else leaderless.result() if leaderless.done() else work.result()
+            await asyncio.wait({work, leaderless, resting, dismissed}, return_when=asyncio.FIRST_COMPLETED)
+            ended = next((task for task in (leaderless, resting) if task.done()), work)
+            problem = None if part.is_dismissed else ended.result()
         except CellmindError as error:
             problem = error.message
         except Exception:
             _log.exception("taking part in %s failed", part.spec.run)
         finally:
-            for task in (work, leaderless, dismissed):
+            tasks = (work, leaderless, resting, dismissed)
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(work, leaderless, dismissed, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
             await self._leave(part, problem, left)
 
     async def _work(self, part: Participation) -> Sentence:
@@ -94,16 +102,36 @@ class TakingPart:
         part.touch()
         return ChildFailedError(await child.ended()).message
 
+    async def _until_better_without(self, part: Participation) -> Sentence:
+        """Return when this device must rest and others train on, who would have to wait for it; the result says so.
+
+        The last of the roster leaves first, so that not all leave at once.
+        """
+        num_looks = 0
+        while True:
+            await asyncio.sleep(PRESSURE_SECONDS)
+            why, group = self._pacing.why_paused, part.group
+            devices = [seat.device for seat in group.roster] if group else []
+            if why is None or group is None or not others_train_on(self._device, devices, self._views()):
+                num_looks = 0
+                continue
+            num_looks += 1
+            if num_looks >= len(devices) - group.rank:
+                return Sentence("it rests ({why})", why=why)
+
     async def _leave(self, part: Participation, problem: Sentence | None, left: Callable[[], None]) -> None:
+        if not part.is_dismissed:
+            part.problem = problem or CUT_OFF
+            part.touch()  # the leader hears why before the trainer's calls fail
         try:
             if part.child:
                 await part.child.stop()
         finally:
             if part.group:
                 self._tunnels.end(part.spec.run, part.group.term)
-            if not part.is_dismissed:
-                self.update(part, state="failed", error=problem or CUT_OFF)
-            part.is_over, part.problem = True, problem or CUT_OFF
+            if part.problem and not part.is_dismissed:
+                self.update(part, state="failed", error=part.problem)
+            part.is_over = True
             left()
             part.touch()
         if part.tokens_per_second:

@@ -8,8 +8,9 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.agents import Cell, Device, states, wait_for
+from tests.agents import Cell, Device, wait_for
 from tests.integration.test_run import CONFIG, LONG, make_project, start_long_run, trainers
+from tests.watcher import start_training
 
 FAKE_BATTERY = """
 import psutil
@@ -68,36 +69,27 @@ def test_an_impossible_option_is_refused(
 
 
 @pytest.mark.full
-@pytest.mark.timeout(300)
-def test_a_paused_member_is_not_lost_and_its_run_goes_on(cell: Cell) -> None:
-    """One of two members is on battery: it rests before each step, the other one waits, and both finish together."""
+@pytest.mark.timeout(180)
+def test_a_member_that_must_rest_leaves_the_run_and_comes_back(cell: Cell) -> None:
     battery, patch = cell.folder / "battery", cell.folder / "patch"
     patch.mkdir()
     (patch / "sitecustomize.py").write_text(FAKE_BATTERY.format(path=str(battery)))
     battery.write_text("90")
     phone = cell.add(Device("phone", cell.folder / "phone", environment={"PYTHONPATH": str(patch)}))
     laptop, phone = cell.paired([cell.device("laptop"), phone])
-    watcher, run, _ = start_long_run(laptop, make_project(cell.folder / "project", LONG))
-    battery.write_text("10")
-    wait_for(lambda: _limit(laptop, "phone"), 20, "the other member to see the pause")
-    assert _limit(laptop, "phone") == {"why": "the battery is below 20 %", "is_paused": True}
-    before = _step(laptop, run)
-    time.sleep(100)  # longer than gloo waits for a rank
-    wait_for(lambda: _step(laptop, run) > before, 120, "a round, in which a member rests two minutes at most")
-    assert states(laptop) == {"laptop": "online", "phone": "online"}
-    battery.write_text("90")
-    wait_for(lambda: _limit(laptop, "phone") is None, 20, "the pause to end")
-    before, started = _step(laptop, run), time.monotonic()
-    wait_for(lambda: _step(laptop, run) > before + 20, 60, "the run to be fast again")
-    assert time.monotonic() - started < 60
-    laptop.ctl("stop", run)
-    out, _ = watcher.communicate(timeout=60)
-    assert watcher.returncode == 0, out[-1000:]
+    project = make_project(cell.folder / "project", LONG)
+    with start_training(laptop, project) as watcher:
+        watcher.wait_for_members(2)
+        battery.write_text("10")
+        lost = watcher.wait_for_kind("member_lost")
+        assert (lost["name"], lost["why"]) == ("phone", "phone left the run: it rests (the battery is below 20 %)")
+        watcher.wait_for_members(1)
+        assert _limit(laptop, "phone") == {"why": "the battery is below 20 %", "is_paused": True}
+        battery.write_text("90")
+        watcher.wait_for_members(2, 90, since=time.monotonic())
+        assert laptop.ctl("stop", watcher.run).code == 0
+        watcher.wait_for_kind("finished")
 
 
 def _limit(device: Device, name: str) -> Any:
     return next(peer["training_limit"] for peer in device.ctl("peers", "--json").data if peer["name"] == name)
-
-
-def _step(device: Device, run: str) -> int:
-    return next(int(found["step"]) for found in device.ctl("runs", "--json").data if found["run"] == run)

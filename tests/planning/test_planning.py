@@ -11,6 +11,7 @@ from cellmind_agent.planning.backends import choose_backend
 from cellmind_agent.planning.election import elect, election_key
 from cellmind_agent.planning.ledger import Ledger
 from cellmind_agent.planning.liveness import Clocks, liveness, patience, seconds_away
+from cellmind_agent.planning.recruits import others_train_on
 from cellmind_agent.planning.roster import RunPlan, find_device, plan, seat, why_not
 from cellmind_agent.planning.shares import shares, spans
 from cellmind_agent.protocol.errors import UnknownNameError, UsageError
@@ -180,3 +181,13 @@ def test_a_device_is_found_by_name_or_beginning_of_its_id() -> None:
         find_device(peers, "bb")
     with pytest.raises(UnknownNameError, match="no device"):
         find_device(peers, "zz")
+
+
+def test_a_device_may_rest_only_if_another_member_trains_on() -> None:
+    resting = TrainingLimit(why=Sentence("hot"), is_paused=True)
+    one, two, guest = peer("aa"), peer("bb"), peer("cc")
+    hot = peer("bb", training_limit=resting)
+    roster = (one.id, two.id)
+    assert others_train_on(one.id, roster, [one, two, guest])
+    for other in (hot, replace(two, state="asleep")):
+        assert not others_train_on(one.id, roster, [one, other, guest])

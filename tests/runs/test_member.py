@@ -93,6 +93,7 @@ def play(tmp_path: Path, scene: Callable[[RunMember, FakePeers, Journal], Awaita
             nothing,
             lambda speed: None,
             Pacing(Politeness(), Power),
+            list,
         )
         member = RunMember(ME, fakes[0], fakes[1], nothing, journal, succession, trainer)
         try:
