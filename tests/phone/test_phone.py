@@ -4,7 +4,6 @@ received, `/proc/stat` is denied, gloo fails, and there is no sentencepiece, saf
 import json
 import re
 import subprocess
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from tests.agents import Device, wait_for
 from tests.integration.test_run import CONFIG, LONG, make_project, of_kind
 from tests.lab.home import Home, LabDevice, peers_of
 from tests.phone.termux import Termux
+from tests.watcher import Watcher
 
 QUESTION = ("나는 밥을", "--json", "-n", "12", "--seed", "1")
 
@@ -144,17 +144,11 @@ def stop_and_resume(laptop: LabDevice, project: Path) -> None:
     stopped = laptop.ctl("stop", event["run"], "--json")
     assert stopped.code == 0, stopped
     watcher.communicate(timeout=60)
-    resumed = laptop.start_ctl("resume", event["run"], "--json")
-    assert resumed.stdout
-    guard = threading.Timer(90, resumed.kill)
-    guard.start()
-    committed = [found for found in map(json.loads, resumed.stdout) if found["event"] == "round_committed"][:2]
-    guard.cancel()
-    laptop.ctl("stop", event["run"])
-    resumed.communicate(timeout=60)
-    assert committed
-    assert committed[0]["step"] > 0
-    assert len(committed[0]["members"]) == 2
+    with Watcher(laptop.start_ctl("resume", event["run"], "--json")) as resumed:
+        assert resumed.wait_for_kind("round_committed", 90)["step"] > 0
+        resumed.wait_for_members(2, 90)  # the phone may have been busy with the end of the run before
+        laptop.ctl("stop", event["run"])
+        resumed.wait_for_kind("finished")
 
 
 def what_needs_a_computer_is_refused_clearly(phone: Phone) -> None:
