@@ -47,7 +47,8 @@ class Asking:
     async def _ask(self, request: m.Ask, caller: Caller) -> AsyncIterator[m.AnswerEvent]:
         holders = await self._holders()
         model = newest([model for _, models in holders for model in models], request.model)
-        able = [device for device, models in holders if any(held.state_hash == model.state_hash for held in models)]
+        # Of the same weights each device may have another checkpoint: a run that is resumed and stopped writes one more.
+        able = {device: held for device, models in holders for held in models if held.state_hash == model.state_hash}
         if request.device is not None:
             if request.device not in able:
                 raise UnknownNameError(
@@ -56,11 +57,11 @@ class Asking:
                     name=self._peers.name(request.device),
                     model=model.model,
                 )
-            able = [request.device]
+            able = {request.device: able[request.device]}
         so_far, num_tokens = "", 0
         for device in sorted(able, key=self._preference):
             answer = m.Answer(
-                model=model,
+                model=able[device],
                 prompt=request.prompt,
                 so_far=so_far,
                 max_tokens=request.max_tokens - num_tokens,

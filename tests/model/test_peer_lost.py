@@ -11,6 +11,8 @@ import torch.distributed as dist
 import torch.multiprocessing as multiprocessing
 
 from model.errors import PeerLostError, failure_of
+from model.line.failure import CallFailedError, Failure
+from model.line.sentence import Sentence
 from model.meeting.gloo import loopback_gloo
 from model.meeting.group import Group
 from model.meeting.process_group import register
@@ -70,3 +72,8 @@ def test_memory_that_runs_out_is_no_lost_peer() -> None:
     with pytest.raises(torch.OutOfMemoryError) as error, Group(0, 2, torch.device("cpu")).communicating():
         raise torch.OutOfMemoryError("CUDA out of memory")
     assert failure_of(error.value).code == "out_of_memory"
+
+
+def test_a_meeting_that_the_agent_refuses_ends_a_group_and_no_trainer() -> None:
+    refused = CallFailedError(Failure(code="failed", message=Sentence("this device is between two process groups")))
+    assert failure_of(refused).code == "peer_lost"
