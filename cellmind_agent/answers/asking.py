@@ -47,7 +47,7 @@ class Asking:
     async def _ask(self, request: m.Ask, caller: Caller) -> AsyncIterator[m.AnswerEvent]:
         holders = await self._holders()
         model = newest([model for _, models in holders for model in models], request.model)
-        # Of the same weights each device may have another checkpoint: a run that is resumed and stopped writes one more.
+        # Devices may hold different checkpoints of the same weights: a run that is resumed and stopped writes one more.
         able = {device: held for device, models in holders for held in models if held.state_hash == model.state_hash}
         if request.device is not None:
             if request.device not in able:

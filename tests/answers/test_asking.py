@@ -114,6 +114,14 @@ def test_only_the_named_device_answers() -> None:
     assert text_of(ask({FAST: (fast, 900.0), SLOW: (slow, 1.0)}, m.Ask(prompt="안녕", device=SLOW))) == "b"
 
 
+def test_each_device_answers_with_the_checkpoint_that_it_holds_of_the_same_weights() -> None:
+    later = replace(MODEL, created=MODEL.created + 1, files={"model.safetensors": MODEL.files["model.safetensors"]})
+    first, second = FakeLink("first", "a", 99, models=(MODEL,)), FakeLink("second", "b", 99, models=(later,))
+    for device, link, held in ((FAST, first, MODEL), (SLOW, second, later)):
+        ask({FAST: (first, 900.0), SLOW: (second, 1.0)}, m.Ask(prompt="안녕", device=device))
+        assert [answer.model for answer in link.asked] == [held]
+
+
 def test_the_newest_checkpoint_answers_unless_a_model_is_named() -> None:
     old = replace(MODEL, created=1.0)
     other = replace(MODEL, model=RunId("run-0101-zzz"), created=0.5)
