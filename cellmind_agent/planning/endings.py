@@ -20,9 +20,9 @@ def end(
 
 
 def hand_over(standing: Standing, why: Sentence, leader: DeviceId | None = None) -> tuple[RunLife, tuple[Action, ...]]:
-    """Another member leads on. Without one that could, the run fails."""
+    """Another member leads on, also of those that were about to join. Without one that could, the run fails."""
     others = standing.roster[1:]
     if not others and leader is None:
         return end(standing, "failed", why)
-    action = HandOver(roster=others, why=why, leader=leader, state_hash=standing.state_hash)
+    action = HandOver(roster=(*others, *standing.newcomers), why=why, leader=leader, state_hash=standing.state_hash)
     return Ended(cause="replaced", why=why), (action,)

@@ -141,8 +141,8 @@ def _settle(preparing: Preparing) -> _Next:
         state = last.state_hash
         standing = replace(standing, round=last.round + 1, step=last.step, held_out=last.held_out)
         actions = (Adopt(last=last),)
-    else:
-        state = next(iter(ready[standing.roster[0]].held_states), "")
+    else:  # nothing was committed: go on from the start, and not from a round that was only trained
+        state = next(reversed(ready[standing.roster[0]].held_states), "")
     holders = frozenset(device for device, one in ready.items() if state in one.held_states)
     grouping, more = _group(replace(standing, term=newest_term, state_hash=state, holders=holders))
     return grouping, (*actions, *more)

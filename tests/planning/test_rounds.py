@@ -222,6 +222,12 @@ def test_a_leader_that_is_replaced_hands_over_to_the_other_leader() -> None:
     assert actions == [HandOver(roster=(B, C), why=GONE, leader=D, state_hash="start")]
 
 
+def test_a_device_that_was_about_to_join_follows_the_next_leader_too() -> None:
+    """It would wait for a leader that is still there, and leads no longer."""
+    _, actions = play(training(), ready(C), Replaced(why=GONE, leader=D))
+    assert actions == [HandOver(roster=(B, C), why=GONE, leader=D, state_hash="start")]
+
+
 def break_and_answer(life: RunLife, term: int) -> tuple[RunLife, list[Action]]:
     """The group breaks, and every member answers that it still takes part."""
     broken = Broken(term=term, why=Sentence("connection closed"))
@@ -304,6 +310,13 @@ def test_a_new_leader_does_not_go_on_from_a_commit_whose_state_is_lost() -> None
     life = rounds.begin((B, C), 5, 0, NO_EVALUATION, is_taken_over=True)
     _, actions = play(life, ready(B, "five", last=older), ready(C, "start", last=newer))
     assert actions == [Adopt(last=older), group((B, C), 6, 10, "five", (B,))]
+
+
+def test_a_new_leader_that_knows_no_commit_goes_on_from_the_start_and_not_from_a_round_that_was_only_trained() -> None:
+    """I2: its steps would be trained twice."""
+    life = rounds.begin((B, C), 5, 0, NO_EVALUATION, is_taken_over=True)
+    _, actions = play(life, ready(B, "trained", "start"), ready(C, "start"))
+    assert actions == [group((B, C), 6, 0, "start")]
 
 
 def test_without_anybody_that_holds_the_state_the_run_fails() -> None:
