@@ -66,8 +66,13 @@ class Participation:
 
     @property
     def may_lead(self) -> bool:
-        """Whether the run can go on from what this device holds: not before a newcomer has received the state."""
-        return self.ready is not None and (self.last is None or self.last.state_hash in self.held_states)
+        """Whether the run can go on from what this device holds: from the last commit that it knows, or the start.
+
+        A newcomer that has received a state learns of a commit with the next one.
+        """
+        if self.ready is None:
+            return False
+        return (self.last.state_hash if self.last else self.ready.state_hash) in self.held_states
 
     def touch(self) -> None:
         """Let those look again that wait."""

@@ -10,15 +10,18 @@ import pytest
 
 from cellmind_agent.config import Politeness
 from cellmind_agent.device.power import Power
+from cellmind_agent.planning.ledger import first_view
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.errors import NotAllowedError, SupersededError
 from cellmind_agent.protocol.ids import DeviceId
 from cellmind_agent.runs.member import RunMember
 from cellmind_agent.runs.pacing import Pacing
+from cellmind_agent.runs.participation import Participation
 from cellmind_agent.runs.succession import Succession
 from cellmind_agent.runs.taking_part import TakingPart
 from cellmind_agent.storage.journal import Journal
 from cellmind_agent.trust.permissions import Caller
+from model.line.training import TrainerReady
 from tests.protocol.examples import SPEC
 
 ME, LEADER, OTHER = (DeviceId(letter * 32) for letter in "bcd")
@@ -187,3 +190,16 @@ def test_the_next_in_the_roster_leads_when_it_holds_the_state(tmp_path: Path) ->
         preparing.cancel()
 
     play(tmp_path, scene)
+
+
+def test_a_device_that_knows_no_commit_leads_only_from_the_start() -> None:
+    """It may have received a state of another step, and would train the first samples on it."""
+    part = Participation(
+        spec=SPEC, start=None, view=first_view(SPEC, ROSTER, None, m.Term(number=1, leader=LEADER)),
+        term=m.Term(number=1, leader=LEADER), roster=ROSTER, leader=LEADER,
+    )  # fmt: skip
+    assert not part.may_lead
+    part.ready, part.present_state = TrainerReady(device_kind="cpu", state_hash="start"), "received"
+    assert not part.may_lead
+    part.present_state, part.kept_state = "trained", "start"
+    assert part.may_lead
