@@ -1,0 +1,161 @@
+"""A cell whose devices are lost, cut off, asleep, wrong and back again, in any order: no round counts twice, no two
+leaders share a term, and the run always goes on or ends.
+
+The product decides; links, clocks, disks and trainers are simulated (`tests/planning/simulated/`).
+"""
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+
+from cellmind_agent.planning.run_life import StopAsked
+from tests.planning.simulated.cell import SimulatedCell
+from tests.planning.simulated.device import Device
+from tests.planning.simulated.proof import check_history
+
+NUMBER = st.integers(0, 4)
+MOST_EVENTS = 6000  # a run of five devices without faults takes about 1000
+
+
+def crash(cell: SimulatedCell, device: Device) -> None:
+    device.crash()
+
+
+def restart(cell: SimulatedCell, device: Device) -> None:
+    device.is_up = True
+
+
+def freeze(cell: SimulatedCell, device: Device) -> None:
+    device.is_frozen = device.is_up
+
+
+def wake(cell: SimulatedCell, device: Device) -> None:
+    device.is_frozen = False
+
+
+def fill_disk(cell: SimulatedCell, device: Device) -> None:
+    """Until the end nothing can be written there."""
+    device.disk.is_full = True
+
+
+def break_group(cell: SimulatedCell, device: Device) -> None:
+    """The process group fails at one device, and nobody is lost."""
+    operation = cell.operation(device)
+    if operation and len(operation.meeting.roster) > 1:
+        cell.fail(device)
+
+
+def flip_bit(cell: SimulatedCell, device: Device) -> None:
+    """A device that trains in a group computes other weights than all others."""
+    operation = cell.operation(device)
+    if operation and len(operation.meeting.roster) > 1:
+        cell.trainer(device).flaw = f"of {device.name} at {cell.now}"
+
+
+def stop(cell: SimulatedCell, device: Device) -> None:
+    if device.leading and not device.leading.is_over:
+        device.leading.inbox.append(StopAsked())
+
+
+TROUBLES = {do.__name__: do for do in (crash, restart, freeze, wake, fill_disk, break_group, flip_bit)}
+WISHES = {"stop": stop, "shut down": SimulatedCell.shut_down, "resume": SimulatedCell.resume}
+
+
+class CellMachine(RuleBasedStateMachine):
+    """Numbers choose among what is possible: a device, or an event that could happen next."""
+
+    cell: SimulatedCell
+
+    @initialize(num_devices=st.integers(2, 5), num_members=st.integers(1, 5), ahead=st.integers(0, 150))
+    def begin(self, num_devices: int, num_members: int, ahead: int) -> None:
+        """Some devices begin, and the others are recruited. `ahead`: the run is some events old."""
+        self.cell = SimulatedCell(num_devices)
+        ids = list(self.cell.devices)
+        self.cell.start(self.cell.devices[ids[0]], ids[: min(num_members, num_devices)])
+        self.cell.settle()
+        self.go_on(ahead)
+
+    def device(self, number: int) -> Device:
+        return list(self.cell.devices.values())[number % len(self.cell.devices)]
+
+    # -- what happens in time ------------------------------------------------------------------------------------------
+
+    @rule(choices=st.lists(st.integers(0, 9), min_size=1, max_size=30))
+    def deliver(self, choices: list[int]) -> None:
+        """Messages arrive, and trainers are done, in any order."""
+        for number in choices:
+            events = self.cell.events()
+            if events:
+                self.cell.happen(events[number % len(events)])
+
+    @rule(count=st.integers(1, 40))
+    def go_on(self, count: int) -> None:
+        """So many things happen one after the other."""
+        self.cell.drain(count)
+
+    @rule(number=st.integers(0, 9))
+    def wait(self, number: int) -> None:
+        """Some time is over, before what should take less of it has happened."""
+        timed = self.cell.timed()
+        if timed:
+            self.cell.happen(timed[number % len(timed)])
+
+    # -- what goes wrong, and what people do ---------------------------------------------------------------------------
+
+    @rule(trouble=st.sampled_from(list(TROUBLES)), number=NUMBER)
+    def suffer(self, trouble: str, number: int) -> None:
+        TROUBLES[trouble](self.cell, self.device(number))
+        self.cell.settle()
+
+    @rule(part=st.sets(NUMBER))
+    def cut(self, part: set[int]) -> None:
+        """The cell is cut in two; or it is whole again, if one part is empty."""
+        self.cell.cut_off = frozenset(self.device(number).id for number in part)
+
+    @rule(wish=st.sampled_from(list(WISHES)), number=NUMBER)
+    def wish(self, wish: str, number: int) -> None:
+        if self.device(number).is_awake:
+            WISHES[wish](self.cell, self.device(number))
+            self.cell.settle()
+
+    # -- the end -------------------------------------------------------------------------------------------------------
+
+    def end(self, otherwise: str) -> None:
+        """All that is still to happen, with all devices; those that are about to shut down start again."""
+        for _ in range(2):
+            for device in self.cell.devices.values():
+                device.is_up, device.is_frozen, device.disk.is_full = True, False, False
+            self.cell.settle()
+            assert self.cell.drain(MOST_EVENTS), otherwise
+
+    def teardown(self) -> None:
+        """All devices are up and reach each other: the run goes on to an end, and the history is exact."""
+        if not hasattr(self, "cell"):
+            return
+        self.cell.cut_off = frozenset()
+        self.end("the run neither goes on nor ends")
+        for device in self.cell.devices.values():
+            if self.cell.resume(device):
+                self.end("the resumed run neither goes on nor ends")
+        check_history(self.cell)
+
+
+def play(max_examples: int, *, is_random: bool) -> None:
+    run_state_machine_as_test(
+        CellMachine,
+        settings=settings(
+            max_examples=max_examples, stateful_step_count=30, deadline=None, derandomize=not is_random,
+            database=None, report_multiple_bugs=False, suppress_health_check=list(HealthCheck),
+        ),
+    )  # fmt: skip
+
+
+def test_whatever_happens_to_the_devices_a_run_stays_exact() -> None:
+    play(150, is_random=False)
+
+
+@pytest.mark.full
+@pytest.mark.timeout(3600)
+def test_whatever_happens_to_the_devices_a_run_stays_exact_many_times() -> None:
+    play(10_000, is_random=True)
