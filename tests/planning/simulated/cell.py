@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
@@ -37,6 +37,7 @@ class Event(NamedTuple):
 
     name: str
     do: Callable[[], None]
+    devices: tuple[Device, ...]  # that notice it
     due: float = 0.0
 
 
@@ -76,13 +77,13 @@ class SimulatedCell:
             for timer in device.timers:
                 due = None if timer.has_fired else timer.due()
                 if due is not None:
-                    found.append(Event(f"{device.name}: {timer.name}", timer.fire, due))
+                    found.append(Event(f"{device.name}: {timer.name}", timer.fire, (device,), due))
             if device.closes_at is not None:
-                found.append(Event(f"{device.name} exits", device.crash, device.closes_at))
+                found.append(Event(f"{device.name} exits", device.crash, (device,), device.closes_at))
             operation = self.operation(device)
             if operation and not self._can_complete(operation):
                 due = self._begun.setdefault(operation, self.now) + RENDEZVOUS_SECONDS
-                found.append(Event(f"{device.name}: waits no longer", partial(self.fail, device), due))
+                found.append(Event(f"{device.name}: waits no longer", partial(self.fail, device), (device,), due))
         return sorted(found, key=lambda event: event.due)
 
     def happen(self, event: Event) -> None:
@@ -91,12 +92,12 @@ class SimulatedCell:
         if self.trace is not None:
             self.trace.append(f"{self.now:.1f} {event.name}")
         event.do()
-        self.settle()
+        self.settle(event.devices)
 
-    def settle(self) -> None:
+    def settle(self, devices: Sequence[Device] = ()) -> None:
+        """Let these devices do what they can, or all."""
         for _ in range(1000):
-            have_run = [device.run() for device in self.devices.values() if device.is_awake]
-            if not any(have_run):
+            if not sum(device.run() for device in devices or self.devices.values() if device.is_awake):
                 return
         raise AssertionError("the devices are busy for ever")
 
@@ -106,7 +107,7 @@ class SimulatedCell:
             connected = self._is_connected(one, other)
             if link is None:
                 if connected:
-                    yield Event(f"{one.name} meets {other.name}", partial(self._connect, one, other))
+                    yield Event(f"{one.name} meets {other.name}", partial(self._connect, one, other), (one, other))
                 continue
             for end, far in ((one, other), (other, one)):
                 if end.id not in link.open_at or not end.is_awake:
@@ -114,10 +115,10 @@ class SimulatedCell:
                 if link.queues[end.id] and not self._is_cut(one, other):
                     message = link.queues[end.id][0]
                     name = f"{far.name}->{end.name} {message.kind} {type(message.call.request).__name__}"
-                    yield Event(name, partial(end.receive, link))
+                    yield Event(name, partial(end.receive, link), (end,))
                 if not (connected and link.is_open):
                     is_silent = self._is_cut(one, other) or far.is_frozen
-                    yield Event(f"{end.name} loses {far.name}", partial(end.lose, far.id, is_silent))
+                    yield Event(f"{end.name} loses {far.name}", partial(end.lose, far.id, is_silent), (end,))
 
     def _trainer_events(self) -> Iterator[Event]:
         for device in self.devices.values():
@@ -126,15 +127,15 @@ class SimulatedCell:
                 continue
             if self._can_complete(operation):
                 due = self._begun.setdefault(operation, self.now) + operation.num_steps * STEP_SECONDS
-                yield Event(f"{device.name} {operation.kind} done", self.trainer(device).complete, due)
+                yield Event(f"{device.name} {operation.kind} done", self.trainer(device).complete, (device,), due)
             if self._is_broken(device, operation):
-                yield Event(f"{device.name} {operation.kind} broken", partial(self.fail, device))
+                yield Event(f"{device.name} {operation.kind} broken", partial(self.fail, device), (device,))
 
     def _exits(self) -> Iterator[Event]:
         for device in self.devices.values():
             is_led = device.leading is not None and not device.leading.is_over
             if device.is_awake and device.closes_at is not None and not is_led:
-                yield Event(f"{device.name} exits", device.crash)
+                yield Event(f"{device.name} exits", device.crash, (device,))
 
     def operation(self, device: Device) -> Operation | None:
         part = device.member.part if device.member else None

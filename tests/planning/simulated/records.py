@@ -9,7 +9,7 @@ from cellmind_agent.protocol import messages as m
 from tests.protocol.examples import REF, RUN, SPEC
 
 RUN_SPEC = replace(
-    SPEC, num_samples=17, batch_samples=5, epochs=8, max_steps=None, evaluate_every=7, patience=0, devices=(),
+    SPEC, num_samples=17, batch_samples=5, epochs=4, max_steps=None, evaluate_every=5, patience=0, devices=(),
     backend="auto", round_seconds=10.0,
 )  # fmt: skip
 
