@@ -59,6 +59,7 @@ def stop(cell: SimulatedCell, device: Device) -> None:
 
 
 TROUBLES = {do.__name__: do for do in (crash, restart, freeze, wake, fill_disk, break_group, flip_bit)}
+HARMLESS = ("restart", "freeze", "wake")  # for a run: it must finish
 WISHES = {"stop": stop, "shut down": SimulatedCell.shut_down, "resume": SimulatedCell.resume}
 
 
@@ -66,6 +67,7 @@ class CellMachine(RuleBasedStateMachine):
     """Numbers choose among what is possible: a device, or an event that could happen next."""
 
     cell: SimulatedCell
+    is_whole = True  # no device has lost its memory, and nobody has ended the run
 
     @initialize(num_devices=st.integers(2, 5), num_members=st.integers(1, 5), ahead=st.integers(0, 150))
     def begin(self, num_devices: int, num_members: int, ahead: int) -> None:
@@ -106,6 +108,7 @@ class CellMachine(RuleBasedStateMachine):
     @rule(trouble=st.sampled_from(list(TROUBLES)), number=NUMBER, after=st.integers(0, 25))
     def suffer(self, trouble: str, number: int, after: int = 0) -> None:
         self.cell.drain(after)
+        self.is_whole = self.is_whole and trouble in HARMLESS
         TROUBLES[trouble](self.cell, self.device(number))
         self.cell.settle()
 
@@ -117,6 +120,7 @@ class CellMachine(RuleBasedStateMachine):
     @rule(wish=st.sampled_from(list(WISHES)), number=NUMBER)
     def wish(self, wish: str, number: int) -> None:
         if self.device(number).is_awake:
+            self.is_whole = False
             WISHES[wish](self.cell, self.device(number))
             self.cell.settle()
 
@@ -140,6 +144,8 @@ class CellMachine(RuleBasedStateMachine):
             if self.cell.resume(device):
                 self.end("the resumed run neither goes on nor ends")
         check_history(self.cell)
+        views = [device.disk.view for device in self.cell.devices.values()]
+        assert not self.is_whole or any(view and view.state == "finished" for view in views), self.cell.checks.ends
 
 
 def play(max_examples: int, *, is_random: bool) -> None:

@@ -87,7 +87,6 @@ class SimulatedCell:
         return sorted(found, key=lambda event: event.due)
 
     def happen(self, event: Event) -> None:
-        """One event, and what the devices do about it at once."""
         self.now += MESSAGE_SECONDS
         if self.trace is not None:
             self.trace.append(f"{self.now:.1f} {event.name}")
