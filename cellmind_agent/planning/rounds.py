@@ -77,6 +77,9 @@ def transition(life: RunLife, event: RunEvent, ledger: Ledger, pace: Pace) -> _N
             return life, ()
         case _, Lost():
             return _lose(life, event, ledger, pace)
+        case ((Training() | Committing()), Replaced()) if len(life.standing.roster) == 1:
+            # Alone a trainer keeps no copy: only after the round there is a committed state to be kept aside.
+            return replace(life, standing=replace(life.standing, replaced=event)), ()
         case _, Replaced():
             return hand_over(life.standing, event.why, event.leader)
         case _, StopAsked():
@@ -285,7 +288,9 @@ def _compare(training: Training, ledger: Ledger, pace: Pace) -> _Next:
 def _after_commit(committing: Committing, ledger: Ledger, pace: Pace) -> _Next:
     """The end of the run, or its next round, in another group if somebody has come or gone."""
     standing = committing.standing
-    if committing.is_last:
+    if standing.replaced:
+        following = hand_over(standing, standing.replaced.why, standing.replaced.leader)
+    elif committing.is_last:
         is_early = standing.step < ledger.total_steps and not standing.is_stop_asked
         following = end(standing, "stopped" if standing.is_stop_asked else "finished", is_early=is_early)
     else:

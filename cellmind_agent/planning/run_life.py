@@ -28,6 +28,7 @@ class Standing:
     newcomers: Mapping[DeviceId, tuple[str, ...]] = field(default_factory=dict)  # ready, with the states that they hold
     held_out: HeldOutRecord = NO_EVALUATION
     is_stop_asked: bool = False
+    replaced: Replaced | None = None  # another device leads on, as soon as the round of this device alone is over
     is_cut_off: bool = False  # the last of the others fell silent, and did not leave
     num_broken: int = 0  # groups that broke since the last commit, though no member was lost
 

@@ -215,7 +215,7 @@ class Leader:
 
     async def _hand_over(self, action: life.HandOver) -> None:
         """The others first: they wait for nothing else."""
-        run = self.spec.run
+        run, self._company.is_closed = self.spec.run, True
         if action.leader:
             await self._company.keep_branch_aside(action.leader, action.state_hash)
         stays = [self._company.stay(device) for device in (*action.roster, self._me)]
@@ -228,7 +228,7 @@ class Leader:
 
     async def _end(self, action: life.End) -> None:
         """Inform the watchers first: a lost member must not keep them waiting."""
-        run = self.spec.run
+        run, self._company.is_closed = self.spec.run, True
         if action.cause == "failed":
             hint = Sentence("cellmindctl resume {run} continues from the last checkpoint", run=run)
             if not self._figures.has_checkpoint:

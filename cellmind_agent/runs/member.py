@@ -7,6 +7,7 @@ go meanwhile (`runs/succession`), and each may direct it only while it follows t
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -20,6 +21,7 @@ from cellmind_agent.planning.succession import term_order
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.errors import (
     BusyError,
+    CellmindError,
     GroupBrokenError,
     NotAllowedError,
     ProtocolError,
@@ -38,6 +40,7 @@ from cellmind_agent.runs.participation import (
     seconds_to_join,
 )
 from cellmind_agent.runs.process import ChildProcess
+from cellmind_agent.runs.reporting import reports
 from cellmind_agent.runs.round_log import note_committed, note_started
 from cellmind_agent.runs.succession import Succession
 from cellmind_agent.runs.taking_part import TakingPart
@@ -96,24 +99,12 @@ class RunMember:
 
     # -- what the leader asks ------------------------------------------------------------------------------------------
 
-    async def prepare(
-        self, request: m.PrepareMember, caller: Caller
-    ) -> AsyncIterator[m.MemberReady | m.MemberProgressed | m.MemberFailed]:
+    async def prepare(self, request: m.PrepareMember, caller: Caller) -> AsyncIterator[m.MemberEvent]:
         """The stream lasts as long as this device follows the asker in this run."""
-        part, term = await self._follow(request, caller), request.term
-        await part.until(lambda: bool(part.ready) or part.is_over or part.term != term)
-        async with part.turn:  # what the trainer did for another leader is over then
-            self._check_followed(part, term)
-            if part.ready:
-                yield m.MemberReady(
-                    device_kind=part.ready.device_kind,
-                    tuning=part.ready.tuning,
-                    held_states=part.held_states,
-                    last=part.last,
-                    term=part.newest_term,
-                )
-        async for progress in self._reports(part, term):
-            yield progress
+        part = await self._follow(request, caller)
+        async with contextlib.aclosing(reports(part, request.term)) as stream:
+            async for report in stream:
+                yield report
 
     async def form_group(self, request: m.FormGroup, caller: Caller) -> m.Done:
         """Join the group of a new term. Raises GroupBrokenError, CellmindError (a failed trainer, a false leader)."""
@@ -122,6 +113,7 @@ class RunMember:
         part.newest_term = max(part.newest_term, place.term)
         await self._trainer.leave_group(part)  # so that a trainer which waits for a lost rank does so no longer
         async with part.turn:
+            self._own_trainer(request.run, caller)  # this device may follow another leader by now
             if place.term < part.newest_term:  # another member was lost meanwhile
                 raise GroupBrokenError("term {term} of {run} is over", term=place.term, run=request.run)
             part.group, part.roster, part.backend = place, place.roster, request.backend
@@ -141,7 +133,8 @@ class RunMember:
             spans = own_spans(part.spec, part.group.rank, request)
             call = TrainSteps(first_step=request.first_step, spans=spans, evaluate=request.evaluate)
             note_started(self._journal, part, request, self._device)
-            part.kept_state, part.present_state = part.present_state, None
+            is_alone = len(part.group.roster) == 1  # then the trainer keeps no copy
+            part.kept_state, part.present_state = (None if is_alone else part.present_state), None
             trained = await self._trainer.call(child, call, ROUND_PATIENCE_SECONDS)
             part.present_state = trained.state_hash
         return result_of(trained)
@@ -203,7 +196,10 @@ class RunMember:
     # -- whom this device follows --------------------------------------------------------------------------------------
 
     async def _follow(self, request: m.PrepareMember, caller: Caller) -> Participation:
-        """Take part, or follow another leader. Raises BusyError, NotAllowedError, ProtocolError, SupersededError."""
+        """Take part, or follow another leader.
+
+        Raises BusyError, NotAllowedError, ProtocolError, SupersededError, CellmindError (the run has finished here).
+        """
         part, term = self._part, request.term
         if part is not None and part.spec.run != request.spec.run:
             raise BusyError("this device takes part in {run} already", run=part.spec.run)
@@ -212,11 +208,13 @@ class RunMember:
         if self._device not in [member.device for member in request.roster]:
             raise ProtocolError("this device is not in the roster of {run}", run=request.spec.run)
         if part is None:
+            self._check_unfinished(request)
             part = self._part = Participation(
                 spec=request.spec,
                 start=request.start,
                 view=first_view(request.spec, request.roster, request.start, term),
                 term=term,
+                followed=term,
                 roster=request.roster,
                 leader=term.leader,
                 channel=caller.channel,
@@ -237,7 +235,8 @@ class RunMember:
             raise SupersededError("{name} still leads {run}", name=self._peers.name(part.leader), run=part.spec.run)
         if term.leader != self._device:
             _log.info("%s: %s leads in term %d", part.spec.run, self._peers.name(term.leader), term.number)
-        part.term, part.leader, part.channel, part.expected_leader = term, term.leader, caller.channel, None
+        part.term = part.followed = term
+        part.leader, part.channel, part.expected_leader = term.leader, caller.channel, None
         part.has_leader_left = False
         part.roster = request.roster
         self._trainer.update(
@@ -247,33 +246,15 @@ class RunMember:
         part.touch()
         return part
 
-    async def _reports(self, part: Participation, term: m.Term) -> AsyncIterator[m.MemberProgressed | m.MemberFailed]:
-        """The trainer's progress, until this device is dismissed. Raises SupersededError when it follows another."""
-        ended = asyncio.create_task(
-            part.until(lambda: part.problem is not None or part.is_dismissed or part.leader != term.leader)
-        )
+    def _check_unfinished(self, request: m.PrepareMember) -> None:
+        """Raises CellmindError if this device knows the run's end: its leader was away, and has fewer steps."""
         try:
-            while True:
-                progress = asyncio.create_task(part.progress.get())
-                try:
-                    await asyncio.wait({progress, ended}, return_when=asyncio.FIRST_COMPLETED)
-                    if progress.done():
-                        yield progress.result()
-                finally:
-                    progress.cancel()
-                if ended.done():
-                    break
-        finally:
-            ended.cancel()
-        if part.problem and not part.is_dismissed:
-            yield m.MemberFailed(why=part.problem)
-        elif not part.is_dismissed:
-            self._check_followed(part, term)
-
-    def _check_followed(self, part: Participation, term: m.Term) -> None:
-        """Raises SupersededError if this device follows another leader by now, or none."""
-        if part.leader != term.leader:
-            raise SupersededError("this device does not follow that leader of {run} any more", run=part.spec.run)
+            _, view = self._journal.load_run(request.spec.run)
+        except UnknownNameError:
+            return
+        at = request.last or request.start
+        if view.state == "finished" and (at.step if at else 0) < view.step:
+            raise CellmindError("{run} has finished at step {step}", run=view.run, step=view.step)
 
     def _forget(self) -> None:
         self._part = None
@@ -283,13 +264,16 @@ class RunMember:
         part = self._part
         if part is None or part.spec.run != run:
             raise UnknownNameError("this device takes no part in {run}", "cellmindctl runs", run=f"{run!r:.60}")
-        if caller.device is None or caller.device != part.leader:
+        # A leader that ends its stream still dismisses this device.
+        if caller.device is None or caller.device != (part.leader or part.followed.leader):
             raise SupersededError("only the leader of a run may direct it")
         return part
 
     def _own_trainer(self, run: RunId, caller: Caller) -> tuple[Participation, ChildProcess]:
         """Raises UnknownNameError (also before the trainer has started), SupersededError."""
         part = self._own_part(run, caller)
+        if part.leader is None:
+            raise SupersededError("only the leader of a run may direct it")
         if part.child is None or part.is_over:
             raise UnknownNameError("the trainer of {run} does not run here", "cellmindctl runs", run=run)
         return part, part.child

@@ -103,7 +103,7 @@ class Company:
             await asyncio.sleep(RECRUIT_SECONDS)
             for peer in recruits(self._views(), self._spec, self._stays.keys(), self._tries):
                 self._tries[peer.id] += 1
-                if await self._can_meet(peer):
+                if await self._can_meet(peer) and not self.is_closed:
                     yield seat_of(peer)
 
     async def claim(self, stay: Stay, request: m.PrepareMember, is_taken_over: bool) -> AsyncIterator[m.MemberEvent]:

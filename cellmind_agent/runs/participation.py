@@ -38,6 +38,7 @@ class Participation:
     view: m.RunView
     term: m.Term  # of the leader that this device follows, or followed last
     roster: tuple[m.RosterMember, ...]
+    followed: m.Term  # as that leader began it
     leader: DeviceId | None  # None: the leader is lost, and no other one has come yet
     channel: object = None  # the connection on which the leader asked
     expected_leader: DeviceId | None = None  # named by the one that left
@@ -73,6 +74,12 @@ class Participation:
         if self.ready is None:
             return False
         return (self.last.state_hash if self.last else self.ready.state_hash) in self.held_states
+
+    def end_following(self, term: m.Term) -> None:
+        """The leader of this term has ended its stream: it leads no longer, or does without this device."""
+        if self.followed == term and self.leader is not None:
+            self.leader = None
+            self.touch()
 
     def touch(self) -> None:
         """Let those look again that wait."""

@@ -222,6 +222,15 @@ def test_a_leader_that_is_replaced_hands_over_to_the_other_leader() -> None:
     assert actions == [HandOver(roster=(B, C), why=GONE, leader=D, state_hash="start")]
 
 
+def test_a_leader_alone_hands_over_after_its_round_so_that_its_work_can_be_kept() -> None:
+    replaced = Replaced(why=GONE, leader=D)
+    life, actions = play(training((A,)), replaced)
+    assert actions == []
+    life, actions = play(life, *a_round(1, (A,)))
+    assert life == Ended(cause="replaced", why=GONE)
+    assert actions[1:] == [Record(roster=(A,)), HandOver(roster=(), why=GONE, leader=D, state_hash="same")]
+
+
 def test_a_device_that_was_about_to_join_follows_the_next_leader_too() -> None:
     """It would wait for a leader that is still there, and leads no longer."""
     _, actions = play(training(), ready(C), Replaced(why=GONE, leader=D))

@@ -12,7 +12,7 @@ from cellmind_agent.config import Politeness
 from cellmind_agent.device.power import Power
 from cellmind_agent.planning.ledger import first_view
 from cellmind_agent.protocol import messages as m
-from cellmind_agent.protocol.errors import NotAllowedError, SupersededError
+from cellmind_agent.protocol.errors import CellmindError, NotAllowedError, SupersededError
 from cellmind_agent.protocol.ids import DeviceId
 from cellmind_agent.runs.member import RunMember
 from cellmind_agent.runs.pacing import Pacing
@@ -22,7 +22,7 @@ from cellmind_agent.runs.taking_part import TakingPart
 from cellmind_agent.storage.journal import Journal
 from cellmind_agent.trust.permissions import Caller
 from model.line.training import TrainerReady
-from tests.protocol.examples import SPEC
+from tests.protocol.examples import MODEL, SPEC
 
 ME, LEADER, OTHER = (DeviceId(letter * 32) for letter in "bcd")
 ROSTER = tuple(m.RosterMember(device=device, name=device[:1]) for device in (LEADER, OTHER, ME))
@@ -150,6 +150,39 @@ def test_a_member_does_not_leave_a_leader_that_is_still_there(tmp_path: Path) ->
     play(tmp_path, scene)
 
 
+def test_a_leader_that_ends_its_stream_leads_no_longer_and_may_still_dismiss(tmp_path: Path) -> None:
+    """A device that it admitted at the last moment would else follow it for ever."""
+
+    async def scene(member: RunMember, peers: FakePeers, journal: Journal) -> None:
+        (await follow(member, LEADER, 1)).cancel()
+        await asyncio.sleep(0.02)
+        following = await follow(member, OTHER, 2)  # though LEADER is online
+        following.cancel()
+        await asyncio.sleep(0.02)
+        await member.dismiss(m.DismissMember(run=SPEC.run, state="stopped"), asked_by(OTHER))
+        assert member.run is None
+
+    play(tmp_path, scene)
+
+
+def test_a_finished_run_does_not_begin_again_under_a_leader_that_was_away(tmp_path: Path) -> None:
+    async def scene(member: RunMember, peers: FakePeers, journal: Journal) -> None:
+        view = first_view(SPEC, ROSTER, None, m.Term(number=1, leader=LEADER))
+        journal.save_run(SPEC, replace(view, state="finished", step=MODEL.step))
+        with pytest.raises(CellmindError, match="has finished"):
+            await follow(member, LEADER, 9)
+        assert member.run is None
+        assert journal.load_run(SPEC.run)[1].state == "finished"
+        # A person may let a run go on from its last checkpoint that has ended early.
+        request = replace(prepare_by(LEADER, 9), start=MODEL)
+        preparing = asyncio.ensure_future(anext(member.prepare(request, asked_by(LEADER))))
+        await asyncio.sleep(0.02)
+        assert member.run == SPEC.run
+        preparing.cancel()
+
+    play(tmp_path, scene)
+
+
 def test_a_leader_that_leaves_names_the_next_one(tmp_path: Path) -> None:
     """Also one of a lower term: a part of the cell that was cut off has given its own lineage up."""
 
@@ -194,9 +227,10 @@ def test_the_next_in_the_roster_leads_when_it_holds_the_state(tmp_path: Path) ->
 
 def test_a_device_that_knows_no_commit_leads_only_from_the_start() -> None:
     """It may have received a state of another step, and would train the first samples on it."""
+    term = m.Term(number=1, leader=LEADER)
     part = Participation(
-        spec=SPEC, start=None, view=first_view(SPEC, ROSTER, None, m.Term(number=1, leader=LEADER)),
-        term=m.Term(number=1, leader=LEADER), roster=ROSTER, leader=LEADER,
+        spec=SPEC, start=None, view=first_view(SPEC, ROSTER, None, term), term=term, followed=term, roster=ROSTER,
+        leader=LEADER,
     )  # fmt: skip
     assert not part.may_lead
     part.ready, part.present_state = TrainerReady(device_kind="cpu", state_hash="start"), "received"

@@ -55,6 +55,7 @@ SENTENCES: Mapping[str, str] = {
     "this device is not in the roster of the group": "이 기기는 프로세스 그룹의 명단에 없습니다",
     "the round has no share for rank {rank}": "라운드에 순위 {rank}의 몫이 없습니다",
     "the trainer here does not leave its process group": "이 기기의 학습 프로세스가 프로세스 그룹에서 나오지 않습니다",
+    "{run} has finished at step {step}": "{run} 학습은 {step}단계에서 끝났습니다",
     "it rests ({why})": "쉬는 중입니다({why})",
     "this device is between two process groups": "이 기기는 프로세스 그룹을 바꾸는 중입니다",
 }

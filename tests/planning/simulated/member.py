@@ -64,7 +64,7 @@ class Member:
         part, term = self._follow(call), call.request.term
         try:
             yield from self._report(call, part, term)
-        except GeneratorExit:  # the asker leads no longer. Not yet so in `runs/member`
+        except GeneratorExit:  # the asker leads no longer, or does without this device
             if part.leader == term.leader:
                 part.leader = None
             raise
@@ -94,7 +94,7 @@ class Member:
         part.leave_group(self._device.id)
         token = yield from self._take_turn(part)
         try:
-            # Not yet so in `runs/member`: this device may follow another leader by now.
+            # This device may follow another leader by now.
             self._check_followed(part, m.Term(number=request.term, leader=call.asker))
             if request.term < part.newest_term or request.term <= part.term.number:
                 raise GroupBrokenError("term {term} is over", term=request.term)
@@ -122,7 +122,7 @@ class Member:
                 raise GroupBrokenError("term {term} is over", term=request.term)
             if part.leader != self._device.id:
                 self._cell.write(self._device, started(request))
-            # Not yet so in `runs/member`: alone the trainer keeps nothing.
+            # Alone the trainer keeps nothing.
             part.kept_state = part.present_state if len(group.roster) > 1 else None
             part.present_state = None
             steps = request.num_steps
@@ -177,7 +177,7 @@ class Member:
         part, request, term = self.part, call.request, call.request.term
         if part is None:
             disk = self._device.disk
-            if disk.view and disk.view.state == "finished":  # Not yet so in `runs/member`
+            if disk.view and disk.view.state == "finished":
                 raise NotAllowedError("the run has finished here")
             view = first_view(request.spec, request.roster, request.start, term)
             part = self.part = Part(
