@@ -27,6 +27,7 @@ class DistributedConfig:
     `trusted_lan`: the owner says that nobody listens on the network. Only then may NCCL, which is not encrypted,
     connect two machines.
     `round_seconds` is about the length of a round: the work that a lost member costs. Others join between two rounds.
+    In a run that loses devices often, rounds are shorter.
     """
 
     backend: str = "auto"

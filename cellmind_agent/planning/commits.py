@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from cellmind_agent.planning.ledger import Ledger
 from cellmind_agent.planning.run_life import Commit, Committing, Pace, Training
-from cellmind_agent.protocol.limits import CHECKPOINT_SECONDS
+from cellmind_agent.protocol.limits import (
+    CALM_SECONDS,
+    CHECKPOINT_SECONDS,
+    LEAST_COMMIT_SECONDS,
+    LEAST_ROUND_SECONDS,
+)
 from cellmind_agent.protocol.messages import RoundTrained
 from model.line.held_out import HeldOutRecord, after, served_loss
 
@@ -16,6 +22,18 @@ def steps_for_round(pace: Pace, round_number: int) -> int:
     if pace.seconds_per_step is None or pace.seconds_per_step <= 0 or round_number <= 1:
         return 2
     return max(1, min(1000, round(pace.round_seconds / pace.seconds_per_step)))
+
+
+def round_seconds(most: float, commit_seconds: float, run_seconds: float, num_lost: int) -> float:
+    """How long a round should be, at most `most` seconds, in a run that has lost so many devices in `run_seconds`.
+
+    With a loss every M seconds and C seconds for a commit, sqrt(2 C M) loses the least time to both (Young, "A first
+    order approximation to the optimum checkpoint interval", Communications of the ACM 17(9), 1974). Before it has lost
+    a device a run expects a loss in CALM_SECONDS.
+    """
+    seconds_between = (CALM_SECONDS + run_seconds) / (1 + num_lost)
+    best = math.sqrt(2 * max(commit_seconds, LEAST_COMMIT_SECONDS) * seconds_between)
+    return min(most, max(LEAST_ROUND_SECONDS, best))
 
 
 def commit_of(training: Training, ledger: Ledger, pace: Pace) -> tuple[Committing, Commit]:

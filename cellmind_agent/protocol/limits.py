@@ -108,6 +108,9 @@ PREPARE_SECONDS: Final = 900.0  # fetching all blobs over slow Wi-Fi, then impor
 # The round that is under way is given up first, and the trainer of a slow phone may be in the middle of a step.
 GROUP_SECONDS: Final = 2 * RENDEZVOUS_SECONDS
 ROUND_SECONDS: Final = 10.0  # about one round: the work that a lost member costs, and the time between comparisons
+CALM_SECONDS: Final = 600.0  # a run that has lost nobody is expected to lose a device in that time
+LEAST_COMMIT_SECONDS: Final = 0.1  # to hash and copy the weights, beside what the leader sees of a commit
+LEAST_ROUND_SECONDS: Final = 1.0  # however many devices are lost, unless a person has asked for shorter rounds
 ALONE_SECONDS: Final = 4.0  # all others fell silent: perhaps we slept, and the links are back within that time
 SUCCESSION_SECONDS: Final = 2.0  # how much later than the one before it a member takes the place of a lost leader
 CLAIM_SECONDS: Final = 8.0  # how long a new leader asks members that still see the old one

@@ -5,6 +5,7 @@ Clocks come in as arguments, so the arithmetic is pure.
 
 from __future__ import annotations
 
+from cellmind_agent.planning.commits import round_seconds
 from cellmind_agent.planning.run_life import Commit, OpenRound, Pace
 from cellmind_agent.planning.shares import averaged, shares
 from cellmind_agent.protocol import messages as m
@@ -28,6 +29,9 @@ class RunFigures:
         self.held_out = start.held_out if start else HeldOutRecord()
         self.shares: tuple[int, ...] = ()
         self._seconds_per_step: float | None = None
+        self._last_commit = 0.0, -1  # when all had trained the last round, and its term
+        self._commit_seconds = 0.0  # from then to the start of the next round
+        self._num_lost = 0
         self._checkpoint_at: float | None = None
         self.has_checkpoint = start is not None  # from which `resume` can continue
 
@@ -45,13 +49,22 @@ class RunFigures:
         """What the state machine of rounds needs to know of time."""
         since = None if self._checkpoint_at is None else now - self._checkpoint_at
         return Pace(
-            round_seconds=self._spec.round_seconds,
+            round_seconds=round_seconds(
+                self._spec.round_seconds, self._commit_seconds, now - self._started_at, self._num_lost
+            ),
             seconds_per_step=self._seconds_per_step,
             seconds_since_checkpoint=since,
         )
 
+    def note_lost(self) -> None:
+        """A device was lost: rounds become shorter, so that the next loss costs less."""
+        self._num_lost += 1
+
     def open_round(self, action: OpenRound, now: float) -> m.RoundStarted:
         """Decide the shares of the round by the speeds known so far."""
+        committed_at, term = self._last_commit
+        if term == action.term:  # else a new group was formed meanwhile
+            self._commit_seconds = now - committed_at
         self._roster = action.roster
         self.shares = shares([self._speeds[device] for device in action.roster], self._spec.batch_samples)
         self._round_opened_at, self._round_first_token, self.step = now, self._tokens, action.step
@@ -66,6 +79,7 @@ class RunFigures:
     def commit_round(self, action: Commit, now: float) -> m.RoundCommitted:
         """The figures of the round that all members have trained and now commit."""
         result, seconds, first_step = action.result, now - self._round_opened_at, self.step
+        self._last_commit = now, -1 if action.is_checkpoint else action.term
         if action.step > self.step:
             self._seconds_per_step = seconds / (action.step - self.step)
         if result.val_loss is not None:

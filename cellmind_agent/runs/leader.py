@@ -208,6 +208,7 @@ class Leader:
         stay = self._company.part_with(action.device)
         lost = m.MemberLost(run=self.spec.run, name=stay.seat.name, why=action.why)
         self._book.note(lost)
+        self._figures.note_lost()
         self.audience.publish(lost)
         if action.device != self._me:
             request = m.DismissMember(run=self.spec.run, state="failed", error=action.why)

@@ -2,11 +2,12 @@
 
 from typing import TypeVar
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cellmind_agent.planning import rounds
-from cellmind_agent.planning.commits import steps_for_round
+from cellmind_agent.planning.commits import round_seconds, steps_for_round
 from cellmind_agent.planning.ledger import Ledger, evaluation_interval
 from cellmind_agent.planning.run_life import (
     Action,
@@ -506,3 +507,14 @@ def test_whatever_happens_a_run_ends_once_and_only_commits_what_its_roster_train
                     assert before.standing.step == step
                     step = action.step
     assert ends == (1 if isinstance(life, Ended) else 0)
+
+
+def test_rounds_become_shorter_where_devices_are_lost_and_longer_where_a_commit_is_slow() -> None:
+    calm = round_seconds(10.0, 0.1, 0.0, 0)
+    assert calm == 10.0
+    assert round_seconds(10.0, 0.1, 1200.0, 40) == pytest.approx((2 * 0.1 * 1800 / 41) ** 0.5)
+    lengths = [round_seconds(60.0, 0.2, 600.0, lost) for lost in range(50)]
+    assert lengths == sorted(lengths, reverse=True)
+    assert round_seconds(60.0, 2.0, 600.0, 5) > round_seconds(60.0, 0.2, 600.0, 5)
+    assert round_seconds(0.5, 0.1, 600.0, 1000) == 0.5  # as a person has asked
+    assert round_seconds(10.0, 0.0, 600.0, 10_000) == 1.0
