@@ -229,7 +229,8 @@ class RunMember:
         if part.is_dismissed or part.problem:
             raise BusyError("this device is just leaving {run}", run=part.spec.run)
         is_expected = part.leader is None and part.expected_leader == term.leader
-        if not is_expected and term_order(term) <= term_order(part.term):
+        is_back = part.leader is None and term == part.term  # the same leader, in the same term: this device slept
+        if not (is_expected or is_back) and term_order(term) <= term_order(part.term):
             raise SupersededError("term {term} of {run} is over", term=term.number, run=part.spec.run)
         if part.leader not in (None, term.leader) and self.succession.is_present(part.leader):
             raise SupersededError("{name} still leads {run}", name=self._peers.name(part.leader), run=part.spec.run)

@@ -76,8 +76,11 @@ class Participation:
         return (self.last.state_hash if self.last else self.ready.state_hash) in self.held_states
 
     def end_following(self, term: m.Term) -> None:
-        """The leader of this term has ended its stream: it leads no longer, or does without this device."""
-        if self.followed == term and self.leader is not None:
+        """The leader has ended the stream in which it named this term: it leads no longer, or does without this device.
+
+        The same leader may have begun another stream, with an equal term.
+        """
+        if self.followed is term and self.leader is not None:
             self.leader = None
             self.touch()
 

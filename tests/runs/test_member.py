@@ -165,6 +165,24 @@ def test_a_leader_that_ends_its_stream_leads_no_longer_and_may_still_dismiss(tmp
     play(tmp_path, scene)
 
 
+def test_a_device_that_slept_while_it_prepared_follows_the_same_leader_in_the_same_term(tmp_path: Path) -> None:
+    """Without it the leader has formed no other group, so its term is the same."""
+
+    async def scene(member: RunMember, peers: FakePeers, journal: Journal) -> None:
+        first = await follow(member, LEADER, 2)
+        with pytest.raises(SupersededError, match="is over"):
+            await follow(member, LEADER, 2)
+        first.cancel()
+        await asyncio.sleep(0.02)
+        second = await follow(member, LEADER, 2)
+        await asyncio.sleep(0.02)
+        assert not second.done()
+        await member.dismiss(m.DismissMember(run=SPEC.run, state="stopped"), asked_by(LEADER))
+        second.cancel()
+
+    play(tmp_path, scene)
+
+
 def test_a_finished_run_does_not_begin_again_under_a_leader_that_was_away(tmp_path: Path) -> None:
     async def scene(member: RunMember, peers: FakePeers, journal: Journal) -> None:
         view = first_view(SPEC, ROSTER, None, m.Term(number=1, leader=LEADER))

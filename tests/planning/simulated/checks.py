@@ -40,9 +40,9 @@ class Checks:
 
     def note_term(self, device: Device, part: Part, term: m.Term, how: str) -> None:
         """The followed terms go up (I1). Only the own leader may send this device to a leader of a lower term: it gives
-        the lineage of its part of the cell up."""
+        the lineage of its part of the cell up. A device that slept comes back to its leader in the same term."""
         order, before = term_order(term), term_order(part.term)
-        assert order > before or how == "expected" or (how == "group" and order == before), (
+        assert order > before or how == "expected" or (how in ("group", "back") and order == before), (
             f"{device.name} goes from term {part.term} back to {term}"
         )
 

@@ -189,11 +189,13 @@ class Member:
         if part.is_dismissed or part.is_over:
             raise BusyError("this device is just leaving the run")
         is_expected = part.leader is None and part.expected_leader == term.leader
-        if not is_expected and term_order(term) <= term_order(part.term):
+        is_back = part.leader is None and term == part.term
+        if not (is_expected or is_back) and term_order(term) <= term_order(part.term):
             raise SupersededError("term {term} is over", term=term.number)
         if part.leader not in (None, term.leader) and self._succession.is_present(part.leader):
             raise SupersededError("{name} still leads", name=part.leader[0] if part.leader else "")
-        self._cell.checks.note_term(self._device, part, term, "expected" if is_expected else "claim")
+        how = "expected" if is_expected else "back" if is_back else "claim"
+        self._cell.checks.note_term(self._device, part, term, how)
         part.term, part.leader, part.link, part.expected_leader = term, term.leader, call.link, None
         part.has_leader_left = False
         part.roster = request.roster
