@@ -226,6 +226,21 @@ class RunMember:
                 self._trainer.take_part(part, self._forget), name=f"take part in {part.spec.run}"
             )
             return part
+        self._check_claim(part, term)
+        if term.leader != self._device:
+            _log.info("%s: %s leads in term %d", part.spec.run, self._peers.name(term.leader), term.number)
+        part.term = part.followed = term
+        part.leader, part.channel, part.expected_leader = term.leader, caller.channel, None
+        part.has_leader_left = False
+        part.roster = request.roster
+        # People look for the leader before its first commit.
+        self._trainer.update(part, leader=term.leader, term=term.number)
+        await self._trainer.leave_group(part)
+        part.touch()
+        return part
+
+    def _check_claim(self, part: Participation, term: m.Term) -> None:
+        """Whether this device, which takes part already, may follow that leader. Raises BusyError, SupersededError."""
         if part.is_dismissed or part.problem:
             raise BusyError("this device is just leaving {run}", run=part.spec.run)
         is_expected = part.leader is None and part.expected_leader == term.leader
@@ -234,18 +249,6 @@ class RunMember:
             raise SupersededError("term {term} of {run} is over", term=term.number, run=part.spec.run)
         if part.leader not in (None, term.leader) and self.succession.is_present(part.leader):
             raise SupersededError("{name} still leads {run}", name=self._peers.name(part.leader), run=part.spec.run)
-        if term.leader != self._device:
-            _log.info("%s: %s leads in term %d", part.spec.run, self._peers.name(term.leader), term.number)
-        part.term = part.followed = term
-        part.leader, part.channel, part.expected_leader = term.leader, caller.channel, None
-        part.has_leader_left = False
-        part.roster = request.roster
-        self._trainer.update(
-            part, leader=term.leader, term=term.number
-        )  # people look for the leader before its first commit
-        await self._trainer.leave_group(part)
-        part.touch()
-        return part
 
     def _check_unfinished(self, request: m.PrepareMember) -> None:
         """Raises CellmindError if this device knows the run's end: its leader was away, and has fewer steps."""

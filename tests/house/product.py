@@ -8,7 +8,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("cellmind_agent", "cellmind_ctl", "model", "tokenizer")
-DOCUMENTS = ("README.md", "ARCHITECTURE.md", "BENCHMARKS.md", "CONTRIBUTING.md", "PROTOCOL.md", "DECISIONS.md")
+DOCUMENTS = (
+    "README.md",
+    "ARCHITECTURE.md",
+    "BENCHMARKS.md",
+    "CONTRIBUTING.md",
+    "PROTOCOL.md",
+    "DECISIONS.md",
+    "FAULTS.md",
+)
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 

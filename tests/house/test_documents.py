@@ -14,7 +14,7 @@ from cellmind_ctl.session import new_session
 from model.config_file import parse_config
 from tests.house.product import DOCUMENTS, PACKAGES, ROOT
 
-CURRENT = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "BENCHMARKS.md", "PROTOCOL.md")
+CURRENT = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "BENCHMARKS.md", "PROTOCOL.md", "FAULTS.md")
 OWN_FOLDERS = (*PACKAGES, "tests", "systemd", "termux")
 EXAMPLE_FILES = ("tokenizer/tokenizer.model",)  # of a reader's project, not of this repository
 COMMANDS_QUOTED_IN = ("README.md", "CONTRIBUTING.md", "BENCHMARKS.md")
@@ -134,3 +134,11 @@ def test_benchmarks_have_a_program_each() -> None:
 
 def _is_runnable(path: Path) -> bool:
     return path.with_suffix(".py").exists() or (path / "__main__.py").exists()
+
+
+def test_each_fault_that_was_found_has_a_test() -> None:
+    rows = re.findall(r"`(tests/[\w/]+\.py)(?: -k (\w+))?` \|\n", (ROOT / "FAULTS.md").read_text(encoding="utf-8"))
+    assert len(rows) > 10
+    for path, words in rows:
+        names = re.findall(r"^(?:async )?def (test_\w+)", (ROOT / path).read_text(encoding="utf-8"), re.MULTILINE)
+        assert any(words in name for name in names), f"{path} has no test with {words!r} in its name"
