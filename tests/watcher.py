@@ -107,13 +107,6 @@ class Watcher:
         with self._news:
             return [event for event in self.events if event.kind == kind and event.at >= since]
 
-    def wait_for_end(self, seconds: float = 60.0) -> int:
-        """The exit code of the command, once all its events were read. Raises subprocess.TimeoutExpired."""
-        code = self.command.wait(seconds)
-        for thread in self._threads:
-            thread.join(10)
-        return code
-
     def close(self) -> None:
         """End the command, if it has not ended. The run goes on."""
         if self.command.poll() is None:

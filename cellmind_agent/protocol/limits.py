@@ -130,8 +130,6 @@ REST_SECONDS: Final = RENDEZVOUS_SECONDS / 3
 PRESSURE_SECONDS: Final = 2.0  # how often a trainer's device is looked at: a person notices a slow program after that
 CHECKPOINT_SECONDS: Final = 30.0  # the work that a power cut on every device at once may cost
 PROGRESS_SECONDS: Final = 0.5  # watchers see a run move; more often would only fill their links
-# A broken group is reported before a peer's silence is noticed: how long to wait for the true cause.
-BLAME_GRACE_SECONDS: Final = PATIENCE_CEILING_SECONDS / 2 + RUN_HEARTBEAT_SECONDS
 MAX_BROKEN_GROUPS: Final = 3  # without a lost member in between: then the fault is not one that trying again heals
 DISMISS_SECONDS: Final = 10.0  # a lost member must not keep the end of a run waiting
 LEADER_CLOSE_SECONDS: Final = 5.0  # an agent that shuts down gives its runs so long to end in good order

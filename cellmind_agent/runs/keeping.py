@@ -23,17 +23,8 @@ def keep_checkpoint(
 ) -> m.MemberCommitted:
     """Keep the checkpoint, the best weights if they are new, and what the model wrote. Raises StorageFullError."""
     folder, last = journal.run_folder(spec.run) / "checkpoints", request.last
-    checkpoint = m.ModelView(
-        model=spec.run,
-        step=last.step,
-        tokens=last.tokens,
-        val_loss=last.val_loss,
-        state_hash=written.state_hash,
-        files=_adopt(store, folder / written.name),
-        tokenizer=spec.tokenizer,
-        created=request.time,
-        held_out=last.held_out,
-    )
+    files = _adopt(store, folder / written.name)
+    checkpoint = _view(spec.run, spec, last, written.state_hash, files, request.time)
     best = None
     if written.best and written.best_state_hash:
         best = replace(
@@ -57,18 +48,24 @@ def keep_aside(
     store: BlobStore, journal: Journal, spec: m.RunSpec, written: CheckpointWritten, last: m.LastCommit, name: RunId
 ) -> None:
     """Keep a checkpoint whose steps do not count for its run, as a model of its own. Raises StorageFullError."""
-    aside = m.ModelView(
+    files = _adopt(store, journal.run_folder(spec.run) / "checkpoints" / written.name)
+    store.remove(journal.save_model(_view(name, spec, last, written.state_hash, files, time.time())))
+
+
+def _view(
+    name: RunId, spec: m.RunSpec, last: m.LastCommit, state_hash: str, files: dict[str, BlobRef], created: float
+) -> m.ModelView:
+    return m.ModelView(
         model=name,
         step=last.step,
         tokens=last.tokens,
         val_loss=last.val_loss,
-        state_hash=written.state_hash,
-        files=_adopt(store, journal.run_folder(spec.run) / "checkpoints" / written.name),
+        state_hash=state_hash,
+        files=files,
         tokenizer=spec.tokenizer,
-        created=time.time(),
+        created=created,
         held_out=last.held_out,
     )
-    store.remove(journal.save_model(aside))
 
 
 def _story(written: CheckpointWritten, request: m.CommitRound) -> m.CheckpointStory:
