@@ -20,6 +20,7 @@ from cellmind_agent.config import AgentConfig
 from cellmind_agent.device.power import PowerReader
 from cellmind_agent.device.sleep import watch_for_sleep
 from cellmind_agent.device.speed import MeasuredSpeed
+from cellmind_agent.device.suspend import watch_for_suspend
 from cellmind_agent.device.vitals import local_versions
 from cellmind_agent.device.vitals_monitor import VitalsMonitor
 from cellmind_agent.network.discovery import Discovery
@@ -177,6 +178,7 @@ class Agent:
         services = {
             "gate": self._listener.serve(),
             "sleep": watch_for_sleep(self._peers.reset_after_sleep),
+            "suspend": watch_for_suspend(self._peers.suspend, self._peers.wakefulness.resume),
             **self._work.services(),
         }
         if self._config.uses_mdns:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence, Set
+from dataclasses import asdict, replace
 
 from cellmind_agent.planning.backends import AUTO, choose_backend, needs_probe
 from cellmind_agent.planning.roster import ModeChoice, RunPlan, find_device, plan, seat
@@ -29,14 +29,23 @@ HEADERS = ("rank", "name", "share", "tok/s")
 RIGHT = ("rank", "share", "tok/s")
 
 
-def make_plan(client: Client, config: Config, devices: str | None, mode: ModeChoice, backend: str) -> RunPlan:
+def make_plan(
+    client: Client,
+    config: Config,
+    devices: str | None,
+    mode: ModeChoice,
+    backend: str,
+    lost: Set[DeviceId] = frozenset(),
+) -> RunPlan:
     """The plan for this configuration; a `backend` other than `auto` overrides the configuration's.
 
-    `devices` is the value of --devices: names with commas between them, or None for all.
+    `devices` is the value of --devices: names with commas between them, or None for all. Those in `lost` count as gone:
+    the cell may need seconds to notice what this command knows.
 
     Raises UnknownNameError when a device is unknown or none can train, UsageError when the choice is impossible.
     """
-    chosen, peers = backend_choice(config, backend), list_peers(client)
+    chosen = backend_choice(config, backend)
+    peers = [replace(peer, state="gone") if peer.id in lost else peer for peer in list_peers(client)]
     return plan_run(
         client, peers, config.training.batch_size, names_in(devices), mode, chosen, config.distributed.trusted_lan
     )

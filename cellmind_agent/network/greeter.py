@@ -11,6 +11,7 @@ from cellmind_agent.network.peers import Peers
 from cellmind_agent.network.reception import Handler
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.address import Address
+from cellmind_agent.protocol.errors import UnreachableError
 from cellmind_agent.trust.permissions import Caller
 
 
@@ -59,6 +60,8 @@ class Greeter:
         await asyncio.gather(*(link.request(message) for link in links), return_exceptions=True)
 
     async def _serve_hello(self, request: m.Hello, caller: Caller) -> m.Welcome:
+        if self._peers.wakefulness.is_suspending:
+            raise UnreachableError("this device is about to sleep")
         # Only what CURVE has proved counts, not what the message says.
         if caller.device is not None and request.device == caller.device and isinstance(caller.channel, Channel):
             has_port = 0 < request.port < 65536

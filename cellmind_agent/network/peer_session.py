@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -63,6 +63,7 @@ class PeerSession:
         reception: Reception,
         events: SessionEvents,
         link_changed: Callable[[], None],
+        until_awake: Callable[[], Awaitable[None]],
     ) -> None:
         """`book` must be open for the member; `link_changed` is called after `link` has changed."""
         self.member = member
@@ -75,7 +76,7 @@ class PeerSession:
         self._is_cancelled = False
         self._presence_changed = asyncio.Event()
         self._book, self._dialler, self._reception = book, dialler, reception
-        self._events, self._link_changed = events, link_changed
+        self._events, self._link_changed, self._until_awake = events, link_changed, until_awake
         self._inbound: Link | None = None  # over a connection that the member dialled
         self._has_inbound, self._wake = asyncio.Event(), asyncio.Event()
         self._heartbeat = Heartbeat(self._heard_at, events.is_in_run)
@@ -159,6 +160,7 @@ class PeerSession:
     async def _keep_linked(self) -> None:
         pause_seconds, failures = REDIAL_FIRST_SECONDS, 0
         while True:
+            await self._until_awake()
             self._wake.clear()
             try:
                 link = await self._first_link()

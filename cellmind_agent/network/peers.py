@@ -22,6 +22,7 @@ from cellmind_agent.network.link import Link
 from cellmind_agent.network.peer_session import PeerSession, SessionEvents
 from cellmind_agent.network.reception import Reception
 from cellmind_agent.network.strangers import Strangers
+from cellmind_agent.network.wakefulness import Wakefulness
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.address import Address, parse_address
 from cellmind_agent.protocol.errors import UnreachableError, UsageError
@@ -46,6 +47,7 @@ class Peers:
         self._events: SessionEvents | None = None
         self._has_missing = asyncio.Event()
         self.strangers = Strangers()
+        self.wakefulness = Wakefulness()
 
     # -- the agent's side ------------------------------------------------------------------------------------------
 
@@ -65,7 +67,13 @@ class Peers:
                 self._book.open(device)
                 self._book.learn(device, self._first_addresses, "asked")
                 session = PeerSession(
-                    member, self._book, self._dialler, self._reception, self._events, self._update_missing
+                    member,
+                    self._book,
+                    self._dialler,
+                    self._reception,
+                    self._events,
+                    self._update_missing,
+                    self.wakefulness.until_awake,
                 )
                 self._sessions[device] = session
                 sighting = self.strangers.pop(device)
@@ -87,6 +95,13 @@ class Peers:
         links = [session.link for session in self._sessions.values() if session.link]
         calls = [link.request(m.Goodbye(why=why), seconds=GOODBYE_SECONDS) for link in links]
         await asyncio.gather(*calls, return_exceptions=True)
+
+    async def suspend(self) -> None:
+        """This machine is about to sleep: the members learn of it, and no link is made until it is awake."""
+        self.wakefulness.suspend()
+        await self.say_goodbye("sleeping")
+        for session in self._sessions.values():
+            session.cut()
 
     def add_sighting(self, sighting: Sighting) -> None:
         """mDNS has heard a device."""
@@ -115,6 +130,7 @@ class Peers:
 
     def reset_after_sleep(self, seconds: float) -> None:
         """This machine slept: every link is made again, and the members learn of the sleep."""
+        self.wakefulness.note_sleep()
         for session in self._sessions.values():
             session.reset_after_sleep(seconds)
 
@@ -160,10 +176,10 @@ class Peers:
         ]
 
     def is_silent(self, device: DeviceId) -> bool:
-        """Whether nothing was heard of the member for so long that it must be asleep or cut off."""
+        """Whether nothing was heard of the member for so long that one of the two must be asleep or cut off."""
         session = self._sessions.get(device)
         seconds = session.seconds_since_heard() if session else None
-        return seconds is not None and seconds >= PATIENCE_FLOOR_SECONDS
+        return self.wakefulness.explains_losses or (seconds is not None and seconds >= PATIENCE_FLOOR_SECONDS)
 
     async def until_absent(self, device: DeviceId) -> None:
         """Return when a device is not online: at once for one that is no member."""

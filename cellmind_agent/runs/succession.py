@@ -72,6 +72,9 @@ class Succession:
             await part.until(lambda: part.leader is not None, SUCCESSION_CHECK_SECONDS)
             if part.leader is not None:
                 return True
+            if self._peers.wakefulness.is_suspending:  # the others have not gone: this device goes
+                lost_at = clock()
+                continue
             if self._device not in roster or not part.may_lead or self.take_over is None:
                 continue
             wait = seconds_to_lead(self._device, roster, set(self._peers.online()), is_silent)

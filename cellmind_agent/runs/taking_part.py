@@ -171,6 +171,7 @@ class TakingPart:
             return
         self._tunnels.cut_term(part.spec.run, part.group.term)
         part.group = None
+        part.touch()
         if part.child and part.turn.locked():
             with contextlib.suppress(ChildFailedError):
                 await part.child.report(GroupOver())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from cellmind_agent.network.peers import Peers
@@ -43,8 +44,22 @@ class TrainerCalls:
                 | meeting.StoreCheck()
                 | meeting.StoreDelete()
             ):
-                return store_answer(await self._ask_store(part, store_request(run, term, call)))
+                return store_answer(await self._while_in_group(part, store_request(run, term, call)))
         raise ProtocolError("a trainer may not ask for {what}", what=type(call).__name__)
+
+    async def _while_in_group(self, part: Participation, request: m.StoreRequest) -> m.StoreAnswer:
+        """The store's answer, unless this device leaves the group first: nobody may come to that meeting any more."""
+        group = part.group
+        asking = asyncio.create_task(self._ask_store(part, request))
+        leaving = asyncio.create_task(part.until(lambda: part.group is not group))
+        try:
+            await asyncio.wait({asking, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if not asking.done():
+                raise NotAllowedError("this device is between two process groups")
+            return asking.result()
+        finally:
+            asking.cancel()
+            leaving.cancel()
 
     async def _ask_store(self, part: Participation, request: m.StoreRequest) -> m.StoreAnswer:
         if part.leader is None:

@@ -14,6 +14,7 @@ from cellmind_agent.planning.backends import AUTO, BACKEND_CHOICES, BACKEND_HELP
 from cellmind_agent.planning.ledger import Ledger, evaluation_interval
 from cellmind_agent.planning.roster import ModeChoice, RunPlan
 from cellmind_agent.protocol import messages as m
+from cellmind_agent.protocol.errors import UnreachableError
 from cellmind_agent.protocol.ids import DeviceId, parse_run_id
 from cellmind_agent.words import t
 from cellmind_ctl.discover import list_peers
@@ -55,15 +56,12 @@ def command_(
     if only_new and bundle.start is None:
         session.warn(t("no earlier model was found, so this model learns the new text alone"))
     # 2. Plan: who takes part, who leads, and each member's share of the batch.
-    made = make_plan(session.client, bundle.recipe.config, devices, mode, backend)
-    if not _is_agreed(made, bundle, session, yes):
+    # 3. Push the blobs that the leader lacks. The members fetch them from the leader.
+    made = _plan_and_push(bundle, session, devices, mode, backend, yes)
+    if made is None:
         session.notice(t("no run was started"))
         return 0
-    # 3. Push the blobs that the leader lacks. The members fetch them from the leader.
     leader = made.roster[0].device
-    sent = push(bundle, session.client, leader, session)
-    if session.is_json:
-        session.emit_event("pushed", {"bytes": sent})
     # 4. Start the run. From here on the leader drives it, and this command only watches.
     spec = _spec(bundle, devices_named(list_peers(session.client), devices), backend)
     start = start_view(bundle, spec.run)
@@ -83,6 +81,30 @@ def command_(
     if finished and paths:
         keep_checkpoint(session, spec.run, *paths)
     return 0
+
+
+def _plan_and_push(
+    bundle: Bundle, session: Session, devices: str | None, mode: ModeChoice, backend: str, yes: bool
+) -> RunPlan | None:
+    """The plan, when its leader has all blobs; None if the person does not agree.
+
+    If the leader is lost meanwhile, the plan is made again without it. The person has agreed to more already.
+    """
+    lost: set[DeviceId] = set()
+    while True:
+        made = make_plan(session.client, bundle.recipe.config, devices, mode, backend, lost)
+        if not _is_agreed(made, bundle, session, yes or bool(lost)):
+            return None
+        leader = made.roster[0]
+        try:
+            sent = push(bundle, session.client, leader.device, session)
+        except UnreachableError as error:
+            lost.add(leader.device)
+            session.warn(t("{name} went away ({why}); planning without it", name=leader.name, why=error))
+            continue
+        if session.is_json:
+            session.emit_event("pushed", {"bytes": sent})
+        return made
 
 
 def _is_agreed(made: RunPlan, bundle: Bundle, session: Session, yes: bool) -> bool:

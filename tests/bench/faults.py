@@ -208,8 +208,9 @@ class Stage:
         outcome.was_out = name not in member_names(latest)
         # 3. The device takes part again.
         if outcome.was_out:
-            joined = watcher.wait("its return", is_return_of(name), _LATEST_SECONDS, ended)
-            outcome.back_seconds = joined.at - ended
+            lost = [event.at for event in watcher.of_kind("member_lost") if event["name"] == name]
+            joined = watcher.wait("its return", is_return_of(name), _LATEST_SECONDS, max([struck, *lost]))
+            outcome.back_seconds = max(0.0, joined.at - ended)
             watcher.wait(
                 "a committed round with it",
                 lambda event: has_trained(event) and name in member_names(event),

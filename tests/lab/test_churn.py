@@ -1,17 +1,20 @@
 """Devices join, leave, sleep and die in the middle of a run, its leader too, and the run goes on exactly."""
 
+import random
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
+from cellmind_agent.protocol.limits import AWAY_SECONDS, PATIENCE_FLOOR_SECONDS
 from tests.agents import states, wait_for
 from tests.audit import Audit, audit_run
 from tests.bench.shards import Shape
-from tests.bench.small_run import small_config, write_text
+from tests.bench.small_run import random_texts, small_config, write_text
 from tests.integration.test_run import TEXTS
 from tests.lab.home import Home, LabDevice
+from tests.logind import Logind, needs_bus
 from tests.watcher import Event, Watcher, member_names, start_training, watch
 
 pytestmark = pytest.mark.timeout(300)
@@ -65,6 +68,53 @@ def test_a_member_that_slept_takes_part_again_by_itself(home: Home, tmp_path: Pa
         finish(watcher, devices[observer], devices, sleeper)
 
 
+@needs_bus
+@pytest.mark.parametrize("leads", [False, True])
+def test_nobody_waits_for_a_device_that_announces_its_sleep(home: Home, tmp_path: Path, leads: bool) -> None:
+    with Logind(tmp_path) as logind:
+        devices = cell(home, *NAMES)
+        project = project_of(tmp_path)
+        sleeper = roster_of(devices["one"], project)[0 if leads else 1]
+        observer = next(device for name, device in devices.items() if name != sleeper)
+        devices[sleeper].stop()
+        devices[sleeper].environment = logind.environment
+        devices[sleeper].start()
+        wait_for(lambda: states(observer)[sleeper] == "online" and logind.is_delayed, 20, "the cell")
+        with start_training(observer, project) as watcher:
+            watcher.wait_for_members(3)
+            logind.announce(True)
+            announced = time.monotonic()
+            wait_for(lambda: not logind.is_delayed, 5, "the device to be ready to sleep")
+            devices[sleeper].lid_closes()
+            others = watcher.wait_for_members(2, 10, announced)
+            assert sleeper not in member_names(others)
+            assert others.at - announced < PATIENCE_FLOOR_SECONDS + 1.0  # a round takes 1 s; a silence is noticed later
+            time.sleep(AWAY_SECONDS + 1.0)  # a sleep that the device notices
+            devices[sleeper].lid_opens()
+            logind.announce(False)
+            awake = time.monotonic()
+            assert watcher.wait_for_kind("member_joined", 30, awake)["name"] == sleeper
+            watcher.wait_for_members(3, 30, awake)
+            finish(watcher, observer, devices, sleeper)
+
+
+def test_a_run_begins_without_the_leader_that_died_while_it_received_the_text(home: Home, tmp_path: Path) -> None:
+    devices = cell(home, *NAMES)
+    texts = random_texts(40_000, random.Random(1))  # 6 MB of shards: half a second on the link
+    project = write_text(tmp_path / "project", texts, small_config(SHAPE, round_seconds=1.0))
+    leader, second, observer = roster_of(devices["one"], project)
+    with start_training(devices[observer], project) as watcher:
+        partial = devices[leader].home / "blobs" / "partial"
+        wait_for(lambda: partial.exists() and any(partial.iterdir()), 60, "the text to be on its way")
+        devices[leader].power_cut()
+        plans = [[member["name"] for member in event["roster"]] for event in watcher.of_kind("plan")]
+        assert plans == [[leader, second, observer]]
+        assert member_names(watcher.wait_for_members(2, 60)) == {second, observer}
+        devices[leader].start()
+        assert watcher.wait_for_kind("member_joined", 60, time.monotonic())["name"] == leader
+        finish(watcher, devices[observer], devices, leader)
+
+
 def test_a_device_that_is_switched_on_in_the_middle_of_a_run_joins_it(home: Home, tmp_path: Path) -> None:
     devices = cell(home, *NAMES)
     devices["three"].stop()
@@ -115,6 +165,7 @@ def test_a_leader_that_slept_follows_the_next_one(home: Home, tmp_path: Path) ->
         assert together["members"][0]["name"] == changed["name"]
         audit = finish(watcher, devices[observer], devices, leader)
         assert max(record.term for record in audit.lineage) > changed["term"], "it joined another process group"
+        assert len(audit.discarded) <= 1, "it did not train alone before it found the others"
 
 
 @pytest.mark.full

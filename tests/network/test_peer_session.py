@@ -49,6 +49,10 @@ class FakeDialler:
         return None
 
 
+async def at_once() -> None:
+    """This machine is awake."""
+
+
 class FakeReception:
     def __init__(self) -> None:
         self.heard_at: dict[bytes, float] = {}
@@ -67,7 +71,7 @@ def while_linked(
             fell_silent=lambda device: None,
             is_in_run=lambda: True,
         )
-        session = PeerSession(MEMBER, FakeBook(), FakeDialler(), reception, events, lambda: None)  # type: ignore[arg-type]
+        session = PeerSession(MEMBER, FakeBook(), FakeDialler(), reception, events, lambda: None, at_once)  # type: ignore[arg-type]
         session.begin()
         session.greet_on(channel)
         async with asyncio.timeout(5):

@@ -10,6 +10,7 @@ import pytest
 
 from cellmind_agent.config import Politeness
 from cellmind_agent.device.power import Power
+from cellmind_agent.network.wakefulness import Wakefulness
 from cellmind_agent.planning.ledger import first_view
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.errors import CellmindError, NotAllowedError, SupersededError
@@ -51,6 +52,7 @@ class FakePeers:
 
     def __init__(self) -> None:
         self.present = {LEADER, OTHER}
+        self.wakefulness = Wakefulness()
         self._left = asyncio.Event()
 
     def leave(self, device: DeviceId) -> None:
