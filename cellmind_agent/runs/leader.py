@@ -69,11 +69,9 @@ class Leader:
         leadership = self._leadership
         try:
             if leadership.taken_over is not None:
-                name = leadership.roster[0].name
+                name, why = leadership.roster[0].name, leadership.taken_over
                 self.audience.publish(
-                    m.LeaderChanged(
-                        run=self.spec.run, name=name, leader=self._me, term=self._term, why=leadership.taken_over
-                    )
+                    m.LeaderChanged(run=self.spec.run, name=name, leader=self._me, term=self._term, why=why)
                 )
             for seat in leadership.roster:
                 self._start(self._attendance.attend(self._company.admit(seat)))
@@ -150,6 +148,7 @@ class Leader:
             step=action.step,
             state_hash=action.state_hash,
             holders=tuple(rank for rank, device in enumerate(action.roster) if device in action.holders),
+            last=self._book.last,
         )
 
         async def join(stay: Stay) -> life.RunEvent:

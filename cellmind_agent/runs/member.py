@@ -122,6 +122,9 @@ class RunMember:
             part.present_state, part.kept_state = (request.state_hash if place.rank in request.holders else None), None
             await self._trainer.call(child, joining(place, request), seconds_to_join(request))
             part.present_state = request.state_hash
+            if request.last and part.last != request.last:  # a newcomer: it can lead from here on
+                part.last = request.last
+                self._trainer.update(part, step=request.step)
         return m.Done()
 
     async def train_round(self, request: m.TrainRound, caller: Caller) -> m.RoundTrained:

@@ -67,10 +67,7 @@ class Participation:
 
     @property
     def may_lead(self) -> bool:
-        """Whether the run can go on from what this device holds: from the last commit that it knows, or the start.
-
-        A newcomer that has received a state learns of a commit with the next one.
-        """
+        """Whether the run can go on from what this device holds: from the last commit that it knows, or the start."""
         if self.ready is None:
             return False
         return (self.last.state_hash if self.last else self.ready.state_hash) in self.held_states

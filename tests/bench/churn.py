@@ -121,7 +121,7 @@ def cellmind(
     together = sum(speeds(screen, project, trained, measured))
     outcome = Outcome(alone=alone, together=together, kills=len(kills))
     names = {device.name: device for device in trained}
-    wait_for(lambda: all(peer["run"] is None for peer in peers_of(screen).values()), 60, "all to be free")
+    wait_until_free(screen)
     with start_training(screen, project, "--devices", ",".join(NAMES)) as watcher:
         since = watcher.wait_for_members(len(NAMES), _START_SECONDS).at
         time.sleep(measured)
@@ -168,6 +168,7 @@ def ends_as_stopped(devices: Sequence[LabDevice], run: str) -> bool:
 
 def speeds(screen: LabDevice, project: Path, devices: Sequence[LabDevice], measured: float) -> Iterator[float]:
     """Tokens a second of each device in a run of its own, all at the same time."""
+    wait_until_free(screen)
     with ExitStack() as stack:
         watchers = [
             stack.enter_context(start_training(screen, project, "--devices", device.name)) for device in devices
@@ -181,6 +182,11 @@ def speeds(screen: LabDevice, project: Path, devices: Sequence[LabDevice], measu
         for watcher in watchers:
             screen.ctl("stop", watcher.run)
             watcher.wait_for_kind("finished")
+
+
+def wait_until_free(screen: LabDevice) -> None:
+    """No device takes part in a run."""
+    wait_for(lambda: all(peer["run"] is None for peer in peers_of(screen).values()), 60, "all to be free")
 
 
 def speed_of(watcher: Watcher, since: float) -> float:

@@ -83,7 +83,7 @@ def report(outcomes: Sequence[Outcome], results: Results) -> None:
             f"| {seconds(row['back'], 'worst')} | {row['exact']} of {row['n']} |"
         )
     outside = sum(not outcome.hit for outcome in outcomes)
-    late = sum(outcome.was_out and (outcome.back_seconds or 1e9) > BACK_SECONDS for outcome in outcomes)
+    late = sum(one.was_out and (one.back_seconds is None or one.back_seconds > BACK_SECONDS) for one in outcomes)
     print(f"{len(outcomes)} runs; {outside} faults struck outside their phase; {late} devices were not back in time")
 
 

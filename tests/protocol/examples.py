@@ -161,7 +161,8 @@ _ALL = [
     m.RunFailed(run=RUN, why="it left", hint="resume"),
     m.PrepareMember(spec=SPEC, term=TERM, roster=ROSTER, start=MODEL, last=LAST),
     m.FormGroup(
-        run=RUN, term=3, roster=ROSTER, backend=BackendName("gloo"), step=10, state_hash="cd" * 32, holders=(0,)
+        run=RUN, term=3, roster=ROSTER, backend=BackendName("gloo"), step=10, state_hash="cd" * 32, holders=(0,),
+        last=LAST,
     ),
     m.QuestionMember(run=RUN, term=3),
     m.ReplaceLeader(run=RUN, why=Sentence("it left"), leader=DEVICE),

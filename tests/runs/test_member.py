@@ -14,7 +14,7 @@ from cellmind_agent.network.wakefulness import Wakefulness
 from cellmind_agent.planning.ledger import first_view
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.errors import CellmindError, NotAllowedError, SupersededError
-from cellmind_agent.protocol.ids import DeviceId
+from cellmind_agent.protocol.ids import BackendName, DeviceId
 from cellmind_agent.runs.member import RunMember
 from cellmind_agent.runs.pacing import Pacing
 from cellmind_agent.runs.participation import Participation
@@ -22,8 +22,9 @@ from cellmind_agent.runs.succession import Succession
 from cellmind_agent.runs.taking_part import TakingPart
 from cellmind_agent.storage.journal import Journal
 from cellmind_agent.trust.permissions import Caller
+from model.line.declare import Done
 from model.line.training import TrainerReady
-from tests.protocol.examples import MODEL, SPEC
+from tests.protocol.examples import LAST, MODEL, SPEC
 
 ME, LEADER, OTHER = (DeviceId(letter * 32) for letter in "bcd")
 ROSTER = tuple(m.RosterMember(device=device, name=device[:1]) for device in (LEADER, OTHER, ME))
@@ -45,6 +46,17 @@ class NoTunnels:
     def end(self, *_: object) -> None: ...
     def sent_bytes(self) -> int:
         return 0
+
+
+class ObedientTrainer:
+    """Stands in for ChildProcess, and does all that it is asked."""
+
+    is_running = True
+
+    async def call(self, *_: object) -> Done:
+        return Done()
+
+    async def stop(self) -> None: ...
 
 
 class FakePeers:
@@ -240,6 +252,26 @@ def test_the_next_in_the_roster_leads_when_it_holds_the_state(tmp_path: Path) ->
         peers.leave(LEADER)
         await asyncio.sleep(0.6)
         assert claims == []  # its trainer has not started yet
+        preparing.cancel()
+
+    play(tmp_path, scene)
+
+
+def test_a_newcomer_can_lead_as_soon_as_it_has_the_state(tmp_path: Path) -> None:
+    """The others may die before its first commit."""
+    ready = TrainerReady(device_kind="cpu", state_hash="start")
+    group = m.FormGroup(
+        run=SPEC.run, term=4, roster=ROSTER, backend=BackendName("gloo"), step=LAST.step, state_hash=LAST.state_hash,
+        holders=(0,), last=LAST,
+    )  # fmt: skip
+
+    async def scene(member: RunMember, peers: FakePeers, journal: Journal) -> None:
+        preparing = await follow(member, LEADER, 3)
+        part: Any = member._part
+        part.child, part.ready, part.present_state = ObedientTrainer(), ready, ready.state_hash
+        await member.form_group(group, asked_by(LEADER))
+        assert part.may_lead
+        assert journal.last_commit(SPEC.run) == LAST
         preparing.cancel()
 
     play(tmp_path, scene)

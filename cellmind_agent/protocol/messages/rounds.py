@@ -75,8 +75,8 @@ class FormGroup(Request[Done]):
     """Leave the process group of an older term, whatever happens in it, and join that of this term.
 
     `roster` are its ranks, of which the answerer is one. All go on from the state after `step` steps, whose weights
-    have this hash. The trainers of `holders`, which are ranks, hold it, and send it to the others. Refused with
-    `group_broken` if a rank does not come.
+    have this hash, of the commit `last` if there was one. The trainers of `holders`, which are ranks, hold it, and send
+    it to the others. Refused with `group_broken` if a rank does not come.
     """
 
     run: RunId
@@ -86,6 +86,7 @@ class FormGroup(Request[Done]):
     step: int
     state_hash: str
     holders: tuple[int, ...]
+    last: LastCommit | None = None
 
     def __post_init__(self) -> None:
         check_backend_name(self.backend)

@@ -110,6 +110,7 @@ class Leading(Attending):
             run=self._leadership.spec.run, term=action.term, roster=self._seats(action.roster),
             backend=BackendName("portable"), step=action.step, state_hash=action.state_hash,
             holders=tuple(rank for rank, device in enumerate(action.roster) if device in action.holders),
+            last=self.book.last,
         )  # fmt: skip
         self._ask_all(action.roster, action.term, request, lambda d, _: life.Grouped(device=d, term=action.term))
 

@@ -109,6 +109,9 @@ class Member:
             operation = Operation("join", meeting, request.step, request.state_hash, is_holder)
             yield from self._trainer_answer(trainer.ask(operation))
             part.present_state = request.state_hash
+            if request.last and part.last != request.last:
+                part.last = request.last
+                self._update(part, step=request.step)
         finally:
             part.turn.remove(token)
         return m.Done()
