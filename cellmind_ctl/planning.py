@@ -139,16 +139,16 @@ def show_plan(made: RunPlan, bundle: Bundle, session: Session) -> None:
     """Show the plan to a person, on stderr: stdout is for the answer, which is the run."""
     from cellmind_ctl.render import print_table
 
-    rows = seat_rows(made, bundle.recipe.config.training.batch_size)
+    rows = seat_rows(made)
     print_table(session.color, HEADERS, rows, RIGHT, to_stderr=True)
     for line in paired(plan_lines(made, bundle.recipe, bundle.manifest), width_of(sys.stderr)):
         session.notice(line)
 
 
-def seat_rows(made: RunPlan, batch_size: int) -> list[list[str]]:
+def seat_rows(made: RunPlan) -> list[list[str]]:
     """The cells of each member of the roster, in the order of HEADERS."""
     return [
-        [str(rank), member.name, f"{share}/{batch_size}", number(member.tokens_per_second)]
+        [str(rank), member.name, f"{share}/{sum(made.shares)}", number(member.tokens_per_second)]
         for rank, (member, share) in enumerate(zip(made.roster, made.shares, strict=True))
     ]
 

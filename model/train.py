@@ -136,6 +136,7 @@ class _Program:
         from model.data import PackedData
         from model.device import choose_devices
         from model.meeting.group import Group
+        from model.rounds.modes import MODES
         from model.trainer import Trainer
         from model.tuning.tune import Tuner
         from tokenizer.sharding.manifest import read_manifest
@@ -160,6 +161,7 @@ class _Program:
             call.total_steps,
             report=self._link.report,
             tuning=tuning,
+            mode=MODES[call.mode],
             pace=self._pace.apply,
         )
         if call.resume_from:

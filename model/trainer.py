@@ -5,6 +5,7 @@ A `RoundMethod` takes the steps of a round and exchanges gradients or weights wi
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -28,7 +29,6 @@ from model.continuing import HeldOutPrompts
 from model.data import PackedData
 from model.errors import StateLostError
 from model.evaluation import Losses, bits_per_byte, from_figures, held_out_loss, to_figures
-from model.line.continuation import Continuation
 from model.line.declare import Event
 from model.line.held_out import served_loss
 from model.line.training import CheckpointWritten, Span, StepsTrained, WriteCheckpoint
@@ -37,8 +37,8 @@ from model.meeting.state_transfer import agree_on_transfer, transfer_state
 from model.metrics import Metrics
 from model.progress import ProgressReports
 from model.rollback import KeptState
-from model.rounds.ddp import SynchronousRounds
-from model.rounds.round import MakeRoundMethod, RoundMethod, StepProgress, StepReport
+from model.rounds.modes import DDP, Mode
+from model.rounds.round import RoundMethod, StepProgress, StepReport
 from model.tuning.choice import PLAIN, Tuning
 from tokenizer.sharding.manifest import Manifest
 
@@ -62,14 +62,14 @@ class Trainer:
         metrics: Metrics | None = None,
         report: Callable[[Event], None] = lambda event: None,
         tuning: Tuning = PLAIN,
-        make_method: MakeRoundMethod = SynchronousRounds,
+        mode: Mode = DDP,
         pace: Callable[[], None] = lambda: None,
         prompts: HeldOutPrompts | None = None,
     ) -> None:
-        """`make_method` makes the way to train a round. `report` takes progress events. `pace` is called before each
-        step. With `prompts`, each checkpoint comes with what the weights write. Raises PeerLostError.
+        """`mode` is the way to train a round. `report` takes progress events. `pace` is called before each step. With
+        `prompts`, each checkpoint comes with what the weights write. Raises PeerLostError.
         """
-        self._total_steps, self._tuning, self._make_method, self._pace = total_steps, tuning, make_method, pace
+        self._total_steps, self._tuning, self._mode, self._pace = total_steps, tuning, mode, pace
         self._config, self._manifest, self._data, self._group = config, manifest, data, group
         self._metrics, self._prompts = metrics, prompts
         torch.manual_seed(config.training.seed)
@@ -136,9 +136,8 @@ class Trainer:
     ) -> None:
         """Train on with `group`, after `leave`, from the state after `step` steps.
 
-        The ranks `holders` have it, after `return_to`, and send it to the others.
-
-        Raises PeerLostError, StateRefusedError.
+        The ranks `holders` have it, after `return_to`, and send it to the others. Raises PeerLostError,
+        StateRefusedError.
         """
         self._group, self._metrics, self._prompts = group, metrics, prompts
         if len(set(holders)) < group.size:
@@ -165,15 +164,14 @@ class Trainer:
     def train_round(self, first_step: int, spans: Sequence[Span], evaluate: bool) -> StepsTrained:
         """Take one step for each span; afterwards all members have the same weights.
 
-        Raises DivergedError, NotFiniteError, PeerLostError, StateLostError, StateRefusedError; ValueError after
-        `leave`.
+        Raises DivergedError, NotFiniteError, PeerLostError, StateLostError, StateRefusedError, ValueError (no group).
         """
         method = self._begin_round(first_step)
         tokens_before = self.tokens
         reports = method.take_steps(first_step, spans, self._note_step)
         self._progress.end_round()
         self.tokens = tokens_before + sum(report.tokens for report in reports)
-        digest = method.synchronize_weights()
+        digest, exchange_seconds = _timed(method.synchronize_weights)
         val_loss = average_val_loss = None
         if evaluate:
             val_loss = self._held_out_loss()
@@ -189,6 +187,7 @@ class Trainer:
             val_loss=val_loss,
             val_bits_per_byte=bits_per_byte(val_loss, self._manifest.held_out),
             average_val_loss=average_val_loss,
+            exchange_seconds=exchange_seconds,
         )
 
     def keep_best(self) -> None:
@@ -210,7 +209,8 @@ class Trainer:
             held_out=asdict(record),
         )
         path = save_checkpoint(folder, self.state, state)
-        loss, texts = served_loss(*self._losses), self._continuations()
+        texts = self._prompts.continued_by(self._better_weights()) if self._prompts else ()
+        loss = served_loss(*self._losses)
         written = CheckpointWritten(name=path.name, state_hash=digest, continuations=texts, served_loss=loss)
         if best is None:
             return written
@@ -222,7 +222,7 @@ class Trainer:
 
     def _share_state(self, step: int, holders: Sequence[int]) -> None:
         """A receiver gives up its own state when the first bytes come, and the kept one when all have come."""
-        tensors = {**self.state.named_tensors(), _FIGURES: to_figures(self.tokens, self._losses)}
+        tensors = {**self._mode.common(self.state), _FIGURES: to_figures(self.tokens, self._losses)}
         transfer = agree_on_transfer(self._group, f"after step {step}", holders, tensors)
         if self._group.rank in transfer.senders:
             transfer_state(self._group, transfer, tensors)
@@ -245,7 +245,7 @@ class Trainer:
         return self._method
 
     def _new_method(self) -> RoundMethod:
-        return self._make_method(
+        return self._mode.make_method(
             self._config.training, self._total_steps, self._tuning, self._data, self._group, self.state, self._pace
         )
 
@@ -259,10 +259,6 @@ class Trainer:
         live, average = self._losses
         is_average_better = average is not None and (live is None or average < live)
         return self.state.average.weights() if is_average_better else self.model.state_dict()
-
-    def _continuations(self) -> tuple[Continuation, ...]:
-        """What the better weights write after each prompt. Training goes on as if they had written nothing."""
-        return self._prompts.continued_by(self._better_weights()) if self._prompts else ()
 
     def _agreed_dtype(self) -> torch.dtype:
         """The precision of Muon's orthogonalisation, the same on all members: bfloat16 if it suits all of them."""
@@ -296,3 +292,9 @@ class Trainer:
     def _note_step(self, progress: StepProgress) -> None:
         self.tokens += progress.tokens
         self._progress.note(progress, self.tokens)
+
+
+def _timed(work: Callable[[], str]) -> tuple[str, float]:
+    """The result of `work`, and the seconds that it took."""
+    started = time.perf_counter()
+    return work(), time.perf_counter() - started

@@ -15,7 +15,8 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Committed:
-    """One committed round, as a member wrote it. `shares` are samples of each batch, by the name of the member."""
+    """One committed round, as a member wrote it. `shares` are samples of each batch (in a local run: steps of the
+    round), by the name of the member."""
 
     term: int
     round: int
@@ -67,20 +68,26 @@ class Audit:
 
 
 def audit_run(
-    homes: Mapping[str, Path], run: str, last_step: int, batch_samples: int, excused: Set[str] = frozenset()
+    homes: Mapping[str, Path],
+    run: str,
+    last_step: int,
+    batch_samples: int,
+    excused: Set[str] = frozenset(),
+    is_local: bool = False,
 ) -> Audit:
     """Audit a run that has ended after `last_step` steps, whose members have these homes, by name.
 
     The records of the `excused`, devices that were down or frozen, may lack rounds. Checked:
     the rounds of the lineage follow each other from step 0 to `last_step`, and their tokens never fall; the shares of
-    each make up the batch; every member of a round has recorded it; no member has recorded another round of the same
-    term and number; the final models have the hash of the last round.
+    each make up the batch, or in a local run the round; every member of a round has recorded it; no member has recorded
+    another round of the same term and number; the final models have the hash of the last round.
     """
     records = {name: read_records(home / "runs" / run / "events.jsonl") for name, home in homes.items()}
     lineage, faults = _lineage(records, last_step)
     for record in lineage:
-        if record.num_steps and sum(share for _, share in record.shares) != batch_samples:
-            faults.append(f"the shares {dict(record.shares)} are not {batch_samples} samples: {record}")
+        divided = record.num_steps if is_local else batch_samples
+        if record.num_steps and sum(share for _, share in record.shares) != divided:
+            faults.append(f"the shares {dict(record.shares)} do not add up to {divided}: {record}")
     for one, other in itertools.pairwise(lineage):
         if other.tokens < one.tokens:
             faults.append(f"the tokens fall from {one.tokens} to {other.tokens}: {other}")

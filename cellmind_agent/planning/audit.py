@@ -38,7 +38,8 @@ def audit(ledger: Ledger, rounds: Iterable[RoundCommitted]) -> SamplesAudit:
             continue
         end = max(end, committed.step)
         shares = [member.share for member in committed.members]
-        if committed.first_step < committed.step and (sum(shares) != ledger.batch_samples or min(shares) < 0):
+        steps = committed.step - committed.first_step
+        if steps and (sum(shares) != ledger.divided(steps) or min(shares) < 0):
             fault = "round {round} of term {term} did not divide its samples among its members"
             faults.append(Sentence(fault, round=committed.round, term=committed.term))
             continue
@@ -62,8 +63,7 @@ def audit_steps(ledger: Ledger, steps: Iterable[Range], faults: Iterable[Sentenc
 def used_by(ledger: Ledger, committed: RoundCommitted) -> Iterator[Used]:
     """What each member took in each step of a round. Raises ValueError if the steps were divided among nobody."""
     shares = tuple(member.share for member in committed.members)
-    for step in range(committed.first_step, committed.step):
-        epoch, parts = ledger.divide(step, shares)
+    for epoch, parts in ledger.divide(committed.first_step, committed.step - committed.first_step, shares):
         for member, (start, stop) in zip(committed.members, parts, strict=True):
             yield Used(member.name, epoch, start, stop)
 

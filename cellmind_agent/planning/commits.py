@@ -10,8 +10,10 @@ from cellmind_agent.planning.run_life import Commit, Committing, Pace, Training
 from cellmind_agent.protocol.limits import (
     CALM_SECONDS,
     CHECKPOINT_SECONDS,
+    EXCHANGE_SHARE,
     LEAST_COMMIT_SECONDS,
     LEAST_ROUND_SECONDS,
+    LOCAL_ROUND_SECONDS,
 )
 from cellmind_agent.protocol.messages import RoundTrained
 from model.line.held_out import HeldOutRecord, after, served_loss
@@ -20,7 +22,7 @@ from model.line.held_out import HeldOutRecord, after, served_loss
 def steps_for_round(pace: Pace, round_number: int) -> int:
     """Steps that take about as long as a round should; the first is short, since nothing has been measured."""
     if pace.seconds_per_step is None or pace.seconds_per_step <= 0 or round_number <= 1:
-        return 2
+        return pace.first_steps
     return max(1, min(1000, round(pace.round_seconds / pace.seconds_per_step)))
 
 
@@ -34,6 +36,12 @@ def round_seconds(most: float, commit_seconds: float, run_seconds: float, num_lo
     seconds_between = (CALM_SECONDS + run_seconds) / (1 + num_lost)
     best = math.sqrt(2 * max(commit_seconds, LEAST_COMMIT_SECONDS) * seconds_between)
     return min(most, max(LEAST_ROUND_SECONDS, best))
+
+
+def local_round_seconds(base: float, exchange_seconds: float) -> float:
+    """How long the members of a local round should train before they exchange: as long as any round, and so long that
+    the exchange takes a small part of the time, up to LOCAL_ROUND_SECONDS."""
+    return max(base, min(LOCAL_ROUND_SECONDS, exchange_seconds * (1 / EXCHANGE_SHARE - 1)))
 
 
 def commit_of(training: Training, ledger: Ledger, pace: Pace) -> tuple[Committing, Commit]:

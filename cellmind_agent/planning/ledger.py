@@ -7,15 +7,17 @@ order, and the trainers derive that order from the seed and the epoch alone.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
-from cellmind_agent.planning.shares import shares, spans
+from cellmind_agent.planning.shares import shares, spans, takers
 from cellmind_agent.protocol.limits import MAX_EVALUATIONS
-from cellmind_agent.protocol.messages import ModelView, RosterMember, RunSpec, RunView, Term
+from cellmind_agent.protocol.messages import ModelView, RosterMember, RunMode, RunSpec, RunView, Term
 from model.line.held_out import MAX_HELD_OUT_ROWS
 
 _EVALUATION_SHARE = 0.03
+Division: TypeAlias = tuple[int, tuple[tuple[int, int], ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +25,8 @@ class Ledger:
     """`num_samples` samples, `batch_samples` a step (the last step of an epoch takes what is left), `epochs` times.
 
     The held-out loss is evaluated every `evaluate_every` steps; 0: only before the first step and after the last. A run
-    ends after `patience` evaluations in a row that were worse than its best; 0: not for that reason.
+    ends after `patience` evaluations in a row that were worse than its best; 0: not for that reason. In the mode `ddp`
+    all members take a part of each step; in the mode `local` each step is taken by one member.
     """
 
     num_samples: int
@@ -32,6 +35,7 @@ class Ledger:
     max_steps: int | None = None
     evaluate_every: int = 0
     patience: int = 0
+    mode: RunMode = "ddp"
 
     def __post_init__(self) -> None:
         if self.num_samples < 1 or self.batch_samples < 1 or self.epochs < 1:
@@ -59,9 +63,23 @@ class Ledger:
         start = place * self.batch_samples
         return epoch, start, min(start + self.batch_samples, self.num_samples)
 
-    def divide(self, step: int, member_shares: Sequence[int]) -> tuple[int, tuple[tuple[int, int], ...]]:
-        """The epoch of step `step`, and the positions [start, stop) that each member takes in it, by the shares of a
-        whole batch. Raises ValueError if there are no members."""
+    def divided(self, steps: int) -> int:
+        """What the shares of a round's members add up to: the samples of a step, or the steps of the round."""
+        return self.batch_samples if self.mode == "ddp" else steps
+
+    def divide(self, first_step: int, steps: int, member_shares: Sequence[int]) -> Iterator[Division]:
+        """For each step of a round its epoch, and the positions [start, stop) that each member takes in it, by the
+        shares (`divided`). Raises ValueError if there are no members."""
+        if self.mode == "ddp":
+            for step in range(first_step, first_step + steps):
+                yield self._divide_samples(step, member_shares)
+            return
+        for step, taker in zip(range(first_step, first_step + steps), takers(member_shares), strict=True):
+            epoch, start, stop = self.batch(step)
+            ranks = range(len(member_shares))
+            yield epoch, tuple((stop if rank > taker else start, start if rank < taker else stop) for rank in ranks)
+
+    def _divide_samples(self, step: int, member_shares: Sequence[int]) -> Division:
         epoch, start, stop = self.batch(step)
         # The last batch of an epoch is smaller than the shares add up to: it is divided in the same proportion.
         is_whole = stop - start == sum(member_shares)
@@ -89,6 +107,7 @@ def ledger_of(spec: RunSpec) -> Ledger:
         max_steps=spec.max_steps,
         evaluate_every=max(0, spec.evaluate_every),
         patience=max(0, spec.patience),
+        mode=spec.mode,
     )
 
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cellmind_agent.planning.election import elect
-from cellmind_agent.planning.shares import shares
-from cellmind_agent.protocol.errors import UnknownNameError, UsageError
+from cellmind_agent.planning.shares import shares, step_shares
+from cellmind_agent.protocol.errors import UnknownNameError
 from cellmind_agent.protocol.ids import BackendName
-from cellmind_agent.protocol.messages import PeerView, RosterMember
+from cellmind_agent.protocol.messages import PeerView, RosterMember, RunMode
 from model.line.sentence import Sentence
 
 ModeChoice = Literal["auto", "ddp", "local"]
@@ -26,11 +26,12 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunPlan:
-    """`roster[0]` is rank 0; `shares` are the samples of each member in a step, in the order of the roster."""
+    """`roster[0]` is rank 0; `shares` are in the order of the roster: the samples of each member in a step (`ddp`), or
+    its percent of the steps of a round (`local`)."""
 
     roster: tuple[RosterMember, ...]
     shares: tuple[int, ...]
-    mode: Literal["ddp"]
+    mode: RunMode
     mode_reason: Sentence
     backend: BackendName
     backend_reason: Sentence
@@ -78,14 +79,14 @@ def plan(
     backend: tuple[BackendName, Sentence],
     mode: ModeChoice = "auto",
 ) -> RunPlan:
-    """The plan, with the result of `choose_backend`. Raises UsageError for a mode that this version lacks."""
-    if mode == "local":
-        raise UsageError("mode `local` is not part of this version", "cellmindctl train --mode ddp")
+    """The plan, with the result of `choose_backend`."""
     roster = tuple(seat_of(peer) for peer in seating.seated)
+    speeds = [member.tokens_per_second for member in roster]
+    is_local = mode == "local"
     return RunPlan(
         roster=roster,
-        shares=shares([member.tokens_per_second for member in roster], batch_samples),
-        mode="ddp",
+        shares=step_shares(speeds, 100) if is_local else shares(speeds, batch_samples),
+        mode="local" if is_local else "ddp",
         mode_reason=_mode_reason(mode, [member.host for member in roster]),
         backend=backend[0],
         backend_reason=backend[1],
@@ -140,13 +141,13 @@ def find_device(peers: Sequence[PeerView], name: str) -> PeerView:
 
 
 def _mode_reason(choice: ModeChoice, hosts: Sequence[str]) -> Sentence:
-    if choice == "ddp":
+    if choice != "auto":
         return Sentence("asked for")
     if len(hosts) == 1:
         return Sentence("one device alone")
     if len(set(hosts)) == 1:
         return Sentence("the members share one machine, so gradients are cheap to exchange")
-    return Sentence("the members step together; the mode for slow networks is not part of this version")
+    return Sentence("the members step together; on a slow network choose --mode local")
 
 
 def _named(peers: Sequence[PeerView], names: Sequence[str]) -> list[PeerView]:

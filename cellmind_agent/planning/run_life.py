@@ -275,6 +275,7 @@ Action: TypeAlias = Adopt | FormGroup | OpenRound | Commit | Record | Question |
 class Pace:
     """Times that the leader measures, passed in because the state machine has no clock."""
 
-    round_seconds: float
+    round_seconds: float  # without the exchange at its end
     seconds_per_step: float | None = None
+    first_steps: int = 2  # of a round before anything was measured
     seconds_since_checkpoint: float | None = None  # None: there is none yet

@@ -1,4 +1,4 @@
-"""Divides a batch among the members, in proportion to their speeds: whole samples, by the largest remainders."""
+"""Divides work among the members, in proportion to their speeds: whole samples or steps, by the largest remainders."""
 
 from __future__ import annotations
 
@@ -21,20 +21,40 @@ def shares(speeds: Sequence[float | None], samples: int) -> tuple[int, ...]:
     A member of unknown speed counts as the median of the known ones. While there is enough for all, everybody gets at
     least one sample: a speed is only measured by working. Raises ValueError for no members or a negative count.
     """
-    if not speeds or samples < 0:
-        raise ValueError(f"{samples} samples for {len(speeds)} members")
+    return _divided(speeds, samples, floor=1 if samples >= len(speeds) else 0)
+
+
+def step_shares(speeds: Sequence[float | None], steps: int) -> tuple[int, ...]:
+    """Steps of a local round for each member, as `shares`. One that would keep the others waiting for its step gets
+    none; one of unknown speed gets at least one, if there is enough for all."""
+    is_known = all(speed is not None and speed > 0 for speed in speeds)
+    return _divided(speeds, steps, floor=0 if is_known or steps < len(speeds) else 1)
+
+
+def takers(amounts: Sequence[int]) -> tuple[int, ...]:
+    """Which member takes each step of a round, when they take so many: evenly mixed."""
+    count, given, found = sum(amounts), [0] * len(amounts), []
+    for number in range(1, count + 1):
+        rank = max(range(len(amounts)), key=lambda i: (amounts[i] * number / count - given[i], -i))
+        given[rank] += 1
+        found.append(rank)
+    return tuple(found)
+
+
+def _divided(speeds: Sequence[float | None], amount: int, floor: int) -> tuple[int, ...]:
+    if not speeds or amount < 0:
+        raise ValueError(f"{amount} parts for {len(speeds)} members")
     known = sorted(speed for speed in speeds if speed is not None and speed > 0)
     middle = known[len(known) // 2] if known else 1.0
     weights = [speed if speed is not None and speed > 0 else middle for speed in speeds]
-    # First one sample for everybody, then the rest by weight.
-    floor = 1 if samples >= len(speeds) else 0
-    rest = samples - floor * len(speeds)
+    # First the same for everybody, then the rest by weight.
+    rest = amount - floor * len(speeds)
     exact = [rest * weight / sum(weights) for weight in weights]
-    given = [int(amount) for amount in exact]
+    given = [int(part) for part in exact]
     by_remainder = sorted(range(len(speeds)), key=lambda i: (given[i] - exact[i], i))
     for i in by_remainder[: rest - sum(given)]:
         given[i] += 1
-    return tuple(amount + floor for amount in given)
+    return tuple(part + floor for part in given)
 
 
 def spans(start: int, amounts: Sequence[int]) -> tuple[tuple[int, int], ...]:

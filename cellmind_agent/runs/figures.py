@@ -5,9 +5,9 @@ Clocks come in as arguments, so the arithmetic is pure.
 
 from __future__ import annotations
 
-from cellmind_agent.planning.commits import round_seconds
+from cellmind_agent.planning.commits import local_round_seconds, round_seconds
 from cellmind_agent.planning.run_life import Commit, OpenRound, Pace
-from cellmind_agent.planning.shares import averaged, shares
+from cellmind_agent.planning.shares import averaged, shares, step_shares
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.ids import DeviceId
 from model.line.held_out import HeldOutRecord
@@ -31,6 +31,7 @@ class RunFigures:
         self._seconds_per_step: float | None = None
         self._last_commit = 0.0, -1  # when all had trained the last round, and its term
         self._commit_seconds = 0.0  # from then to the start of the next round
+        self._exchange_seconds = 0.0  # of the last local round
         self._num_lost = 0
         self._checkpoint_at: float | None = None
         self.has_checkpoint = start is not None  # from which `resume` can continue
@@ -48,12 +49,13 @@ class RunFigures:
     def pace(self, now: float) -> Pace:
         """What the state machine of rounds needs to know of time."""
         since = None if self._checkpoint_at is None else now - self._checkpoint_at
+        seconds = round_seconds(self._spec.round_seconds, self._commit_seconds, now - self._started_at, self._num_lost)
+        is_local = self._spec.mode == "local"
         return Pace(
-            round_seconds=round_seconds(
-                self._spec.round_seconds, self._commit_seconds, now - self._started_at, self._num_lost
-            ),
+            round_seconds=local_round_seconds(seconds, self._exchange_seconds) if is_local else seconds,
             seconds_per_step=self._seconds_per_step,
             seconds_since_checkpoint=since,
+            first_steps=2 * max(1, len(self._seats)) if is_local else 2,
         )
 
     def note_lost(self) -> None:
@@ -66,7 +68,11 @@ class RunFigures:
         if term == action.term:  # else a new group was formed meanwhile
             self._commit_seconds = now - committed_at
         self._roster = action.roster
-        self.shares = shares([self._speeds[device] for device in action.roster], self._spec.batch_samples)
+        speeds = [self._speeds[device] for device in action.roster]
+        if self._spec.mode == "local":
+            self.shares = step_shares(speeds, action.num_steps)
+        else:
+            self.shares = shares(speeds, self._spec.batch_samples)
         self._round_opened_at, self._round_first_token, self.step = now, self._tokens, action.step
         return m.RoundStarted(
             run=self._spec.run,
@@ -81,7 +87,8 @@ class RunFigures:
         result, seconds, first_step = action.result, now - self._round_opened_at, self.step
         self._last_commit = now, -1 if action.is_checkpoint else action.term
         if action.step > self.step:
-            self._seconds_per_step = seconds / (action.step - self.step)
+            self._exchange_seconds = result.exchange_seconds if self._spec.mode == "local" else 0.0
+            self._seconds_per_step = (seconds - self._exchange_seconds) / (action.step - self.step)
         if result.val_loss is not None:
             self.val_loss = result.val_loss
         for device in action.roster:

@@ -165,6 +165,7 @@ def trainer_parameters(
         shards=tuple(str(path_of(ref)) for ref in spec.shards),
         folder=str(folder),
         tuning=str(tuning),
+        mode=spec.mode,
         resume_from=resume_from,
     )
 
@@ -174,11 +175,10 @@ def own_spans(spec: m.RunSpec, rank: int, request: m.TrainRound) -> tuple[Span, 
     ledger = ledger_of(spec)
     if not 0 <= rank < len(request.shares):
         raise ProtocolError("the round has no share for rank {rank}", rank=rank)
-    found = []
-    for step in range(request.first_step, request.first_step + request.num_steps):
-        epoch, parts = ledger.divide(step, request.shares)
-        found.append(Span(epoch=epoch, start=parts[rank][0], stop=parts[rank][1]))
-    return tuple(found)
+    if sum(request.shares) != ledger.divided(request.num_steps) and request.num_steps:
+        raise ProtocolError("the shares do not divide the round")
+    divided = ledger.divide(request.first_step, request.num_steps, request.shares)
+    return tuple(Span(epoch=epoch, start=parts[rank][0], stop=parts[rank][1]) for epoch, parts in divided)
 
 
 def result_of(trained: StepsTrained) -> m.RoundTrained:
@@ -190,4 +190,5 @@ def result_of(trained: StepsTrained) -> m.RoundTrained:
         val_loss=trained.val_loss,
         val_bits_per_byte=trained.val_bits_per_byte,
         average_val_loss=trained.average_val_loss,
+        exchange_seconds=trained.exchange_seconds,
     )

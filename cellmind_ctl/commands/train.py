@@ -63,7 +63,7 @@ def command_(
         return 0
     leader = made.roster[0].device
     # 4. Start the run. From here on the leader drives it, and this command only watches.
-    spec = _spec(bundle, devices_named(list_peers(session.client), devices), backend)
+    spec = _spec(bundle, devices_named(list_peers(session.client), devices), backend, made.mode)
     start = start_view(bundle, spec.run)
     session.client.request(m.StartRun(spec=spec, roster=made.roster, backend=made.backend, start=start), device=leader)
     tokenizer = tokenizer_path(project)
@@ -120,7 +120,7 @@ def _is_agreed(made: RunPlan, bundle: Bundle, session: Session, yes: bool) -> bo
     return input(t("start? [Y/n] ")).strip().lower() in ("", "y", "yes", "ㅛ", "네", "예")
 
 
-def _spec(bundle: Bundle, devices: tuple[DeviceId, ...], backend: str) -> m.RunSpec:
+def _spec(bundle: Bundle, devices: tuple[DeviceId, ...], backend: str, mode: m.RunMode) -> m.RunSpec:
     """The run that the leader is to start, under a new name. Only `devices` may take part, if there are any."""
     run = parse_run_id(f"run-{time.strftime('%m%d')}-{secrets.token_hex(3)}")
     config, ref_by_name = bundle.recipe.config, refs(bundle)
@@ -141,6 +141,7 @@ def _spec(bundle: Bundle, devices: tuple[DeviceId, ...], backend: str) -> m.RunS
         devices=devices,
         backend=backend_choice(config, backend),
         round_seconds=config.distributed.round_seconds,
+        mode=mode,
     )
 
 

@@ -31,7 +31,8 @@ class TrainerReady:
 class PrepareTrainer(Call[TrainerReady]):
     """Load configuration and data, measure, take the state to start from. Paths are of this device.
 
-    `size` members are expected, `members_here` of them on this machine; this one is number `rank`, from 0.
+    `size` members are expected, `members_here` of them on this machine; this one is number `rank`, from 0. `mode` is a
+    key of MODES (`model/rounds/modes.py`).
     """
 
     run: str
@@ -45,6 +46,7 @@ class PrepareTrainer(Call[TrainerReady]):
     shards: tuple[str, ...]
     folder: str  # where metrics and checkpoints are written
     tuning: str  # the file in which this device remembers how it computes fastest
+    mode: str = "ddp"
     resume_from: CheckpointPaths | None = None
 
 
@@ -81,11 +83,15 @@ class StepsTrained:
     val_loss: float | None = None
     val_bits_per_byte: float | None = None
     average_val_loss: float | None = None  # of the averaged weights
+    exchange_seconds: float = 0.0  # after this member's last step, until all had the same weights
 
 
 @line_message
 class TrainSteps(Call[StepsTrained]):
-    """Take one step for each span, then make the weights equal on all members."""
+    """Take one step for each span, then make the weights equal on all members.
+
+    In the mode "local" the span of a step that another member takes is empty.
+    """
 
     first_step: int
     spans: tuple[Span, ...]

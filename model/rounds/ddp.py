@@ -11,7 +11,6 @@ were not finite, they also learn at its end whose (`finiteness`).
 from __future__ import annotations
 
 import contextlib
-import logging
 import time
 from collections.abc import Callable, Sequence
 
@@ -20,19 +19,18 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from model.arithmetic.schedule import rate_factor
-from model.arithmetic.state import TrainingState, state_hash
+from model.arithmetic.state import TrainingState
 from model.config import TrainingConfig
 from model.data import Batch, PackedData, prefetched
 from model.line.training import Span
 from model.meeting.group import Group
-from model.meeting.state_transfer import agree_on_transfer, transfer_state
+from model.rounds.agreement import agree_on_weights
 from model.rounds.finiteness import OwnGradients, check_steps, first_not_finite
 from model.rounds.replicas import Replicas
 from model.rounds.round import StepProgress, StepReport
 from model.rounds.speed import ComputeMeter
 from model.tuning.choice import Tuning
 
-_log = logging.getLogger(__name__)
 _MAX_GRADIENT_NORM = 1.0
 _WARM_UP_STEPS = 1  # the first step of a process allocates memory, so it does not count as speed
 
@@ -103,15 +101,12 @@ class SynchronousRounds:
         self._num_steps = 0
 
     def synchronize_weights(self) -> str:
-        """See `RoundMethod`. Unlike processors may differ in the last bits of a sum: then all take rank 0's state."""
-        digest = state_hash(self._state.model.state_dict())
-        if self._group.agree(bytes.fromhex(digest)):
-            return digest
-        tensors = self._state.named_tensors()
-        transfer = agree_on_transfer(self._group, "synchronized", range(self._group.size), tensors)
-        _log.warning("the weights of ranks %s differ in the last bits; they take rank 0's", transfer.receivers)
-        transfer_state(self._group, transfer, tensors)
-        return state_hash(self._state.model.state_dict())
+        """See `RoundMethod`."""
+        return agree_on_weights(self._group, self._state, self._state.named_tensors())
+
+    def note_wait(self, seconds: float) -> None:
+        """This device has waited for others, or exchanged with them, so long after its last step."""
+        self._meter.count_wait(seconds)
 
     def close(self) -> None:
         """See `RoundMethod`. DDP's hooks on the parameters go with its wrapper; its gradients lie in its buckets."""

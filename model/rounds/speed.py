@@ -71,6 +71,10 @@ class ComputeMeter:
         else:
             self._steps.append((tokens, self._stopped - self._started, step_seconds))
 
+    def count_wait(self, seconds: float) -> None:
+        """Add a time in which this device did not compute."""
+        self._steps.append((0, 0.0, seconds))
+
     def _sums(self) -> tuple[int, float, float]:
         while self._unread and self._unread[0][1].query():  # type: ignore[no-untyped-call]
             start, stop, tokens, step_seconds = self._unread.popleft()

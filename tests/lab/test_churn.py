@@ -40,13 +40,15 @@ def roster_of(device: LabDevice, project: Path) -> list[str]:
     return [member["name"] for member in device.ctl("plan", "--json", cwd=project).data["roster"]]
 
 
-def finish(watcher: Watcher, device: LabDevice, devices: Mapping[str, LabDevice], *excused: str) -> Audit:
+def finish(
+    watcher: Watcher, device: LabDevice, devices: Mapping[str, LabDevice], *excused: str, is_local: bool = False
+) -> Audit:
     """Stop the run, and audit it. The records of the excused, which were down or apart, may lack rounds."""
     stopped = device.ctl("stop", watcher.run)
     assert stopped.code == 0, stopped
     finished = watcher.wait_for_kind("finished")
     homes = {name: one.home for name, one in devices.items()}
-    audit = audit_run(homes, watcher.run, finished["step"], SHAPE.batch_size, set(excused))
+    audit = audit_run(homes, watcher.run, finished["step"], SHAPE.batch_size, set(excused), is_local)
     assert audit.faults == ()
     return audit
 
@@ -66,6 +68,24 @@ def test_a_member_that_slept_takes_part_again_by_itself(home: Home, tmp_path: Pa
         assert watcher.wait_for_kind("member_joined", 30, awake)["name"] == sleeper
         watcher.wait_for_members(3, 30, awake)
         finish(watcher, devices[observer], devices, sleeper)
+
+
+def test_a_local_run_goes_on_without_a_member_that_dies_and_takes_it_back(home: Home, tmp_path: Path) -> None:
+    devices = cell(home, *NAMES)
+    project = project_of(tmp_path)
+    _, victim, observer = roster_of(devices["one"], project)
+    with start_training(devices[observer], project, "--mode", "local") as watcher:
+        watcher.wait_for_members(3)
+        killed = time.monotonic()
+        devices[victim].power_cut()
+        assert watcher.wait_for_kind("member_lost", 20, killed)["name"] == victim
+        watcher.wait_for_members(2, 30, killed)
+        devices[victim].start()
+        assert watcher.wait_for_kind("member_joined", 60, time.monotonic())["name"] == victim
+        together = watcher.wait_for_members(3, 30, time.monotonic())
+        steps = together["step"] - together["first_step"]
+        assert sum(member["share"] for member in together["members"]) == steps
+        finish(watcher, devices[observer], devices, victim, is_local=True)
 
 
 @needs_bus

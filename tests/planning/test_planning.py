@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from itertools import pairwise
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -13,8 +14,8 @@ from cellmind_agent.planning.ledger import Ledger
 from cellmind_agent.planning.liveness import Clocks, liveness, patience, seconds_away
 from cellmind_agent.planning.recruits import others_train_on
 from cellmind_agent.planning.roster import RunPlan, find_device, plan, seat, why_not
-from cellmind_agent.planning.shares import shares, spans
-from cellmind_agent.protocol.errors import UnknownNameError, UsageError
+from cellmind_agent.planning.shares import shares, spans, step_shares, takers
+from cellmind_agent.protocol.errors import UnknownNameError
 from cellmind_agent.protocol.ids import BackendName
 from cellmind_agent.protocol.messages import Battery, Figure, PeerView, TrainingLimit, Versions
 from model.line.sentence import Sentence
@@ -86,6 +87,45 @@ def test_in_an_epoch_every_sample_is_counted_exactly_once(samples: int, batch: i
         epoch, start, stop = ledger.batch(step)
         seen.setdefault(epoch, []).extend(range(start, stop))
     assert seen == {epoch: list(range(samples)) for epoch in range(epochs)}
+
+
+@given(
+    st.integers(1, 100), st.integers(1, 9), st.lists(st.integers(0, 7), min_size=1, max_size=4).filter(sum),
+    st.integers(0, 50), st.sampled_from(["ddp", "local"]),
+)  # fmt: skip
+def test_the_members_of_a_round_take_each_of_its_samples_once(
+    samples: int, batch: int, amounts: list[int], first: int, mode: Literal["ddp", "local"]
+) -> None:
+    """I2."""
+    ledger = Ledger(
+        num_samples=samples, batch_samples=batch if mode == "local" else sum(amounts), epochs=100, mode=mode
+    )
+    steps = sum(amounts) if mode == "local" else 5
+    assert ledger.divided(steps) == sum(amounts)
+    divided = list(ledger.divide(first, steps, amounts))
+    assert len(divided) == steps
+    for step, (epoch, parts) in enumerate(divided, first):
+        assert (epoch, parts[0][0], parts[-1][1]) == ledger.batch(step)
+        assert all(a[1] == b[0] for a, b in pairwise(parts))
+        if mode == "local":
+            assert sum(stop > start for start, stop in parts) == 1
+    if mode == "local":
+        taken = [sum(parts[rank][1] > parts[rank][0] for _, parts in divided) for rank in range(len(amounts))]
+        assert taken == amounts
+
+
+def test_members_take_their_steps_evenly_mixed() -> None:
+    assert takers((2, 1, 1)) == (0, 1, 2, 0)
+    assert takers((0, 3)) == (1, 1, 1)
+    for number in range(1, 31):
+        mixed = takers((20, 9, 1))[:number]
+        assert abs(mixed.count(0) - number * 2 / 3) <= 1
+
+
+def test_a_member_that_is_much_slower_takes_no_step_and_an_unknown_one_does() -> None:
+    assert step_shares([100.0, 1.0], 20) == (20, 0)
+    assert step_shares([100.0, None, 1.0], 20) == (10, 9, 1)
+    assert step_shares([None, None], 1) == (1, 0)
 
 
 def test_a_ledger_stops_at_max_steps() -> None:
@@ -168,9 +208,13 @@ def test_a_batch_smaller_than_the_cell_leaves_devices_out() -> None:
     assert [out.name for out in made.left_out] == ["cc"]
 
 
-def test_a_mode_that_this_version_lacks_is_a_usage_error() -> None:
-    with pytest.raises(UsageError):
-        plan(seat([peer("aa")], 8), 8, (BackendName("gloo"), "asked for"), mode="local")
+def test_in_the_mode_local_members_share_the_steps_of_a_round() -> None:
+    fast, slow = (
+        peer(name, tokens_per_second=Figure(value=speed, source="test"))
+        for name, speed in (("aa", 300.0), ("bb", 100.0))
+    )
+    made = plan(seat([fast, slow], 8), 8, (BackendName("gloo"), "asked for"), mode="local")
+    assert (made.mode, made.shares) == ("local", (75, 25))
 
 
 def test_a_device_is_found_by_name_or_beginning_of_its_id() -> None:

@@ -131,11 +131,13 @@ class RoundTrained:
     val_loss: float | None = None
     val_bits_per_byte: float | None = None
     average_val_loss: float | None = None  # of the averaged weights
+    exchange_seconds: float = 0.0  # after the last step of all, until all had the same weights
 
 
 @request(asked_by="member", size="small")
 class TrainRound(Request[RoundTrained]):
-    """Train these steps with the other members of the term; `shares` are the samples of a batch for each rank.
+    """Train these steps with the other members of the term. `shares` are, for each rank, the samples of a batch (mode
+    `ddp`) or the steps of the round (mode `local`).
 
     Refused with `group_broken` if the process group fails.
     """

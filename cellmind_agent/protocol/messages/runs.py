@@ -14,6 +14,7 @@ from model.line.held_out import NO_EVALUATION, HeldOutRecord
 from model.line.sentence import Sentence
 
 RunState = Literal["preparing", "training", "finished", "stopped", "failed"]
+RunMode = Literal["ddp", "local"]  # how the members train together: each step, or each for itself between two averages
 
 
 @value
@@ -46,6 +47,7 @@ class RunSpec:
     devices: tuple[DeviceId, ...] = ()  # only these may take part; empty: every device of the cell that can train
     backend: str = "auto"  # what the person chose: the name of a process group, or `auto`
     round_seconds: float = ROUND_SECONDS  # about as long is a round
+    mode: RunMode = "ddp"
 
 
 @value

@@ -42,12 +42,11 @@ SENTENCES: Mapping[str, str] = {
     "every member runs the same kind of system and the same torch": "구성원의 시스템과 torch가 모두 같은 종류임",
     "members may differ in any way": "구성원이 서로 달라도 됨",
     "no device is called {name} (known: {known})": "{name}(이)라는 기기가 없습니다 (아는 기기: {known})",
-    "the members step together; the mode for slow networks is not part of this version": (
-        "구성원이 단계마다 함께 나아감. 느린 네트워크를 위한 방식은 이 버전에 없음"
+    "the members step together; on a slow network choose --mode local": (
+        "구성원이 단계마다 함께 나아감. 느린 네트워크에서는 --mode local을 고르세요"
     ),
     "no device is paired and online": "페어링되고 온라인인 기기가 없음",
     "no device can train ({reasons})": "학습할 수 있는 기기가 없습니다 ({reasons})",
-    "mode `local` is not part of this version": "`local` 방식은 이 버전에 없습니다",
     "not paired": "페어링되지 않음",
     "has not reported its vitals yet": "아직 상태를 보고하지 않음",
     "has no torch: run ./install there again, without --no-train": (

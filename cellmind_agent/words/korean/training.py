@@ -68,6 +68,8 @@ SENTENCES: Mapping[str, str] = {
     "the loss became {loss} at step {step}": "{step}단계에서 손실이 {loss}이(가) 되었습니다",
     "this member does not hold the state after step {step}": "이 구성원에는 {step}단계를 마친 상태가 없습니다",
     "the gradient became infinite at step {step}": "{step}단계에서 기울기가 무한대가 되었습니다",
+    "the weights became infinite": "가중치가 무한대가 되었습니다",
+    "only rank {ranks} has weights that are not finite": "순위 {ranks}의 가중치만 유한하지 않습니다",
     "only rank {ranks} had a loss or gradient that is not finite at step {step}": (
         "{step}단계에서 순위 {ranks}의 손실이나 기울기만 유한하지 않았습니다"
     ),

@@ -73,7 +73,7 @@ def plan_view() -> View:
     text = manifest()
     recipe = choose_recipe(Config(), TextSize(tokens=text.train.tokens, rows=text.train.rows, seq_len=text.seq_len))
     lines = list(planning.plan_lines(made, recipe, text))
-    return View(headers=planning.HEADERS, rows=planning.seat_rows(made, 2), right=planning.RIGHT, pairs=lines)
+    return View(headers=planning.HEADERS, rows=planning.seat_rows(made), right=planning.RIGHT, pairs=lines)
 
 
 def live_view() -> View:

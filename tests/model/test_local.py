@@ -1,0 +1,212 @@
+"""Local rounds: members train each for itself, average their changes in few bytes, and end with the same bits."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from model.errors import ModelError
+from model.line.training import Span
+from model.meeting.group import Group
+from model.rounds.averaging import FLOAT32, INT8, weighted_mean
+from model.rounds.blockwise import BLOCK, decode, encode, encoded_bytes
+from model.rounds.modes import DDP, LOCAL
+from model.trainer import Trainer
+from tests.model.test_training import CONFIG, CPU, MODEL, end, make_trainer, meet, spawn
+
+WITHOUT_DROPOUT = replace(CONFIG, model=replace(MODEL, dropout=0.0))
+NOTHING = Span(epoch=0, start=0, stop=0)
+
+
+# -- numbers in eight bits ---------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=60, deadline=None)
+@given(count=st.integers(0, 3 * BLOCK), exponent=st.integers(-30, 20), seed=st.integers(0, 99))
+def test_a_decoded_value_is_near_for_its_block(count: int, exponent: int, seed: int) -> None:
+    values = torch.randn(count, generator=torch.Generator().manual_seed(seed)) * 2.0**exponent
+    data = encode(values)
+    assert data.dtype == torch.uint8
+    assert len(data) == encoded_bytes(count)
+    found = decode(data, count)
+    assert found.shape == values.shape
+    for start in range(0, count, BLOCK):
+        block, near = values[start : start + BLOCK], found[start : start + BLOCK]
+        # Half a step of the scale, and what the scale loses as bfloat16 (one part in 256 of each value).
+        bound = float(block.abs().max()) * (0.5 / 127 + 1 / 256)
+        assert float((block - near).abs().max()) <= bound * 1.01
+
+
+def test_zeros_stay_zeros_and_wrong_lengths_are_refused() -> None:
+    assert torch.equal(decode(encode(torch.zeros(BLOCK + 1)), BLOCK + 1), torch.zeros(BLOCK + 1))
+    with pytest.raises(ValueError, match="bytes for"):
+        decode(encode(torch.zeros(BLOCK)), BLOCK + 1)
+
+
+# -- the mean over the members -----------------------------------------------------------------------------------------
+
+WEIGHTS = (1.0, 3.0, 0.0)
+LENGTHS = (0, 1, 700, 3 * BLOCK, 300_000)
+
+
+def vectors(length: int) -> list[torch.Tensor]:
+    """One for each rank."""
+    return [torch.randn(length, generator=torch.Generator().manual_seed(rank)) for rank in range(len(WEIGHTS))]
+
+
+def average(rank: int, size: int, folder: str) -> None:
+    group = meet(rank, size, folder)
+    found = {}
+    for length in LENGTHS:
+        found[f"int8 {length}"] = weighted_mean(group, vectors(length)[rank], WEIGHTS[rank], INT8)
+        found[f"float32 {length}"] = weighted_mean(group, vectors(length)[rank], WEIGHTS[rank], FLOAT32)
+    found["nobody"] = weighted_mean(group, vectors(9)[rank], 0.0, INT8)
+    torch.save(found, f"{folder}/result-{rank}")
+    end(group)
+
+
+def test_all_members_have_the_same_bits_of_the_weighted_mean() -> None:
+    results = spawn(average, len(WEIGHTS))
+    for length in LENGTHS:
+        expected = sum(vector * weight for vector, weight in zip(vectors(length), WEIGHTS, strict=True)) / sum(WEIGHTS)
+        for coding, tolerance in (("int8", 0.08), ("float32", 1e-6)):
+            found = [result[f"{coding} {length}"] for result in results]
+            assert all(torch.equal(found[0], other) for other in found[1:])
+            assert torch.allclose(found[0], torch.as_tensor(expected), atol=tolerance), (coding, length)
+    assert all(torch.equal(result["nobody"], torch.zeros(9)) for result in results)
+
+
+# -- rounds ------------------------------------------------------------------------------------------------------------
+
+
+def local_trainer(rank: int, folder: str, group: Group) -> Trainer:
+    return make_trainer(Path(folder) / f"data-{rank}", group, WITHOUT_DROPOUT, mode=LOCAL)
+
+
+def spans_of(rank: int, size: int, count: int) -> list[Span]:
+    """Steps of four samples; every rank takes each `size`-th of them."""
+    taken = [Span(epoch=0, start=step, stop=step + 4) for step in range(count)]
+    return [span if number % size == rank else NOTHING for number, span in enumerate(taken)]
+
+
+def train_locally(rank: int, size: int, folder: str) -> None:
+    group = meet(rank, size, folder)
+    trainer = local_trainer(rank, folder, group)
+    trainer.train_round(0, [], evaluate=False)
+    # In the second round only the last rank has steps.
+    first = trainer.train_round(0, spans_of(rank, size, 9), evaluate=True)
+    second = trainer.train_round(9, spans_of(rank - size + 1, size, 1), evaluate=True)
+    assert first.loss is not None
+    torch.save(
+        {
+            "hashes": torch.tensor([list(bytes.fromhex(one.state_hash)) for one in (first, second)]),
+            "tokens": torch.tensor([first.tokens, second.tokens]),
+            "losses": torch.tensor([first.loss, first.val_loss, second.val_loss]),
+            "exchange": torch.tensor(first.exchange_seconds),
+        },
+        f"{folder}/result-{rank}",
+    )
+    end(group)
+
+
+def test_members_end_a_local_round_with_the_same_weights_and_figures() -> None:
+    """I3."""
+    results = spawn(train_locally, 3)
+    for name in ("hashes", "tokens", "losses"):
+        assert all(torch.equal(results[0][name], other[name]) for other in results[1:]), name
+    assert not torch.equal(*results[0]["hashes"])
+    assert all(float(result["exchange"]) > 0 for result in results)
+
+
+def test_a_device_alone_trains_as_in_the_other_mode_to_the_bit(tmp_path: Path) -> None:
+    torch.set_num_threads(1)
+    results = []
+    for mode in (DDP, LOCAL):
+        trainer = make_trainer(tmp_path / str(len(results)), config=WITHOUT_DROPOUT, mode=mode)
+        trainer.train_round(0, spans_of(0, 1, 4), evaluate=False)
+        results.append(trainer.train_round(4, spans_of(0, 1, 3), evaluate=True))
+    one, other = (replace(result, exchange_seconds=0.0) for result in results)
+    assert one == other
+
+
+def test_the_mean_of_equal_changes_is_that_change() -> None:
+    """Two members that take the same samples end where one of them would alone, but for the eight bits."""
+    one, two = spawn(train_the_same, 2)
+    assert torch.equal(one["weights"], two["weights"])
+    change = one["alone"] - one["start"]
+    assert float((one["weights"] - one["alone"]).norm() / change.norm()) < 0.02
+
+
+def train_the_same(rank: int, size: int, folder: str) -> None:
+    group = meet(rank, size, folder)
+    alone = local_trainer(9, f"{folder}/{rank}", Group(0, 1, CPU))
+    trainer = local_trainer(rank, folder, group)
+
+    def weights(of: Trainer) -> torch.Tensor:
+        return torch.cat([weight.detach().view(-1).clone() for weight in of.model.parameters()])
+
+    found = {"start": weights(alone)}
+    # A step of each has the same samples and learning rate: the first of two, which begin anew.
+    alone.train_round(0, spans_of(0, 1, 1), evaluate=False)
+    trainer.train_round(0, [], evaluate=False)
+    trainer.train_round(0, spans_of(0, 1, 1), evaluate=False)
+    found.update(alone=weights(alone), weights=weights(trainer))
+    torch.save(found, f"{folder}/result-{rank}")
+    end(group)
+
+
+def join_late(rank: int, size: int, folder: str) -> None:
+    """Rank 1 has other weights, and receives those of rank 0, but no optimiser's state."""
+    group = meet(rank, size, folder)
+    trainer = local_trainer(rank, folder, Group(0, 1, CPU))
+    if rank == 0:
+        trainer.train_round(0, spans_of(0, 1, 3), evaluate=True)
+    trainer.regroup(group, 3, (0,), None, None)
+    received = trainer.state_hash
+    moments = [tensor for name, tensor in trainer.state.optimizer.state_tensors().items() if name.endswith("exp_avg")]
+    trainer.train_round(3, spans_of(rank, size, 4), evaluate=False)
+    torch.save(
+        {
+            "received": torch.tensor(list(bytes.fromhex(received))),
+            "hash": torch.tensor(list(bytes.fromhex(trainer.state_hash))),
+            "tokens": torch.tensor(trainer.tokens),
+            "has_moments": torch.tensor(any(bool(tensor.any()) for tensor in moments)),
+        },
+        f"{folder}/result-{rank}",
+    )
+    end(group)
+
+
+def test_a_newcomer_receives_the_weights_alone() -> None:
+    one, two = spawn(join_late, 2)
+    for name in ("received", "hash", "tokens"):
+        assert torch.equal(one[name], two[name]), name
+
+
+def spoil(rank: int, size: int, folder: str, spoilt: list[int]) -> None:
+    group = meet(rank, size, folder)
+    trainer = local_trainer(rank, folder, group)
+    trainer.train_round(0, [], evaluate=False)
+    if rank in spoilt:
+        with torch.no_grad():
+            next(trainer.model.parameters()).fill_(float("nan"))
+    found: dict[str, Any] = {}
+    try:
+        trainer.train_round(0, spans_of(rank, size, 6), evaluate=False)
+    except ModelError as error:
+        found = {"code": error.code, "message": str(error)}
+    torch.save(found, f"{folder}/result-{rank}")
+    end(group)
+
+
+def test_one_members_broken_weights_are_its_own_fault() -> None:
+    codes = [result["code"] for result in spawn(spoil, 3, [1])]
+    assert codes == ["peer_lost", "failed", "peer_lost"]
+
+
+def test_broken_weights_of_all_are_a_divergence_of_the_run() -> None:
+    assert {result["code"] for result in spawn(spoil, 2, [0, 1])} == {"diverged"}
