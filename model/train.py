@@ -181,8 +181,8 @@ class _Program:
             trainer.return_to(call.step)
         if call.rank == 0:
             self._prepare_rank_zero(Path(parameters.folder))
-        device, seconds = trainer.device, call.rendezvous_seconds
-        group = join(call.backend, call.rank, call.size, self._link, device, seconds, call.near)
+        device, seconds, patience = trainer.device, call.rendezvous_seconds, call.patience_seconds
+        group = join(call.backend, call.rank, call.size, self._link, device, seconds, call.near, patience)
         of_rank_zero = (self._metrics, self._prompts) if call.rank == 0 else (None, None)
         trainer.regroup(group, call.step, call.holders, *of_rank_zero)
         return Done()

@@ -120,7 +120,7 @@ class RunMember:
             part.term = replace(part.term, number=place.term)
             self._tunnels.begin(part.spec.run, place.term, frozenset(member.device for member in place.roster))
             part.present_state, part.kept_state = (request.state_hash if place.rank in request.holders else None), None
-            await self._trainer.call(child, joining(place, request), seconds_to_join(request))
+            await self._trainer.call(child, joining(place, request, part.spec.mode), seconds_to_join(request))
             part.present_state = request.state_hash
             if request.last and part.last != request.last:  # a newcomer: it can lead from here on
                 part.last = request.last

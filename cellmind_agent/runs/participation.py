@@ -114,7 +114,7 @@ def place_in(request: m.FormGroup, device: DeviceId) -> GroupPlace:
     raise ProtocolError("this device is not in the roster of the group")
 
 
-def joining(place: GroupPlace, request: m.FormGroup) -> JoinGroup:
+def joining(place: GroupPlace, request: m.FormGroup, mode: m.RunMode) -> JoinGroup:
     """What the trainer needs to join the group. Raises ProtocolError if nobody in it holds the state."""
     if not request.holders or not all(0 <= rank < len(place.roster) for rank in request.holders):
         raise ProtocolError("no member of the group holds the state")
@@ -127,6 +127,8 @@ def joining(place: GroupPlace, request: m.FormGroup) -> JoinGroup:
         holders=request.holders,
         near=tuple(other for other, member in enumerate(place.roster) if other != place.rank and member.host == here),
         rendezvous_seconds=RENDEZVOUS_SECONDS,
+        # In a local round the members wait for each other once, and for the slowest.
+        patience_seconds=ROUND_PATIENCE_SECONDS if mode == "local" else RENDEZVOUS_SECONDS,
     )
 
 

@@ -65,7 +65,8 @@ class JoinGroup(Call[Done]):
     step: int
     holders: tuple[int, ...]  # never empty
     near: tuple[int, ...]  # ranks on the same loopback: no agent carries bytes to them
-    rendezvous_seconds: float
+    rendezvous_seconds: float  # how long a rank waits for the others to come
+    patience_seconds: float = 60.0  # and later in an exchange: between local rounds another member may need long
 
 
 @line_message

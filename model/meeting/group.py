@@ -170,8 +170,10 @@ def join(
     device: torch.device,
     timeout_seconds: float,
     near: Sequence[int] = (),
+    patience_seconds: float | None = None,
 ) -> Group:
-    """Meet the other ranks; those in `near` share this loopback.
+    """Meet the other ranks; those in `near` share this loopback. An exchange may take `patience_seconds`; None: as long
+    as the meeting.
 
     Raises ValueError for an unknown backend, PeerLostError when a rank does not come within `timeout_seconds`.
     """
@@ -186,6 +188,7 @@ def join(
             near=frozenset(near),
             device=device,
             timeout_seconds=timeout_seconds,
+            patience_seconds=timeout_seconds if patience_seconds is None else patience_seconds,
         )
         with group.communicating():
             JOIN_BY_BACKEND[backend](meeting)

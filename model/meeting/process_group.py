@@ -30,7 +30,8 @@ class Meeting:
     size: int
     near: frozenset[int]
     device: torch.device
-    timeout_seconds: float
+    timeout_seconds: float  # to come
+    patience_seconds: float  # in an exchange
 
 
 def init_process_group(backend: str, store: LinkStore, meeting: Meeting) -> None:
@@ -38,7 +39,7 @@ def init_process_group(backend: str, store: LinkStore, meeting: Meeting) -> None
     # DDP imports this module, and its functions' defaults keep the group that exists then: import it before.
     import torch.distributed.nn.functional  # noqa: F401
 
-    timeout = datetime.timedelta(seconds=meeting.timeout_seconds)
+    timeout = datetime.timedelta(seconds=meeting.patience_seconds)
     hook = sys.excepthook
     try:
         dist.init_process_group(backend, store=store, rank=meeting.rank, world_size=meeting.size, timeout=timeout)

@@ -18,7 +18,7 @@ from torch.distributed import Work
 from model.meeting.group import Group
 from model.rounds import blockwise
 
-_PIECE_BYTES = 1 << 20  # a slow link carries a piece within the patience of the process group
+_PIECE_BYTES = 1 << 18  # a slow link carries a piece within the patience of the process group
 _WEIGHT = struct.Struct("<d")
 
 
