@@ -33,6 +33,7 @@ from cellmind_agent.network.own_addresses import OwnAddresses
 from cellmind_agent.network.peer_session import SessionEvents
 from cellmind_agent.network.peers import Peers
 from cellmind_agent.network.probes import Probes
+from cellmind_agent.network.rates import Rates
 from cellmind_agent.network.reception import Handler, Reception
 from cellmind_agent.network.transfer import Transfer
 from cellmind_agent.network.tunnels import Tunnels
@@ -168,6 +169,7 @@ class Agent:
         yield self.membership.handlers()
         yield self._overview.handlers()
         yield probes.handlers()
+        yield Rates(self._peers).handlers()
         yield doctor.handlers()
         yield LogReader(home).handlers()
         yield LocalRequests(device, self._peers).handlers()

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import asdict, replace
 
 from cellmind_agent.planning.backends import AUTO, choose_backend, needs_probe
-from cellmind_agent.planning.roster import ModeChoice, RunPlan, find_device, plan, seat
+from cellmind_agent.planning.mode import ModeChoice, Work, choose_mode
+from cellmind_agent.planning.roster import RunPlan, find_device, plan, seat, seat_of
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.ids import DeviceId
-from cellmind_agent.protocol.limits import PROBE_SECONDS
+from cellmind_agent.protocol.limits import PROBE_SECONDS, RATE_ANSWER_SECONDS
 from cellmind_agent.protocol.messages import PeerView
 from cellmind_agent.protocol.plain import to_json
 from cellmind_agent.words import t
@@ -31,24 +32,43 @@ RIGHT = ("rank", "share", "tok/s")
 
 def make_plan(
     client: Client,
-    config: Config,
+    bundle: Bundle,
     devices: str | None,
     mode: ModeChoice,
     backend: str,
     lost: Set[DeviceId] = frozenset(),
 ) -> RunPlan:
-    """The plan for this configuration; a `backend` other than `auto` overrides the configuration's.
+    """The plan for this bundle; a `backend` other than `auto` overrides the configuration's.
 
     `devices` is the value of --devices: names with commas between them, or None for all. Those in `lost` count as gone:
     the cell may need seconds to notice what this command knows.
 
     Raises UnknownNameError when a device is unknown or none can train, UsageError when the choice is impossible.
     """
+    config = bundle.recipe.config
     chosen = backend_choice(config, backend)
     peers = [replace(peer, state="gone") if peer.id in lost else peer for peer in list_peers(client)]
+    weights = config.model.num_weights(bundle.manifest.vocab_size)
+    work = Work(weights=weights, step_tokens=config.training.batch_size * bundle.manifest.seq_len)
+
+    def choose(members: Sequence[PeerView]) -> tuple[m.RunMode, Sentence]:
+        roster = [seat_of(peer) for peer in members]
+        is_measured = mode == "auto" and len({member.host for member in roster}) > 1
+        return choose_mode(mode, roster, work, slowest_rate(client, roster) if is_measured else None)
+
     return plan_run(
-        client, peers, config.training.batch_size, names_in(devices), mode, chosen, config.distributed.trusted_lan
+        client, peers, config.training.batch_size, choose, names_in(devices), chosen, config.distributed.trusted_lan
     )
+
+
+def slowest_rate(client: Client, roster: Sequence[m.RosterMember]) -> float | None:
+    """What the slowest member sends to the next one of the ring while all send, in bytes a second: a network whose air
+    all share shows here. None if a member could not measure it."""
+    following = (*roster[1:], roster[0])
+    requests = {member.device: m.ProbeRate(device=to.device) for member, to in zip(roster, following, strict=True)}
+    answers = client.request_all(requests, RATE_ANSWER_SECONDS).values()
+    rates = [answer.bytes_per_second for answer in answers if isinstance(answer, m.RateProbed)]
+    return min(rates) if len(rates) == len(roster) else None
 
 
 def backend_choice(config: Config, backend: str) -> str:
@@ -70,21 +90,22 @@ def plan_run(
     client: Client,
     peers: Sequence[PeerView],
     batch_samples: int,
+    choose: Callable[[Sequence[PeerView]], tuple[m.RunMode, Sentence]],
     names: Sequence[str] = (),
-    mode: ModeChoice = "auto",
     backend: str = AUTO,
     trusts_lan: bool = False,
 ) -> RunPlan:
     """The plan for those of `peers` that are online, and have one of these `names`, if there are any.
 
-    Raises as `make_plan`.
+    `choose` gives the mode for those that take part. Raises as `make_plan`.
 
     `trusts_lan` (NCCL may leave a machine in clear) counts only on an owner's device.
     """
     is_lan_trusted = trusts_lan and any(peer.is_self and peer.role == "owner" for peer in peers)
     seating = seat(peers, batch_samples, names)
     faults = _gloo_faults(client, seating.seated) if needs_probe(seating.seated, backend, is_lan_trusted) else {}
-    return plan(seating, batch_samples, choose_backend(seating.seated, backend, faults, is_lan_trusted), mode)
+    chosen = choose_backend(seating.seated, backend, faults, is_lan_trusted)
+    return plan(seating, batch_samples, chosen, choose(seating.seated))
 
 
 def _gloo_faults(client: Client, members: Sequence[PeerView]) -> dict[DeviceId, Sentence]:

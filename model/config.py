@@ -94,6 +94,13 @@ class ModelConfig:
         feed-forward's two, which are 4 * d_model wide."""
         return -(-8 * self.d_model // 3 // 32) * 32
 
+    def num_weights(self, vocab_size: int) -> int:
+        """How many parameters the network has: matrices, and the gains of its norms."""
+        layer = (
+            4 * self.d_model**2 + 3 * self.d_model * self.feed_forward_width + 2 * self.d_model + 2 * self.head_width
+        )
+        return vocab_size * self.d_model + self.num_layers * layer + self.d_model
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenizerConfig:

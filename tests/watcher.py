@@ -139,8 +139,9 @@ class Watcher:
 
 
 def start_training(device: Device, project: Path, *words: str) -> Watcher:
-    """Train the project from this device, and watch the run."""
-    return Watcher(device.start_ctl("train", "--json", "--yes", *words, cwd=project))
+    """Train the project from this device, and watch the run. The members step together unless `words` have a mode."""
+    mode = () if "--mode" in words else ("--mode", "ddp")
+    return Watcher(device.start_ctl("train", "--json", "--yes", *mode, *words, cwd=project))
 
 
 def watch(device: Device, run: str = "") -> Watcher:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from cellmind_agent.planning.election import elect
 from cellmind_agent.planning.shares import shares, step_shares
@@ -12,8 +11,6 @@ from cellmind_agent.protocol.errors import UnknownNameError
 from cellmind_agent.protocol.ids import BackendName
 from cellmind_agent.protocol.messages import PeerView, RosterMember, RunMode
 from model.line.sentence import Sentence
-
-ModeChoice = Literal["auto", "ddp", "local"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,17 +74,16 @@ def plan(
     seating: Seating,
     batch_samples: int,
     backend: tuple[BackendName, Sentence],
-    mode: ModeChoice = "auto",
+    mode: tuple[RunMode, Sentence],
 ) -> RunPlan:
-    """The plan, with the result of `choose_backend`."""
+    """The plan, with the results of `choose_backend` and `choose_mode`."""
     roster = tuple(seat_of(peer) for peer in seating.seated)
     speeds = [member.tokens_per_second for member in roster]
-    is_local = mode == "local"
     return RunPlan(
         roster=roster,
-        shares=step_shares(speeds, 100) if is_local else shares(speeds, batch_samples),
-        mode="local" if is_local else "ddp",
-        mode_reason=_mode_reason(mode, [member.host for member in roster]),
+        shares=step_shares(speeds, 100) if mode[0] == "local" else shares(speeds, batch_samples),
+        mode=mode[0],
+        mode_reason=mode[1],
         backend=backend[0],
         backend_reason=backend[1],
         left_out=seating.left_out,
@@ -138,16 +134,6 @@ def find_device(peers: Sequence[PeerView], name: str) -> PeerView:
     raise UnknownNameError(
         "no device is called {name} (known: {known})", "cellmindctl peers", name=f"{name!r}", known=known
     )
-
-
-def _mode_reason(choice: ModeChoice, hosts: Sequence[str]) -> Sentence:
-    if choice != "auto":
-        return Sentence("asked for")
-    if len(hosts) == 1:
-        return Sentence("one device alone")
-    if len(set(hosts)) == 1:
-        return Sentence("the members share one machine, so gradients are cheap to exchange")
-    return Sentence("the members step together; on a slow network choose --mode local")
 
 
 def _named(peers: Sequence[PeerView], names: Sequence[str]) -> list[PeerView]:

@@ -84,7 +84,12 @@ class Resuming:
         allowed = [peer for peer in self._views() if not spec.devices or peer.id in spec.devices]
         seating = seat(allowed, spec.batch_samples)
         faults = await self._gloo_faults(seating) if needs_probe(seating.seated, spec.backend) else {}
-        made = plan(seating, spec.batch_samples, choose_backend(seating.seated, spec.backend, faults))
+        made = plan(
+            seating,
+            spec.batch_samples,
+            choose_backend(seating.seated, spec.backend, faults),
+            (spec.mode, Sentence("as before")),
+        )
         # 4. Have the first of them lead the run, unless another device was faster.
         if self._is_busy():
             return True

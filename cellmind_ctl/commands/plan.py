@@ -8,7 +8,7 @@ from typing import get_args
 import click
 
 from cellmind_agent.planning.backends import AUTO, BACKEND_CHOICES, BACKEND_HELP
-from cellmind_agent.planning.roster import ModeChoice
+from cellmind_agent.planning.mode import ModeChoice
 from cellmind_ctl.planning import make_plan, plan_json, show_plan
 from cellmind_ctl.project import make_bundle, open_project
 from cellmind_ctl.session import Session, command
@@ -31,7 +31,7 @@ def command_(
     """Show the roster, shares, mode, backend and data of a run, and start nothing."""
     project = open_project(config, data, session)
     bundle = make_bundle(project, session)
-    made = make_plan(session.client, bundle.recipe.config, devices, mode, backend)
+    made = make_plan(session.client, bundle, devices, mode, backend)
     if session.is_json:
         session.emit("plan", plan_json(made, bundle))
     else:

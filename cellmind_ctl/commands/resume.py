@@ -18,6 +18,7 @@ from cellmind_ctl.planning import devices_named, names_in, plan_run
 from cellmind_ctl.session import Session, command
 from cellmind_ctl.story import print_contributors
 from cellmind_ctl.watching import follow, summary
+from model.line.sentence import Sentence
 
 
 @command("resume")
@@ -39,13 +40,15 @@ def command_(session: Session, run: str, devices: str | None, backend: str | Non
         spec = replace(spec, devices=devices_named(peers, devices))
     spec = replace(spec, backend=backend or spec.backend)
     allowed = [peer for peer in peers if not spec.devices or peer.id in spec.devices]
-    made = plan_run(session.client, allowed, spec.batch_samples, names_in(devices), backend=spec.backend)
+    as_before = spec.mode, Sentence("as before")
+    names, samples = names_in(devices), spec.batch_samples
+    made = plan_run(session.client, allowed, samples, lambda members: as_before, names, spec.backend)
     leader = made.roster[0].device
     if session.is_json:
         session.emit_event("plan", {**to_json(made), "run": spec.run, "step": checkpoint.step})
     else:
-        names = ", ".join(member.name for member in made.roster)
-        session.notice(t("{run} from step {step} on {names}", run=spec.run, step=checkpoint.step, names=names))
+        on = ", ".join(member.name for member in made.roster)
+        session.notice(t("{run} from step {step} on {names}", run=spec.run, step=checkpoint.step, names=on))
     # 3. Start the run. The leader fetches the blobs that it lacks from the devices that hold them.
     request = m.StartRun(spec=spec, roster=made.roster, backend=made.backend, start=checkpoint, newest_term=view.term)
     session.client.request(request, device=leader)

@@ -12,7 +12,8 @@ import click
 
 from cellmind_agent.planning.backends import AUTO, BACKEND_CHOICES, BACKEND_HELP
 from cellmind_agent.planning.ledger import Ledger, evaluation_interval
-from cellmind_agent.planning.roster import ModeChoice, RunPlan
+from cellmind_agent.planning.mode import ModeChoice
+from cellmind_agent.planning.roster import RunPlan
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.errors import UnreachableError
 from cellmind_agent.protocol.ids import DeviceId, parse_run_id
@@ -92,7 +93,7 @@ def _plan_and_push(
     """
     lost: set[DeviceId] = set()
     while True:
-        made = make_plan(session.client, bundle.recipe.config, devices, mode, backend, lost)
+        made = make_plan(session.client, bundle, devices, mode, backend, lost)
         if not _is_agreed(made, bundle, session, yes or bool(lost)):
             return None
         leader = made.roster[0]

@@ -45,7 +45,14 @@ def main() -> int:
         key = z85.decode(devices[0].control["server_key"].encode())
         endless = {**LONG, "training": {**LONG["training"], "epochs": 100_000}}
         training = devices[0].start_ctl(
-            "train", "--json", "--yes", "--backend", "gloo", cwd=make_project(Path(folder) / "p", endless)
+            "train",
+            "--json",
+            "--yes",
+            "--mode",
+            "ddp",
+            "--backend",
+            "gloo",
+            cwd=make_project(Path(folder) / "p", endless),
         )
         try:
             progress = Progress(training)

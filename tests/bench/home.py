@@ -111,7 +111,7 @@ def start_run(device: LabDevice, project: Path) -> subprocess.Popen[str]:
     while True:
         planned = device.ctl("plan", "--json", cwd=project).data
         if len(planned["roster"]) == len(NAMES):
-            return device.start_ctl("train", "--json", "--yes", "--backend", "gloo", cwd=project)
+            return device.start_ctl("train", "--json", "--yes", "--mode", "ddp", "--backend", "gloo", cwd=project)
         time.sleep(1)
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from tests.agents import Answer, Device, pair, wait_for
 from tests.integration.test_run import CONFIG, LONG, TEXTS, make_project
+from tests.lab import network
 from tests.lab.capture import read_packets, streams
 from tests.lab.home import AGENT_PORT, Home, LabDevice, peers_of
 
@@ -24,7 +25,7 @@ def all_online(device: Device, count: int = 3) -> bool:
 
 
 def train(device: Device, project: Path, *words: str) -> list[dict[str, Any]]:
-    done: Answer = device.ctl("train", "--json", "--yes", *words, cwd=project, timeout=200)
+    done: Answer = device.ctl("train", "--json", "--yes", "--mode", "ddp", *words, cwd=project, timeout=200)
     assert done.code == 0, done
     return done.events
 
@@ -101,6 +102,21 @@ def test_a_device_that_only_dials_out_trains(home: Home, tmp_path: Path) -> None
     assert "multicast" not in checks
 
 
+@pytest.mark.parametrize(("air", "mode"), [("35mbit", "local"), (None, "ddp")])
+def test_the_mode_follows_from_the_network(tmp_path: Path, air: str | None, mode: str) -> None:
+    why_not = network.why_not_here()
+    if why_not:
+        pytest.skip(why_not)
+    large = {**CONFIG, "model": {"d_model": 256, "nhead": 4, "num_layers": 4}}
+    with Home(tmp_path / "homes", shared=air) as home:
+        devices = home.paired(*NAMES)
+        made = devices[0].ctl("plan", "--json", cwd=make_project(tmp_path / "project", large)).data
+        rates = devices[0].ctl("plan", cwd=tmp_path / "project").err
+    assert made["mode"] == mode
+    assert "Mbit/s" in made["mode_reason"]
+    assert "Mbit/s" in rates
+
+
 @pytest.mark.parametrize(
     ("trouble", "limit"), [("lid_closes", 5.0), pytest.param("power_cut", 1.0, marks=pytest.mark.full)]
 )
@@ -110,7 +126,9 @@ def test_without_a_lost_device_the_others_go_on_with_gloo(
     """It is noticed within `limit` seconds, and its round is done again by the others, in the same processes."""
     devices = home.paired(*NAMES)
     make_project(tmp_path / "project", LONG)
-    training = devices[0].start_ctl("train", "--json", "--yes", "--backend", "gloo", cwd=tmp_path / "project")
+    training = devices[0].start_ctl(
+        "train", "--json", "--yes", "--mode", "ddp", "--backend", "gloo", cwd=tmp_path / "project"
+    )
     assert training.stdout
     roster: list[str] = []
     for line in training.stdout:

@@ -153,3 +153,12 @@ def test_draws_follow_the_probabilities() -> None:
 def test_impossible_sampling_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="temperature"):
         Sampling(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("shape", [(32, 4, 2), (96, 3, 1), (512, 8, 6)])
+def test_the_number_of_weights_is_known_without_making_them(shape: tuple[int, int, int]) -> None:
+    d_model, nhead, num_layers = shape
+    config = ModelConfig(d_model=d_model, nhead=nhead, num_layers=num_layers)
+    with torch.device("meta"):
+        model = GPT(config, 1000)
+    assert config.num_weights(1000) == sum(weight.numel() for weight in model.parameters())

@@ -167,7 +167,7 @@ def test_sleep_and_a_stopped_process_are_noticed_and_a_normal_second_is_not() ->
 
 def a_plan(peers: list[PeerView], batch_samples: int) -> RunPlan:
     seating = seat(peers, batch_samples)
-    return plan(seating, batch_samples, choose_backend(seating.seated))
+    return plan(seating, batch_samples, choose_backend(seating.seated), ("ddp", Sentence("asked for")))
 
 
 def test_the_plan_names_the_devices_left_out_and_the_reasons() -> None:
@@ -213,7 +213,7 @@ def test_in_the_mode_local_members_share_the_steps_of_a_round() -> None:
         peer(name, tokens_per_second=Figure(value=speed, source="test"))
         for name, speed in (("aa", 300.0), ("bb", 100.0))
     )
-    made = plan(seat([fast, slow], 8), 8, (BackendName("gloo"), "asked for"), mode="local")
+    made = plan(seat([fast, slow], 8), 8, (BackendName("gloo"), "asked for"), ("local", "asked for"))
     assert (made.mode, made.shares) == ("local", (75, 25))
 
 

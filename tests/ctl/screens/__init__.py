@@ -69,7 +69,12 @@ def plan_view() -> View:
     speeds = (m.Figure(value=3210.5 - 900 * place, source="test") for place in range(len(names)))
     seen = [device(name, tokens_per_second=speed) for name, speed in zip(names, speeds, strict=True)]
     seating = seat([*seen, peer("phone", state="gone")], batch_samples=2)
-    made = plan(seating, 2, choose_backend(seating.seated))
+    made = plan(
+        seating,
+        2,
+        choose_backend(seating.seated),
+        ("ddp", Sentence("the members share one machine, so gradients are cheap to exchange")),
+    )
     text = manifest()
     recipe = choose_recipe(Config(), TextSize(tokens=text.train.tokens, rows=text.train.rows, seq_len=text.seq_len))
     lines = list(planning.plan_lines(made, recipe, text))
