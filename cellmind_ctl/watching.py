@@ -89,8 +89,14 @@ def _show(session: Session, view: LiveView, event: m.RunEvent, attendance: Atten
 
 def member_rows(members: Sequence[m.MemberProgress]) -> list[list[str]]:
     """The cells of each member, in the order of HEADERS."""
+    whole = sum(member.share for member in members) or 1
     return [
-        [member.name, number(member.tokens_per_second), str(member.share), percent(100 * member.idle_fraction)]
+        [
+            member.name,
+            number(member.tokens_per_second),
+            percent(100 * member.share / whole),
+            percent(100 * member.idle_fraction),
+        ]
         for member in members
     ]
 

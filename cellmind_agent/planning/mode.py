@@ -37,7 +37,7 @@ def choose_mode(
     if choice != "auto":
         return choice, Sentence("asked for")
     if len(roster) == 1:
-        return "ddp", Sentence("one device alone")
+        return "local", Sentence("one device alone; others may join over any network")
     if len({member.host for member in roster}) == 1:
         return "ddp", Sentence("the members share one machine, so gradients are cheap to exchange")
     if bytes_per_second is None or bytes_per_second <= 0:

@@ -23,8 +23,12 @@ def test_what_a_person_asks_for_is_done() -> None:
 
 
 def test_where_nothing_crosses_a_network_members_step_together() -> None:
-    assert choose_mode("auto", roster(1000.0), WORK, None)[0] == "ddp"
     assert choose_mode("auto", roster(1000.0, 1000.0, hosts="aa"), WORK, None)[0] == "ddp"
+
+
+def test_a_run_of_one_device_may_be_joined_over_any_network() -> None:
+    """Alone a device trains alike in both modes."""
+    assert choose_mode("auto", roster(1000.0), WORK, None)[0] == "local"
 
 
 def test_three_devices_on_wi_fi_train_in_local_rounds() -> None:

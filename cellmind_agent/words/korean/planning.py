@@ -61,7 +61,7 @@ SENTENCES: Mapping[str, str] = {
     "is busy with {run}": "{run} 학습 중",
     "{num_found} devices are called {name}": "{name}(이)라는 기기가 {num_found}대입니다",
     "name it by its id: cellmindctl peers --wide": "ID로 지정하십시오: cellmindctl peers --wide",
-    "one device alone": "기기 하나뿐",
+    "one device alone; others may join over any network": "기기 하나뿐. 다른 기기는 어떤 네트워크로든 참여할 수 있음",
     "the members share one machine, so gradients are cheap to exchange": "구성원이 한 기기에 있어 기울기를 주고받는 비용이 작음",
     "{name}: {why}": "{name}: {why}",
     "{reasons}; {name}: {why}": "{reasons}; {name}: {why}",
