@@ -14,6 +14,7 @@ from cellmind_agent.protocol.limits import (
     LEAST_COMMIT_SECONDS,
     LEAST_ROUND_SECONDS,
     LOCAL_ROUND_SECONDS,
+    MAX_ROUND_STEPS,
 )
 from cellmind_agent.protocol.messages import RoundTrained
 from model.line.held_out import HeldOutRecord, after, served_loss
@@ -23,7 +24,7 @@ def steps_for_round(pace: Pace, round_number: int) -> int:
     """Steps that take about as long as a round should; the first is short, since nothing has been measured."""
     if pace.seconds_per_step is None or pace.seconds_per_step <= 0 or round_number <= 1:
         return pace.first_steps
-    return max(1, min(1000, round(pace.round_seconds / pace.seconds_per_step)))
+    return max(1, min(MAX_ROUND_STEPS, round(pace.round_seconds / pace.seconds_per_step)))
 
 
 def round_seconds(most: float, commit_seconds: float, run_seconds: float, num_lost: int) -> float:

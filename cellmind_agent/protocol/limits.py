@@ -45,6 +45,7 @@ MAX_CONTINUATION_CHARACTERS: Final = 300  # of a prompt and of what follows it: 
 MAX_ROSTER_CHANGES: Final = 128  # of a run, in the answer of one device: the last ones
 MAX_PERIOD_MEMBERS: Final = 2400  # in the answer of one device: 600 rosters of four fill less than half a frame
 MAX_CHECKPOINT_STORIES: Final = 64  # of a run, kept and sent: all of them together stay below half a frame
+MAX_ROUND_STEPS: Final = 1000  # a list of them goes to the trainer
 MAX_EVALUATIONS: Final = 50  # of a run: more points of a curve tell a person nothing
 MAX_DIALS: Final = 8  # addresses of one member dialled at once: all that are kept
 MAX_EAGER_DIALS: Final = 5  # after so many failures, nothing makes us dial more often than REDIAL_FIRST_SECONDS

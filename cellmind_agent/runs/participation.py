@@ -13,7 +13,12 @@ from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.blobs import BlobRef
 from cellmind_agent.protocol.errors import ProtocolError
 from cellmind_agent.protocol.ids import BackendName, DeviceId
-from cellmind_agent.protocol.limits import GROUP_SECONDS, RENDEZVOUS_SECONDS, ROUND_PATIENCE_SECONDS
+from cellmind_agent.protocol.limits import (
+    GROUP_SECONDS,
+    MAX_ROUND_STEPS,
+    RENDEZVOUS_SECONDS,
+    ROUND_PATIENCE_SECONDS,
+)
 from cellmind_agent.runs.process import ChildProcess
 from model.line.checkpoint import CheckpointPaths
 from model.line.sentence import Sentence
@@ -177,7 +182,8 @@ def own_spans(spec: m.RunSpec, rank: int, request: m.TrainRound) -> tuple[Span, 
     ledger = ledger_of(spec)
     if not 0 <= rank < len(request.shares):
         raise ProtocolError("the round has no share for rank {rank}", rank=rank)
-    if sum(request.shares) != ledger.divided(request.num_steps) and request.num_steps:
+    is_divided = min(request.shares) >= 0 and sum(request.shares) == ledger.divided(request.num_steps)
+    if request.num_steps and not (is_divided and 0 < request.num_steps <= MAX_ROUND_STEPS):
         raise ProtocolError("the shares do not divide the round")
     divided = ledger.divide(request.first_step, request.num_steps, request.shares)
     return tuple(Span(epoch=epoch, start=parts[rank][0], stop=parts[rank][1]) for epoch, parts in divided)

@@ -3,9 +3,9 @@
     python -m tests.bench.wifi [--devices 3] [--air 35mbit] [--cores 0.6] [--seconds 240] [--json FILE]     needs root
 
 Each device of a simulated home has a part of a core (a CPU quota), and all share the air: one medium of the given rate
-for what anybody sends. They train a network of about four million parameters on LibreOffice's Korean help, each way for
-the same time after its first rounds. Prints a table, writes JSON: tokens a second, bytes that the devices sent (counted
-by the kernel at their network interfaces) for each token, the held-out loss at the end, and idle time as the members
+for what anybody sends. They train a network of three million parameters on LibreOffice's Korean help, each way for the
+same time after its first rounds. Prints a table, writes JSON: tokens a second, bytes that the devices sent (counted by
+the kernel at their network interfaces) for each token, the held-out loss at the end, and idle time as the members
 report it.
 """
 

@@ -1,0 +1,38 @@
+"""A member's samples of a round follow from the leader's shares, which are checked."""
+
+from dataclasses import replace
+
+import pytest
+
+from cellmind_agent.protocol import messages as m
+from cellmind_agent.protocol.errors import ProtocolError
+from cellmind_agent.runs.participation import own_spans
+from model.line.training import Span
+from tests.protocol.examples import SPEC
+
+ROUND = m.TrainRound(run=SPEC.run, term=1, round=1, first_step=6, num_steps=3, shares=(12, 4), evaluate=False)
+LOCAL = replace(SPEC, mode="local")
+
+
+def test_in_the_mode_ddp_a_member_takes_a_part_of_each_step() -> None:
+    # An epoch of 100 samples has seven steps of 16, and the last one takes what is left.
+    expected = (Span(epoch=0, start=99, stop=100), Span(epoch=1, start=12, stop=16), Span(epoch=1, start=28, stop=32))
+    assert own_spans(SPEC, 1, ROUND) == expected
+
+
+def test_in_the_mode_local_a_member_takes_whole_steps() -> None:
+    local = replace(ROUND, shares=(2, 1))
+    one, two = (own_spans(LOCAL, rank, local) for rank in (0, 1))
+    assert [span.stop - span.start for span in one] == [4, 0, 16]
+    assert [span.stop - span.start for span in two] == [0, 16, 0]
+
+
+@pytest.mark.parametrize("spec", [SPEC, LOCAL])
+@pytest.mark.parametrize(
+    ("num_steps", "shares"), [(3, (1, 1)), (3, (20, -4)), (3, (4, -1)), (3, ()), (10**9, (12, 4)), (10**9, (10**9, 0))]
+)
+def test_shares_that_do_not_divide_the_round_are_refused(
+    spec: m.RunSpec, num_steps: int, shares: tuple[int, ...]
+) -> None:
+    with pytest.raises(ProtocolError):
+        own_spans(spec, 0, replace(ROUND, num_steps=num_steps, shares=shares))
