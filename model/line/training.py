@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import field
+
 from model.line.checkpoint import CheckpointPaths
 from model.line.continuation import Continuation
 from model.line.declare import Call, Done, Event, line_message, line_value
@@ -84,7 +86,8 @@ class StepsTrained:
     val_loss: float | None = None
     val_bits_per_byte: float | None = None
     average_val_loss: float | None = None  # of the averaged weights
-    exchange_seconds: float = 0.0  # after this member's last step, until all had the same weights
+    # After the last step of all, until they had the same weights. Two rounds with equal results may differ in it.
+    exchange_seconds: float = field(default=0.0, compare=False)
 
 
 @line_message

@@ -128,7 +128,7 @@ def test_shares_must_make_up_the_batch_and_tokens_must_not_fall(history: History
     short = committed(1, 3, 10, 15, (("one", 2), ("two", 2), ("three", 1)))
     history.commit(short)
     fallen = history.commit(replace(committed(1, 4, 15, 20, THREE), tokens=100))
-    shares = "the shares {'one': 2, 'two': 2, 'three': 1} are not 6 samples"
+    shares = "the shares {'one': 2, 'two': 2, 'three': 1} do not add up to 6"
     assert history.audit(20).faults == (f"{shares}: {short}", f"the tokens fall from 150 to 100: {fallen}")
 
 

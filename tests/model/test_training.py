@@ -30,6 +30,7 @@ from model.meeting.gloo import loopback_gloo
 from model.meeting.group import Group
 from model.meeting.process_group import register
 from model.metrics import Metrics
+from model.rounds.modes import DDP
 from model.rounds.round import StepProgress, StepReport
 from model.trainer import Trainer
 from model.tuning.choice import PLAIN, Tuning
@@ -138,7 +139,7 @@ class OneReport:
 
 def test_a_trainer_trains_rounds_in_the_way_that_it_is_given(tmp_path: Path) -> None:
     method = OneReport()
-    trainer = make_trainer(tmp_path, make_method=lambda *state: method)
+    trainer = make_trainer(tmp_path, mode=replace(DDP, make_method=lambda *state: method))
     results = [trainer.train_round(first, steps(first, 3), evaluate=False) for first in (0, 3)]
     assert method.calls == [(0, 3), (3, 3)]
     assert [(result.state_hash, result.tokens, result.loss) for result in results] == [("ab", 7, 2.5), ("ab", 14, 2.5)]
