@@ -95,6 +95,15 @@ class Group:
         if ranks:
             raise PeerLostError("{why}", why=error.message)
 
+    def swap(self, parts: Sequence[Tensor], lengths: Sequence[int]) -> list[Tensor]:
+        """Send `parts[rank]` to each rank, and return what each has sent here, of these lengths: bytes, on the CPU."""
+        device = self.exchange_device
+        received = torch.empty(sum(lengths), dtype=torch.uint8, device=device)
+        with self.communicating():
+            sizes = [len(part) for part in parts]
+            dist.all_to_all_single(received, torch.cat(list(parts)).to(device), list(lengths), sizes)
+            return list(torch.split(received.cpu(), list(lengths)))
+
     def start_sending(self, tensor: Tensor, rank: int) -> dist.Work:
         """Begin to send a tensor on `exchange_device` to another rank, which receives it. It must not change before
         `finish`. Between two ranks, tensors arrive in the order in which they were sent."""

@@ -13,12 +13,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.distributed import Work
 
 from model.meeting.group import Group
 from model.rounds import blockwise
 
-_PIECE_BYTES = 1 << 18  # a slow link carries a piece within the patience of the process group
 _WEIGHT = struct.Struct("<d")
 
 
@@ -50,30 +48,28 @@ def weighted_mean(group: Group, own: Tensor, weight: float, coding: Coding) -> T
     if total <= 0:
         return torch.zeros_like(own)
     parts = list(_parts(len(own), group.size))
-    others = [rank for rank in range(group.size) if rank != group.rank]
-    exchange = _Exchange(group)
+    mine, nothing = parts[group.rank], torch.empty(0, dtype=torch.uint8)
     # 1. Every rank sends each other one that one's part, and averages its own part.
-    mine = parts[group.rank]
-    received = {rank: exchange.receive(coding.encoded_bytes(len(mine)), rank) for rank in others}
-    for rank in others:
-        exchange.send(coding.encode(own[parts[rank].start : parts[rank].stop]), rank)
+    sent = [coding.encode(own[part.start : part.stop]) for part in parts]
+    sent[group.rank] = nothing
+    received = group.swap(sent, _lengths(coding.encoded_bytes(len(mine)), group))
     mean = torch.zeros(len(mine))
-    for rank in range(group.size):
-        values = own[mine.start : mine.stop]
-        if rank != group.rank:
-            values = coding.decode(exchange.finish(received[rank]), len(mine))
+    for rank, data in enumerate(received):
+        values = own[mine.start : mine.stop] if rank == group.rank else coding.decode(data, len(mine))
         mean += values * (weights[rank] / total)
     # 2. Every rank sends its mean to all.
     encoded = coding.encode(mean)
-    coming = {rank: exchange.receive(coding.encoded_bytes(len(parts[rank])), rank) for rank in others}
-    for rank in others:
-        exchange.send(encoded, rank)
-    found = torch.empty_like(own)
-    for rank, part in enumerate(parts):
-        data = encoded if rank == group.rank else exchange.finish(coming[rank])
-        found[part.start : part.stop] = coding.decode(data, len(part))
-    exchange.finish_sending()
-    return found
+    copies = [nothing if rank == group.rank else encoded for rank in range(group.size)]
+    lengths = [coding.encoded_bytes(len(part)) for part in parts]
+    lengths[group.rank] = 0
+    means = group.swap(copies, lengths)
+    means[group.rank] = encoded
+    return torch.cat([coding.decode(data, len(part)) for data, part in zip(means, parts, strict=True)])
+
+
+def _lengths(each: int, group: Group) -> list[int]:
+    """So many bytes from every other rank."""
+    return [0 if rank == group.rank else each for rank in range(group.size)]
 
 
 def _parts(size: int, count: int) -> Iterator[range]:
@@ -82,40 +78,3 @@ def _parts(size: int, count: int) -> Iterator[range]:
     for number in range(count):
         first, last = (blocks * place // count * blockwise.BLOCK for place in (number, number + 1))
         yield range(min(first, size), min(last, size))
-
-
-@dataclass(frozen=True, slots=True)
-class _Coming:
-    """Bytes that another rank sends, piece by piece."""
-
-    buffer: Tensor
-    works: list[Work]
-
-
-class _Exchange:
-    """Bytes to and from other ranks, in pieces; between two ranks they arrive in the order in which they were sent."""
-
-    def __init__(self, group: Group) -> None:
-        self._group = group
-        self._sent: list[tuple[Work, Tensor]] = []  # a tensor must live as long as it is being sent
-
-    def send(self, data: Tensor, rank: int) -> None:
-        for piece in torch.split(data.to(self._group.exchange_device), _PIECE_BYTES):
-            self._sent.append((self._group.start_sending(piece, rank), piece))
-
-    def receive(self, length: int, rank: int) -> _Coming:
-        buffer = torch.empty(length, dtype=torch.uint8, device=self._group.exchange_device)
-        return _Coming(
-            buffer, [self._group.start_receiving(piece, rank) for piece in torch.split(buffer, _PIECE_BYTES)]
-        )
-
-    def finish(self, coming: _Coming) -> Tensor:
-        """The bytes, on the CPU, when all have arrived."""
-        for work in coming.works:
-            self._group.finish(work)
-        return coming.buffer.cpu()
-
-    def finish_sending(self) -> None:
-        for work, _ in self._sent:
-            self._group.finish(work)
-        self._sent.clear()
