@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 import threading
 
-from model.errors import MemoryLimitError
+from model.errors import MemoryLimitError, PeerLostError
 from model.line.declare import Event
 from model.line.pace import PaceChanged
+from model.line.training import GroupOver
 
 # The members' agents wait ten minutes for a round. Rests of several members may follow each other, so each gets a part.
 _MAX_ROUND_REST_SECONDS = 120.0
@@ -22,13 +23,16 @@ class Pace:
         self._changed = threading.Condition()
         self._max_round_rest_seconds = self._rest_left_seconds = max_round_rest_seconds
         self._own_threads: int | None = None  # as the trainer chose them
+        self._is_group_over = False
 
     def hear(self, event: Event) -> None:
         """Take an event of the agent, on any thread. A rest that is under way ends if it is no longer asked for."""
-        if isinstance(event, PaceChanged):
-            with self._changed:
+        with self._changed:
+            if isinstance(event, PaceChanged):
                 self._latest = event
-                self._changed.notify_all()
+            elif isinstance(event, GroupOver):
+                self._is_group_over = True
+            self._changed.notify_all()
 
     @property
     def is_limited(self) -> bool:
@@ -39,18 +43,25 @@ class Pace:
         """The trainer has chosen another number of threads, and set it."""
         self._own_threads = threads
 
+    def begin_group(self) -> None:
+        """The trainer joins a process group: what ended the one before counts no longer."""
+        self._is_group_over = False
+
     def begin_round(self) -> None:
         """A round begins: rests are possible again."""
         self._rest_left_seconds = self._max_round_rest_seconds
 
     def apply(self) -> None:
-        """Rest, then set the number of threads. Raises MemoryLimitError.
+        """Rest, then set the number of threads. Raises MemoryLimitError, and PeerLostError when the process group is
+        over: a local round needs the others only at its end, and its steps would be for nothing.
 
         OpenMP keeps its number of threads for each thread, so only the thread that trains may call this.
         """
         import torch
 
         self._rest()
+        if self._is_group_over:
+            raise PeerLostError("the process group is over")
         pace = self._latest
         if pace.memory_bytes is not None and peak_memory_bytes() > pace.memory_bytes:
             raise MemoryLimitError(
@@ -70,7 +81,7 @@ class Pace:
             seconds = min(self._latest.rest_seconds, self._rest_left_seconds)
             if seconds > 0:
                 self._rest_left_seconds -= seconds
-                self._changed.wait_for(lambda: self._latest.rest_seconds == 0, timeout=seconds)
+                self._changed.wait_for(lambda: self._latest.rest_seconds == 0 or self._is_group_over, timeout=seconds)
 
 
 def peak_memory_bytes() -> int:

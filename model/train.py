@@ -70,10 +70,9 @@ def main() -> int:
 
 def _hear(pace: Pace, event: Event) -> None:
     """Take an event of the agent, while the trainer may be waiting for another rank."""
+    pace.hear(event)
     if isinstance(event, GroupOver):
         cut_connections()
-    else:
-        pace.hear(event)
 
 
 def _failure_to_serve(program: _Program, link: AgentLink, number: int, call: _AnyCall) -> Failure | None:
@@ -176,6 +175,7 @@ class _Program:
         if not call.holders or not set(call.holders) <= set(range(call.size)):
             raise ValueError(f"of {call.size} ranks, {call.holders} hold the state")
         trainer, parameters = self._prepared()
+        self._pace.begin_group()
         trainer.leave()
         if call.rank in call.holders:
             trainer.return_to(call.step)

@@ -53,11 +53,13 @@ async def _follow(logind: Logind, suspends: Callable[[], Awaitable[None]], resum
         try:
             while not await logind.announcement():
                 pass  # the end of a sleep that was announced before
+        except BaseException:
+            lock.close()
+            raise
+        try:
             _log.info("a sleep of this device is announced")
             await suspends()
-        finally:
             lock.close()  # from now on the machine may sleep
-        try:
             # The event loop's clock stops during the sleep, so this limit counts the time awake.
             async with asyncio.timeout(SUSPEND_SECONDS):
                 while await logind.announcement():
@@ -65,6 +67,7 @@ async def _follow(logind: Logind, suspends: Callable[[], Awaitable[None]], resum
         except TimeoutError:
             _log.warning("this device did not sleep, although a sleep was announced")
         finally:
+            lock.close()
             resumes()
 
 

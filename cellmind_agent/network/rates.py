@@ -9,6 +9,7 @@ from cellmind_agent.network.link import Link
 from cellmind_agent.network.peers import Peers
 from cellmind_agent.network.reception import Handler
 from cellmind_agent.protocol import messages as m
+from cellmind_agent.protocol.errors import BusyError
 from cellmind_agent.protocol.limits import (
     CHUNK_BYTES,
     RATE_FIRST_BYTES,
@@ -26,14 +27,16 @@ class Rates:
 
     def __init__(self, peers: Peers) -> None:
         self._peers = peers
-        self._turn = asyncio.Lock()  # two probes at the same time would measure each other
+        self._turn = asyncio.Lock()  # two probes would measure each other, and many would be a flood
 
     def handlers(self) -> dict[type, Handler]:
         """Its handlers, by type of request."""
         return {m.ProbeRate: self._probe, m.TakeBytes: self._take}
 
     async def _probe(self, request: m.ProbeRate, caller: Caller) -> m.RateProbed:
-        """Raises UnreachableError, and what a request over the link raises."""
+        """Raises BusyError, UnreachableError, and what a request over the link raises."""
+        if self._turn.locked():
+            raise BusyError("this device is measuring the network already")
         async with self._turn:
             return m.RateProbed(bytes_per_second=await sending_rate(self._peers.link(request.device)))
 

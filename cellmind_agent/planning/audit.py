@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from cellmind_agent.planning.ledger import Ledger
 from cellmind_agent.planning.ranges import Range, Ranges
+from cellmind_agent.protocol.limits import MAX_ROUND_STEPS
 from cellmind_agent.protocol.messages import RoundCommitted, SamplesAudit
 from model.line.sentence import Sentence
 
@@ -39,7 +40,7 @@ def audit(ledger: Ledger, rounds: Iterable[RoundCommitted]) -> SamplesAudit:
         end = max(end, committed.step)
         shares = [member.share for member in committed.members]
         steps = committed.step - committed.first_step
-        if steps and (sum(shares) != ledger.divided(steps) or min(shares) < 0):
+        if steps and (sum(shares) != ledger.divided(steps) or min(shares) < 0 or steps > MAX_ROUND_STEPS):
             fault = "round {round} of term {term} did not divide its samples among its members"
             faults.append(Sentence(fault, round=committed.round, term=committed.term))
             continue

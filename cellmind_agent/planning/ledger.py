@@ -70,6 +70,8 @@ class Ledger:
     def divide(self, first_step: int, steps: int, member_shares: Sequence[int]) -> Iterator[Division]:
         """For each step of a round its epoch, and the positions [start, stop) that each member takes in it, by the
         shares (`divided`). Raises ValueError if there are no members."""
+        if not steps:
+            return
         if self.mode == "ddp":
             for step in range(first_step, first_step + steps):
                 yield self._divide_samples(step, member_shares)

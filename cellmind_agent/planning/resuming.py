@@ -12,6 +12,7 @@ from model.line.sentence import Sentence
 DIVERGED = (
     "the loss became {loss} at step {step}",
     "the gradient became infinite at step {step}",
+    "the weights became infinite",
     "after round {round} the weights of the members differ, and no majority agrees",
 )
 

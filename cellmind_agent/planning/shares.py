@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import TypeGuard
 
 _NEW_WEIGHT = 0.3  # of the newest measurement: after five of them a sixth of the average is older
 
@@ -27,7 +29,7 @@ def shares(speeds: Sequence[float | None], samples: int) -> tuple[int, ...]:
 def step_shares(speeds: Sequence[float | None], steps: int) -> tuple[int, ...]:
     """Steps of a local round for each member, as `shares`. One that would keep the others waiting for its step gets
     none; one of unknown speed gets at least one, if there is enough for all."""
-    is_known = all(speed is not None and speed > 0 for speed in speeds)
+    is_known = all(map(_is_known, speeds))
     return _divided(speeds, steps, floor=0 if is_known or steps < len(speeds) else 1)
 
 
@@ -41,12 +43,17 @@ def takers(amounts: Sequence[int]) -> tuple[int, ...]:
     return tuple(found)
 
 
+def _is_known(speed: float | None) -> TypeGuard[float]:
+    """Whether it is a speed: other devices report theirs, and may report anything."""
+    return speed is not None and 0 < speed < math.inf
+
+
 def _divided(speeds: Sequence[float | None], amount: int, floor: int) -> tuple[int, ...]:
     if not speeds or amount < 0:
         raise ValueError(f"{amount} parts for {len(speeds)} members")
-    known = sorted(speed for speed in speeds if speed is not None and speed > 0)
+    known = sorted(speed for speed in speeds if _is_known(speed))
     middle = known[len(known) // 2] if known else 1.0
-    weights = [speed if speed is not None and speed > 0 else middle for speed in speeds]
+    weights = [speed if _is_known(speed) else middle for speed in speeds]
     # First the same for everybody, then the rest by weight.
     rest = amount - floor * len(speeds)
     exact = [rest * weight / sum(weights) for weight in weights]

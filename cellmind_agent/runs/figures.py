@@ -91,9 +91,10 @@ class RunFigures:
             self._seconds_per_step = (seconds - self._exchange_seconds) / (action.step - self.step)
         if result.val_loss is not None:
             self.val_loss = result.val_loss
-        for device in action.roster:
-            if device in self._progress:
-                measured = self._progress[device].compute_tokens_per_second
+        for device, share in zip(self._roster, self.shares, strict=True):
+            # A member without a step, or with one that does not count yet, has measured nothing.
+            measured = self._progress[device].compute_tokens_per_second if device in self._progress else 0.0
+            if share and measured > 0:
                 self._speeds[device] = averaged(self._speeds[device], measured)
         self._tokens, self.step, self.held_out = result.tokens, action.step, action.held_out
         return m.RoundCommitted(

@@ -132,8 +132,9 @@ def joining(place: GroupPlace, request: m.FormGroup, mode: m.RunMode) -> JoinGro
         holders=request.holders,
         near=tuple(other for other, member in enumerate(place.roster) if other != place.rank and member.host == here),
         rendezvous_seconds=RENDEZVOUS_SECONDS,
-        # In a local round the members wait for each other once, and for the slowest.
-        patience_seconds=ROUND_PATIENCE_SECONDS if mode == "local" else RENDEZVOUS_SECONDS,
+        # In a local round the members wait for each other once, and for the slowest; but less long than their agents
+        # wait for them, so that a rank which is stuck breaks the group.
+        patience_seconds=ROUND_PATIENCE_SECONDS / 2 if mode == "local" else RENDEZVOUS_SECONDS,
     )
 
 
@@ -182,8 +183,10 @@ def own_spans(spec: m.RunSpec, rank: int, request: m.TrainRound) -> tuple[Span, 
     ledger = ledger_of(spec)
     if not 0 <= rank < len(request.shares):
         raise ProtocolError("the round has no share for rank {rank}", rank=rank)
+    if request.num_steps == 0:
+        return ()
     is_divided = min(request.shares) >= 0 and sum(request.shares) == ledger.divided(request.num_steps)
-    if request.num_steps and not (is_divided and 0 < request.num_steps <= MAX_ROUND_STEPS):
+    if not (is_divided and 0 < request.num_steps <= MAX_ROUND_STEPS):
         raise ProtocolError("the shares do not divide the round")
     divided = ledger.divide(request.first_step, request.num_steps, request.shares)
     return tuple(Span(epoch=epoch, start=parts[rank][0], stop=parts[rank][1]) for epoch, parts in divided)

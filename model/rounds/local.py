@@ -61,6 +61,8 @@ class LocalRounds:
         self, first_step: int, spans: Sequence[Span], on_step: Callable[[StepProgress], None]
     ) -> list[StepReport]:
         """See `RoundMethod`. The span of a step that another member takes is empty."""
+        if self._group.size == 1:
+            return self._steps.take_steps(first_step, spans, on_step)
         own = {first_step + number: span for number, span in enumerate(spans) if span.stop > span.start}
         self._before = {name: weight.detach().clone() for name, weight in self._parameters.items()} if spans else {}
         factor = len(spans) / max(1, len(own))
@@ -89,11 +91,11 @@ class LocalRounds:
     def synchronize_weights(self) -> str:
         """See `RoundMethod`. All members take the mean of their changes, weighted by their targets."""
         started = time.perf_counter()
-        if self._before and self._group.size > 1:
+        if self._before:
             self._average_changes()
         self._before = {}
-        self._restart_average()
         digest = agree_on_weights(self._group, self._state, self._state.model.state_dict())
+        self._restart_average()
         self._steps.note_wait(time.perf_counter() - started)
         return digest
 
@@ -133,7 +135,8 @@ class LocalRounds:
         broken = [rank for rank, (is_its_broken, _) in enumerate(states) if is_its_broken]
         if not broken:
             return
-        if all(is_its_broken for is_its_broken, has_its_steps in states if has_its_steps):
+        of_those_with_steps = [is_its_broken for is_its_broken, has_its_steps in states if has_its_steps]
+        if of_those_with_steps and all(of_those_with_steps):
             raise diverged or DivergedError("the weights became infinite", "lower training.lr ({lr})", lr=self._lr)
         listed = ", ".join(map(str, broken))
         self._group.blame(broken, NotFiniteError("only rank {ranks} has weights that are not finite", ranks=listed))

@@ -170,13 +170,14 @@ def join_late(rank: int, size: int, folder: str) -> None:
     trainer.regroup(group, 3, (0,), None, None)
     received = trainer.state_hash
     moments = [tensor for name, tensor in trainer.state.optimizer.state_tensors().items() if name.endswith("exp_avg")]
+    has_moments = any(bool(tensor.any()) for tensor in moments)
     trainer.train_round(3, spans_of(rank, size, 4), evaluate=False)
     torch.save(
         {
             "received": torch.tensor(list(bytes.fromhex(received))),
             "hash": torch.tensor(list(bytes.fromhex(trainer.state_hash))),
             "tokens": torch.tensor(trainer.tokens),
-            "has_moments": torch.tensor(any(bool(tensor.any()) for tensor in moments)),
+            "has_moments": torch.tensor(has_moments),
         },
         f"{folder}/result-{rank}",
     )
@@ -187,6 +188,8 @@ def test_a_newcomer_receives_the_weights_alone() -> None:
     one, two = spawn(join_late, 2)
     for name in ("received", "hash", "tokens"):
         assert torch.equal(one[name], two[name]), name
+    assert bool(one["has_moments"])
+    assert not bool(two["has_moments"])
 
 
 def spoil(rank: int, size: int, folder: str, spoilt: list[int]) -> None:

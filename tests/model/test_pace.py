@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from model.errors import MemoryLimitError, failure_of
+from model.errors import MemoryLimitError, PeerLostError, failure_of
 from model.line.pace import PaceChanged
+from model.line.training import GroupOver
 from model.pace import Pace, peak_memory_bytes
 from tests.model.test_training import make_trainer, steps
 
@@ -92,3 +93,18 @@ def test_a_limit_that_does_not_change_the_threads_changes_no_bit(tmp_path: Path)
     plain = make_trainer(tmp_path / "a").train_round(0, steps(0, 4), evaluate=False)
     paced = make_trainer(tmp_path / "b", pace=pace.apply).train_round(0, steps(0, 4), evaluate=False)
     assert paced == plain
+
+
+def test_a_group_that_is_over_ends_a_rest_and_the_steps_until_the_next_group() -> None:
+    pace = Pace()
+    pace.hear(PaceChanged(rest_seconds=60.0))
+    pace.begin_round()
+    threading.Timer(0.1, lambda: pace.hear(GroupOver())).start()
+    started = time.monotonic()
+    for _ in range(2):
+        with pytest.raises(PeerLostError):
+            pace.apply()
+    assert time.monotonic() - started < 30
+    pace.begin_group()
+    pace.hear(PaceChanged())
+    pace.apply()

@@ -36,3 +36,8 @@ def test_shares_that_do_not_divide_the_round_are_refused(
 ) -> None:
     with pytest.raises(ProtocolError):
         own_spans(spec, 0, replace(ROUND, num_steps=num_steps, shares=shares))
+
+
+def test_a_round_without_steps_has_no_samples_whatever_its_shares() -> None:
+    for spec in (SPEC, LOCAL):
+        assert own_spans(spec, 0, replace(ROUND, num_steps=0, shares=(10**12, 0))) == ()

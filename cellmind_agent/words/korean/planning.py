@@ -43,12 +43,12 @@ SENTENCES: Mapping[str, str] = {
     "members may differ in any way": "구성원이 서로 달라도 됨",
     "no device is called {name} (known: {known})": "{name}(이)라는 기기가 없습니다 (아는 기기: {known})",
     "the network could not be measured; on a slow one choose --mode local": (
-        "네트워크를 재지 못함. 느린 네트워크라면 --mode local을 고르세요"
+        "네트워크를 재지 못함. 느린 네트워크라면 --mode local을 고르십시오"
     ),
     "at {rate} Mbit/s the gradients of a step would take {ddp} s": "{rate} Mbit/s에서 한 단계의 기울기에 {ddp}초가 걸림",
     "at {rate} Mbit/s the gradients of a step take {ddp} s": "{rate} Mbit/s에서 한 단계의 기울기에 {ddp}초가 걸림",
     "at {rate} Mbit/s a step takes {ddp} s together, and {local} s in local rounds": (
-        "{rate} Mbit/s에서 한 단계가 함께 하면 {ddp}초, 따로 하고 평균하면 {local}초"
+        "{rate} Mbit/s에서 한 단계를 함께 하면 {ddp}초, 따로 하고 평균하면 {local}초"
     ),
     "as before": "앞서와 같음",
     "no device is paired and online": "페어링되고 온라인인 기기가 없음",

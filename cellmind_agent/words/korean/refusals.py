@@ -57,6 +57,8 @@ SENTENCES: Mapping[str, str] = {
     "the other side is gone": "상대 기기가 사라졌습니다",
     "no answer from {address}": "{address}에서 답이 없습니다",
     "the link to {channel} is lost": "{channel} 연결이 끊겨 있습니다",
+    "the process group is over": "프로세스 그룹이 끝났습니다",
+    "this device is measuring the network already": "이 기기는 이미 네트워크를 재고 있습니다",
     "the shares do not divide the round": "몫의 합이 라운드와 맞지 않습니다",
     "this device is about to sleep": "이 기기가 곧 잠듭니다",
     "{name} went away ({why}); planning without it": "{name}이(가) 사라져({why}) 그 기기 없이 다시 계획합니다",
