@@ -49,26 +49,28 @@ async def watch_for_suspend(suspends: Callable[[], Awaitable[None]], resumes: Ca
 
 async def _follow(logind: Logind, suspends: Callable[[], Awaitable[None]], resumes: Callable[[], None]) -> None:
     while True:
-        lock = await asyncio.to_thread(logind.take_lock)
-        try:
+        with await asyncio.to_thread(logind.take_lock) as lock:
             while not await logind.announcement():
                 pass  # the end of a sleep that was announced before
-        except BaseException:
-            lock.close()
-            raise
-        try:
-            _log.info("a sleep of this device is announced")
-            await suspends()
-            lock.close()  # from now on the machine may sleep
-            # The event loop's clock stops during the sleep, so this limit counts the time awake.
-            async with asyncio.timeout(SUSPEND_SECONDS):
-                while await logind.announcement():
-                    pass
-        except TimeoutError:
-            _log.warning("this device did not sleep, although a sleep was announced")
-        finally:
-            lock.close()
-            resumes()
+            await _sleep(logind, lock, suspends, resumes)
+
+
+async def _sleep(
+    logind: Logind, lock: FileDescriptor, suspends: Callable[[], Awaitable[None]], resumes: Callable[[], None]
+) -> None:
+    """From the announcement of a sleep to its end. The machine may sleep when the lock is closed."""
+    try:
+        _log.info("a sleep of this device is announced")
+        await suspends()
+        lock.close()  # from now on the machine may sleep
+        # The event loop's clock stops during the sleep, so this limit counts the time awake.
+        async with asyncio.timeout(SUSPEND_SECONDS):
+            while await logind.announcement():
+                pass
+    except TimeoutError:
+        _log.warning("this device did not sleep, although a sleep was announced")
+    finally:
+        resumes()
 
 
 class Logind:

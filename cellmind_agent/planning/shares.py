@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import TypeGuard
 
+from cellmind_agent.protocol.messages import RunMode
+
 _NEW_WEIGHT = 0.3  # of the newest measurement: after five of them a sixth of the average is older
 
 
@@ -31,6 +33,11 @@ def step_shares(speeds: Sequence[float | None], steps: int) -> tuple[int, ...]:
     none; one of unknown speed gets at least one, if there is enough for all."""
     is_known = all(map(_is_known, speeds))
     return _divided(speeds, steps, floor=0 if is_known or steps < len(speeds) else 1)
+
+
+def round_shares(mode: RunMode, speeds: Sequence[float | None], batch_samples: int, steps: int) -> tuple[int, ...]:
+    """The shares of a round of so many steps, as its mode has them (`Ledger.divided`)."""
+    return step_shares(speeds, steps) if mode == "local" else shares(speeds, batch_samples)
 
 
 def takers(amounts: Sequence[int]) -> tuple[int, ...]:

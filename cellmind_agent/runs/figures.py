@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from cellmind_agent.planning.commits import local_round_seconds, round_seconds
 from cellmind_agent.planning.run_life import Commit, OpenRound, Pace
-from cellmind_agent.planning.shares import averaged, shares, step_shares
+from cellmind_agent.planning.shares import averaged, round_shares
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.ids import DeviceId
 from model.line.held_out import HeldOutRecord
@@ -55,7 +55,7 @@ class RunFigures:
             round_seconds=local_round_seconds(seconds, self._exchange_seconds) if is_local else seconds,
             seconds_per_step=self._seconds_per_step,
             seconds_since_checkpoint=since,
-            first_steps=2 * max(1, len(self._seats)) if is_local else 2,
+            first_steps=2 * max(1, len(self._seats) if is_local else 1),
         )
 
     def note_lost(self) -> None:
@@ -69,10 +69,7 @@ class RunFigures:
             self._commit_seconds = now - committed_at
         self._roster = action.roster
         speeds = [self._speeds[device] for device in action.roster]
-        if self._spec.mode == "local":
-            self.shares = step_shares(speeds, action.num_steps)
-        else:
-            self.shares = shares(speeds, self._spec.batch_samples)
+        self.shares = round_shares(self._spec.mode, speeds, self._spec.batch_samples, action.num_steps)
         self._round_opened_at, self._round_first_token, self.step = now, self._tokens, action.step
         return m.RoundStarted(
             run=self._spec.run,

@@ -8,7 +8,7 @@ Everybody, the owner too, goes on with what the owner's bytes decode to.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -48,28 +48,27 @@ def weighted_mean(group: Group, own: Tensor, weight: float, coding: Coding) -> T
     if total <= 0:
         return torch.zeros_like(own)
     parts = list(_parts(len(own), group.size))
-    mine, nothing = parts[group.rank], torch.empty(0, dtype=torch.uint8)
+    mine, others = parts[group.rank], [rank for rank in range(group.size) if rank != group.rank]
     # 1. Every rank sends each other one that one's part, and averages its own part.
-    sent = [coding.encode(own[part.start : part.stop]) for part in parts]
-    sent[group.rank] = nothing
-    received = group.swap(sent, _lengths(coding.encoded_bytes(len(mine)), group))
+    encoded = {rank: coding.encode(own[parts[rank].start : parts[rank].stop]) for rank in others}
+    received = _swap(group, encoded, dict.fromkeys(others, coding.encoded_bytes(len(mine))))
     mean = torch.zeros(len(mine))
-    for rank, data in enumerate(received):
-        values = own[mine.start : mine.stop] if rank == group.rank else coding.decode(data, len(mine))
-        mean += values * (weights[rank] / total)
+    for rank, weight_there in enumerate(weights):
+        is_own = rank == group.rank
+        values = own[mine.start : mine.stop] if is_own else coding.decode(received[rank], len(mine))
+        mean += values * (weight_there / total)
     # 2. Every rank sends its mean to all.
-    encoded = coding.encode(mean)
-    copies = [nothing if rank == group.rank else encoded for rank in range(group.size)]
-    lengths = [coding.encoded_bytes(len(part)) for part in parts]
-    lengths[group.rank] = 0
-    means = group.swap(copies, lengths)
-    means[group.rank] = encoded
-    return torch.cat([coding.decode(data, len(part)) for data, part in zip(means, parts, strict=True)])
+    own_mean = coding.encode(mean)
+    lengths = {rank: coding.encoded_bytes(len(parts[rank])) for rank in others}
+    means = _swap(group, dict.fromkeys(others, own_mean), lengths) | {group.rank: own_mean}
+    return torch.cat([coding.decode(means[rank], len(part)) for rank, part in enumerate(parts)])
 
 
-def _lengths(each: int, group: Group) -> list[int]:
-    """So many bytes from every other rank."""
-    return [0 if rank == group.rank else each for rank in range(group.size)]
+def _swap(group: Group, data: Mapping[int, Tensor], lengths: Mapping[int, int]) -> dict[int, Tensor]:
+    """Send bytes to each other rank, and return the bytes of these lengths that each has sent here."""
+    nothing = torch.empty(0, dtype=torch.uint8)
+    ranks = range(group.size)
+    return dict(enumerate(group.swap([data.get(rank, nothing) for rank in ranks], [lengths.get(r, 0) for r in ranks])))
 
 
 def _parts(size: int, count: int) -> Iterator[range]:

@@ -2,8 +2,8 @@
 
 Local SGD (Stich 2019), as DiLoCo (Douillard et al. 2023) with an outer step of plain averaging. A step of the run is
 taken by one member, with all of that step's samples and its learning rate; a member's changes count by its targets.
-Between two averages nothing is exchanged: one round costs as many bytes as half a synchronous step or less, because the
-changes of matrices travel in eight bits a value, both ways.
+Between two averages nothing is exchanged: a round costs about a quarter of the bytes of one synchronous step, because
+the changes of matrices travel in eight bits a value, both ways.
 
 The optimiser's state stays on each member. The averaged weights are the state of the run: they are evaluated and saved.
 """
