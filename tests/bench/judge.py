@@ -21,16 +21,24 @@ _TRAINING_PER_JUDGING = 3.0  # judging may take a quarter of the benchmark's tim
 class Judge:
     """Knows the held-out rows of a manifest, and the network for them."""
 
-    def __init__(self, manifest_path: Path, shape: Shape) -> None:
+    def __init__(self, manifest_path: Path, shape: Shape, num_rows: int | None = None) -> None:
+        """`num_rows`: so many of the first held-out rows, for `nats_per_token` alone; None for all."""
         manifest = read_manifest(manifest_path)
-        inputs, targets = with_targets(manifest, read_rows(manifest_path, held_out=True))
+        inputs, targets = with_targets(manifest, read_rows(manifest_path, held_out=True)[:num_rows])
         self._inputs, self._targets = torch.from_numpy(inputs), torch.from_numpy(targets)
         self._utf8_bytes = manifest.held_out.utf8_bytes
         self._network = PlainGPT(shape)
 
-    @torch.no_grad()
     def bits_per_byte(self, weights: Mapping[str, Tensor]) -> float:
         """The loss of all held-out tokens, in bits a byte of UTF-8. `weights` may have a prefix that a wrapper adds."""
+        return self._nats(weights) / math.log(2) / self._utf8_bytes
+
+    def nats_per_token(self, weights: Mapping[str, Tensor]) -> float:
+        """The mean loss of the held-out tokens."""
+        return self._nats(weights) / int((self._targets != IGNORED).sum())
+
+    @torch.no_grad()
+    def _nats(self, weights: Mapping[str, Tensor]) -> float:
         names = self._network.state_dict().keys()
         self._network.load_state_dict({name: _named(weights, name) for name in names})
         self._network.eval()
@@ -39,7 +47,7 @@ class Judge:
             targets = self._targets[start : start + _ROWS_AT_ONCE]
             loss = self._network(self._inputs[start : start + _ROWS_AT_ONCE], targets)["loss"]
             nats += float(loss) * int((targets != IGNORED).sum())
-        return nats / math.log(2) / self._utf8_bytes
+        return nats
 
 
 class Course:
