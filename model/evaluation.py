@@ -9,12 +9,20 @@ import torch
 from torch import Tensor
 
 from model.arithmetic.gpt import GPT
+from model.arithmetic.state import TrainingState
 from model.data import PackedData
 from model.line.held_out import MAX_HELD_OUT_ROWS
 from model.meeting.group import Group
 from tokenizer.sharding.manifest import ShardSet
 
 Losses: TypeAlias = tuple[float | None, float | None]  # held-out, of the live and of the averaged weights
+
+
+def held_out_losses(state: TrainingState, data: PackedData, group: Group, micro_batch: int) -> Losses:
+    """Measure both losses, all members together. Raises PeerLostError."""
+    live = held_out_loss(state.model, data, group, micro_batch)
+    with state.average.in_place_of_live():
+        return live, held_out_loss(state.model, data, group, micro_batch)
 
 
 @torch.no_grad()

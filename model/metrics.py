@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
+
+from model.rounds.round import StepReport
 
 try:
     from tensorboardX import SummaryWriter
@@ -26,6 +29,18 @@ class Metrics:
             for name, value in measured.items():
                 self._writer.add_scalar(name, value, step)
         self._lines.write(json.dumps({"step": step, **measured}) + "\n")
+
+    def record_round(self, reports: Sequence[StepReport], step: int, **figures: float | None) -> None:
+        """Add what the members report of the steps of a round, and the figures at its end. Flushes."""
+        for report in reports:
+            self.record(
+                report.step,
+                loss=report.loss,
+                gradient_norm=report.gradient_norm,
+                learning_rate=report.learning_rate,
+            )
+        self.record(step, **figures)
+        self.flush()
 
     def flush(self) -> None:
         """Write buffered figures to the disk."""

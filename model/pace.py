@@ -8,7 +8,7 @@ import threading
 from model.errors import MemoryLimitError, PeerLostError
 from model.line.declare import Event
 from model.line.pace import PaceChanged
-from model.line.training import GroupOver
+from model.line.training import GroupOver, StopSteps
 
 # The members' agents wait ten minutes for a round. Rests of several members may follow each other, so each gets a part.
 _MAX_ROUND_REST_SECONDS = 120.0
@@ -24,6 +24,7 @@ class Pace:
         self._max_round_rest_seconds = self._rest_left_seconds = max_round_rest_seconds
         self._own_threads: int | None = None  # as the trainer chose them
         self._is_group_over = False
+        self._stopped: int | None = None  # the first step of the call that should end
 
     def hear(self, event: Event) -> None:
         """Take an event of the agent, on any thread. A rest that is under way ends if it is no longer asked for."""
@@ -32,6 +33,8 @@ class Pace:
                 self._latest = event
             elif isinstance(event, GroupOver):
                 self._is_group_over = True
+            elif isinstance(event, StopSteps):
+                self._stopped = event.first_step
             self._changed.notify_all()
 
     @property
@@ -46,6 +49,13 @@ class Pace:
     def begin_group(self) -> None:
         """The trainer joins a process group: what ended the one before counts no longer."""
         self._is_group_over = False
+
+    def is_stopped(self, first_step: int) -> bool:
+        """Whether the call that takes steps from `first_step` on should end after the present one: said only once."""
+        if self._stopped != first_step:
+            return False
+        self._stopped = None
+        return True
 
     def begin_round(self) -> None:
         """A round begins: rests are possible again."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from model.line.declare import Event
 from model.line.training import StepsProgressed
@@ -48,3 +49,19 @@ class ProgressReports:
                 idle_fraction=progress.idle_fraction,
             )
         )
+
+
+@dataclass(slots=True)
+class OwnRound:
+    """A local round, and what this member has done in it: of the other members it knows nothing before the end."""
+
+    step_before: int  # steps of the run before the round
+    tokens_before: int
+    steps: int = 0
+    tokens: int = 0
+
+    def count(self, progress: StepProgress) -> tuple[StepProgress, int]:
+        """Add a step. Returns it as the run's progress, and the run's tokens, as if there were no other members."""
+        self.steps += 1
+        self.tokens += progress.own_tokens
+        return replace(progress, step=self.step_before + self.steps), self.tokens_before + self.tokens

@@ -1,8 +1,9 @@
 """The training program: `python -P -m model.train`, started by an agent.
 
-It serves `PrepareTrainer` and `JoinGroup`, then `TrainSteps` and `WriteCheckpoint` as often as the leader asks, and
-reports progress. It survives the loss or fault of another member: it leaves the group, and waits for the next
-`JoinGroup`. A fault of its own ends it.
+It serves `PrepareTrainer` and `JoinGroup`, then `TrainSteps`, or `TakeSteps` and `AverageWeights`, and
+`WriteCheckpoint` as often as the leader asks. It reports progress. It
+survives the loss or fault of another member: it leaves the group, and waits for the next `JoinGroup`. A fault of its
+own ends it.
 """
 
 from __future__ import annotations
@@ -21,12 +22,15 @@ from model.line.checkpoint import CheckpointPaths
 from model.line.declare import Call, Done, Event
 from model.line.failure import Failure
 from model.line.training import (
+    AverageWeights,
     CheckpointWritten,
     GroupOver,
     JoinGroup,
     KeepBest,
     PrepareTrainer,
+    StepsTaken,
     StepsTrained,
+    TakeSteps,
     TrainerReady,
     TrainSteps,
     WriteCheckpoint,
@@ -100,7 +104,7 @@ class _Program:
         self._tuner: Tuner | None = None
         self._watch: SpeedWatch | None = None
 
-    def serve(self, call: _AnyCall) -> TrainerReady | StepsTrained | CheckpointWritten | Done:
+    def serve(self, call: _AnyCall) -> TrainerReady | StepsTaken | StepsTrained | CheckpointWritten | Done:
         """Raises ModelError, TextError, OSError, ValueError (a call that this program does not serve)."""
         match call:
             case PrepareTrainer():
@@ -111,6 +115,14 @@ class _Program:
                 self._pace.begin_round()
                 self._tune_again_if_slow()
                 return self._prepared()[0].train_round(call.first_step, call.spans, call.evaluate)
+            case TakeSteps():
+                if call.first_step == call.round_step:
+                    self._pace.begin_round()
+                self._tune_again_if_slow()
+                is_stopped = functools.partial(self._pace.is_stopped, call.first_step)
+                return self._prepared()[0].take_steps(call.round_step, call.first_step, call.spans, is_stopped)
+            case AverageWeights():
+                return self._prepared()[0].average_weights(call.round_step, call.num_steps, call.evaluate)
             case KeepBest():
                 self._prepared()[0].keep_best()
                 return Done()
@@ -168,8 +180,8 @@ class _Program:
         return TrainerReady(device_kind=device.type, tuning=tuning.describe(), state_hash=self._trainer.state_hash)
 
     def _join(self, call: JoinGroup) -> Done:
-        """1. Leave the old group. 2. Go back to the state after the given step, if this rank holds it. 3. Meet the
-        others. 4. Send the state to those that lack it, or receive it."""
+        """1. Leave the old group. 2. Go back to the state after the given step, if this rank holds it, or keep what it
+        has done since. 3. Meet the others. 4. Send the state to those that lack it, or receive it."""
         from model.meeting.group import join
 
         if not call.holders or not set(call.holders) <= set(range(call.size)):
@@ -177,7 +189,9 @@ class _Program:
         trainer, parameters = self._prepared()
         self._pace.begin_group()
         trainer.leave()
-        if call.rank in call.holders:
+        if call.keeps_steps:
+            trainer.continue_round(call.step)
+        elif call.rank in call.holders:
             trainer.return_to(call.step)
         if call.rank == 0:
             self._prepare_rank_zero(Path(parameters.folder))

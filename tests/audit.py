@@ -15,8 +15,8 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Committed:
-    """One committed round, as a member wrote it. `shares` are samples of each batch (in a local run: steps of the
-    round), by the name of the member."""
+    """One committed round, as a member wrote it. `shares` are the members' samples of each batch, by name; in a local
+    round `steps` are those that any member took, as [start, stop)."""
 
     term: int
     round: int
@@ -25,6 +25,7 @@ class Committed:
     tokens: int
     state_hash: str
     shares: tuple[tuple[str, int], ...]
+    steps: tuple[tuple[int, int], ...] = ()
 
     @property
     def members(self) -> tuple[str, ...]:
@@ -73,21 +74,18 @@ def audit_run(
     last_step: int,
     batch_samples: int,
     excused: Set[str] = frozenset(),
-    is_local: bool = False,
 ) -> Audit:
     """Audit a run that has ended after `last_step` steps, whose members have these homes, by name.
 
     The records of the `excused`, devices that were down or frozen, may lack rounds. Checked:
     the rounds of the lineage follow each other from step 0 to `last_step`, and their tokens never fall; the shares of
-    each make up the batch, or in a local run the round; every member of a round has recorded it; no member has recorded
-    another round of the same term and number; the final models have the hash of the last round.
+    each make up the batch, or in a local round every step was taken by one member; every member of a round has recorded
+    it; no member has recorded another round of the same term and number; the final models have the hash of the last
+    round.
     """
     records = {name: read_records(home / "runs" / run / "events.jsonl") for name, home in homes.items()}
     lineage, faults = _lineage(records, last_step)
-    for record in lineage:
-        divided = record.num_steps if is_local else batch_samples
-        if record.num_steps and sum(share for _, share in record.shares) != divided:
-            faults.append(f"the shares {dict(record.shares)} do not add up to {divided}: {record}")
+    faults += filter(None, (_badly_divided(record, batch_samples) for record in lineage))
     for one, other in itertools.pairwise(lineage):
         if other.tokens < one.tokens:
             faults.append(f"the tokens fall from {one.tokens} to {other.tokens}: {other}")
@@ -97,6 +95,16 @@ def audit_run(
     discarded = {record for found in records.values() for record in found} - set(lineage)
     ordered = sorted(discarded, key=lambda record: (record.term, record.round, record.step))
     return Audit(lineage=tuple(lineage), discarded=tuple(ordered), faults=tuple(faults))
+
+
+def _badly_divided(record: Committed, batch_samples: int) -> str | None:
+    if record.steps:
+        taken = sorted(step for start, stop in record.steps for step in range(start, stop))
+        if taken != list(range(record.first_step, record.step)):
+            return f"its members took the steps {record.steps}: {record}"
+    elif record.num_steps and sum(share for _, share in record.shares) != batch_samples:
+        return f"the shares {dict(record.shares)} do not add up to {batch_samples}: {record}"
+    return None
 
 
 def newest_committed(homes: Mapping[str, Path], run: str) -> Committed:
@@ -127,6 +135,7 @@ def _records(lines: Sequence[str]) -> Iterator[Committed]:
                 tokens=plain["tokens"],
                 state_hash=plain["state_hash"],
                 shares=tuple((member["name"], member["share"]) for member in plain["members"]),
+                steps=tuple((start, stop) for member in plain["members"] for start, stop in member.get("steps", ())),
             )
 
 

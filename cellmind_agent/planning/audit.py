@@ -13,7 +13,7 @@ from typing import NamedTuple
 from cellmind_agent.planning.ledger import Ledger
 from cellmind_agent.planning.ranges import Range, Ranges
 from cellmind_agent.protocol.limits import MAX_ROUND_STEPS
-from cellmind_agent.protocol.messages import RoundCommitted, SamplesAudit
+from cellmind_agent.protocol.messages import MemberProgress, RoundCommitted, SamplesAudit
 from model.line.sentence import Sentence
 
 
@@ -38,9 +38,7 @@ def audit(ledger: Ledger, rounds: Iterable[RoundCommitted]) -> SamplesAudit:
             )
             continue
         end = max(end, committed.step)
-        shares = [member.share for member in committed.members]
-        steps = committed.step - committed.first_step
-        if steps and (sum(shares) != ledger.divided(steps) or min(shares) < 0 or steps > MAX_ROUND_STEPS):
+        if not _is_divided(ledger, committed):
             fault = "round {round} of term {term} did not divide its samples among its members"
             faults.append(Sentence(fault, round=committed.round, term=committed.term))
             continue
@@ -63,10 +61,36 @@ def audit_steps(ledger: Ledger, steps: Iterable[Range], faults: Iterable[Sentenc
 
 def used_by(ledger: Ledger, committed: RoundCommitted) -> Iterator[Used]:
     """What each member took in each step of a round. Raises ValueError if the steps were divided among nobody."""
+    if _is_local(committed):
+        for member, (first, stop) in sorted(_steps_of(committed), key=lambda one: one[1]):
+            for step in range(first, stop):
+                yield Used(member.name, *ledger.batch(step))
+        return
     shares = tuple(member.share for member in committed.members)
     for epoch, parts in ledger.divide(committed.first_step, committed.step - committed.first_step, shares):
         for member, (start, stop) in zip(committed.members, parts, strict=True):
             yield Used(member.name, epoch, start, stop)
+
+
+def _is_local(committed: RoundCommitted) -> bool:
+    return any(member.steps for member in committed.members)
+
+
+def _steps_of(committed: RoundCommitted) -> list[tuple[MemberProgress, Range]]:
+    return [(member, steps) for member in committed.members for steps in member.steps]
+
+
+def _is_divided(ledger: Ledger, committed: RoundCommitted) -> bool:
+    """Whether the members took all of the round's steps, and nothing else."""
+    num_steps = committed.step - committed.first_step
+    if not num_steps:
+        return True
+    if num_steps > MAX_ROUND_STEPS:
+        return False
+    if _is_local(committed):
+        return all(committed.first_step <= start <= stop <= committed.step for _, (start, stop) in _steps_of(committed))
+    shares = [member.share for member in committed.members]
+    return sum(shares) == ledger.batch_samples and min(shares) >= 0
 
 
 def _in_a_row(used: Iterable[Used]) -> Iterator[Used]:

@@ -6,7 +6,8 @@ import math
 from dataclasses import replace
 
 from cellmind_agent.planning.ledger import Ledger
-from cellmind_agent.planning.run_life import Commit, Committing, Pace, Training
+from cellmind_agent.planning.run_actions import Commit, Pace
+from cellmind_agent.planning.run_life import Committing, Training
 from cellmind_agent.protocol.limits import (
     CALM_SECONDS,
     CHECKPOINT_SECONDS,
@@ -62,6 +63,7 @@ def commit_of(training: Training, ledger: Ledger, pace: Pace) -> tuple[Committin
         holders=frozenset(roster),
         held_out=held_out,
         num_broken=0,
+        work=None,
     )
     commit = Commit(
         roster=roster,
@@ -72,6 +74,7 @@ def commit_of(training: Training, ledger: Ledger, pace: Pace) -> tuple[Committin
         result=result,
         is_best=is_best,
         held_out=held_out,
+        taken=standing.work.taken if standing.work else {},
     )
     return Committing(standing=after_it, waiting=frozenset(roster), is_last=is_last), commit
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from cellmind_agent.planning.run_life import Action, End, Ended, HandOver, RunLife, Standing
+from cellmind_agent.planning.run_actions import Action, End, HandOver
+from cellmind_agent.planning.run_life import Ended, RunLife, Standing
 from cellmind_agent.protocol.ids import DeviceId
 from model.line.sentence import Sentence
 

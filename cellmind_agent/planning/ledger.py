@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from cellmind_agent.planning.shares import shares, spans, takers
+from cellmind_agent.planning.shares import shares, spans
 from cellmind_agent.protocol.limits import MAX_EVALUATIONS
 from cellmind_agent.protocol.messages import ModelView, RosterMember, RunMode, RunSpec, RunView, Term
 from model.line.held_out import MAX_HELD_OUT_ROWS
@@ -26,7 +26,7 @@ class Ledger:
 
     The held-out loss is evaluated every `evaluate_every` steps; 0: only before the first step and after the last. A run
     ends after `patience` evaluations in a row that were worse than its best; 0: not for that reason. In the mode `ddp`
-    all members take a part of each step; in the mode `local` each step is taken by one member.
+    all members take a part of each step; in the mode `local` each step is taken whole by one member.
     """
 
     num_samples: int
@@ -63,23 +63,11 @@ class Ledger:
         start = place * self.batch_samples
         return epoch, start, min(start + self.batch_samples, self.num_samples)
 
-    def divided(self, steps: int) -> int:
-        """What the shares of a round's members add up to: the samples of a step, or the steps of the round."""
-        return self.batch_samples if self.mode == "ddp" else steps
-
     def divide(self, first_step: int, steps: int, member_shares: Sequence[int]) -> Iterator[Division]:
         """For each step of a round its epoch, and the positions [start, stop) that each member takes in it, by the
-        shares (`divided`). Raises ValueError if there are no members."""
-        if not steps:
-            return
-        if self.mode == "ddp":
-            for step in range(first_step, first_step + steps):
-                yield self._divide_samples(step, member_shares)
-            return
-        for step, taker in zip(range(first_step, first_step + steps), takers(member_shares), strict=True):
-            epoch, start, stop = self.batch(step)
-            ranks = range(len(member_shares))
-            yield epoch, tuple((stop if rank > taker else start, start if rank < taker else stop) for rank in ranks)
+        shares: its samples of a whole batch. Raises ValueError if there are no members."""
+        for step in range(first_step, first_step + steps):
+            yield self._divide_samples(step, member_shares)
 
     def _divide_samples(self, step: int, member_shares: Sequence[int]) -> Division:
         epoch, start, stop = self.batch(step)

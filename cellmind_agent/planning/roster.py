@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cellmind_agent.planning.election import elect
-from cellmind_agent.planning.shares import round_shares
+from cellmind_agent.planning.shares import shares
 from cellmind_agent.protocol.errors import UnknownNameError
 from cellmind_agent.protocol.ids import BackendName
 from cellmind_agent.protocol.messages import PeerView, RosterMember, RunMode
@@ -81,7 +81,7 @@ def plan(
     speeds = [member.tokens_per_second for member in roster]
     return RunPlan(
         roster=roster,
-        shares=round_shares(mode[0], speeds, batch_samples, steps=100),
+        shares=shares(speeds, batch_samples if mode[0] == "ddp" else 100),
         mode=mode[0],
         mode_reason=mode[1],
         backend=backend[0],

@@ -1,4 +1,4 @@
-"""The states of a run, what can happen to it, and what its leader must do about it. `rounds` connects the three."""
+"""The states of a run, and what can happen to it. `rounds` leads from one to the next, by `run_actions`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from cellmind_agent.planning.dealing import LocalWork
 from cellmind_agent.protocol.ids import DeviceId
 from cellmind_agent.protocol.messages import LastCommit, RoundTrained
 from model.line.held_out import NO_EVALUATION, HeldOutRecord
@@ -31,6 +32,7 @@ class Standing:
     replaced: Replaced | None = None  # another device leads on, as soon as the round of this device alone is over
     is_cut_off: bool = False  # the last of the others fell silent, and did not leave
     num_broken: int = 0  # groups that broke since the last commit, though no member was lost
+    work: LocalWork | None = None  # of the local round that is under way
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +52,17 @@ class Grouping:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Dealing:
+    """In a local round (`standing.work`) each member takes the steps that it was dealt."""
+
+    standing: Standing
+    needs_group: bool = False  # a member was lost meanwhile: the others need another group for their average
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Training:
+    """All members take the steps of a round together; or they average what they did in a local round."""
+
     standing: Standing
     num_steps: int
     is_evaluated: bool = False
@@ -91,7 +103,7 @@ class Ended:
     why: Sentence | None = None
 
 
-RunLife: TypeAlias = Preparing | Grouping | Training | Committing | Suspecting | Alone | Ended
+RunLife: TypeAlias = Preparing | Grouping | Dealing | Training | Committing | Suspecting | Alone | Ended
 
 
 # -- what happens ------------------------------------------------------------------------------------------------------
@@ -111,6 +123,15 @@ class Ready:
 class Grouped:
     device: DeviceId
     term: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Took:
+    """A member has taken the first `count` of the steps that it was dealt from `first_step` on, and no more."""
+
+    device: DeviceId
+    first_step: int
+    count: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,110 +193,5 @@ class Replaced:
 
 
 RunEvent: TypeAlias = (
-    Ready | Grouped | Trained | Committed | Lost | Broken | Answered | StillAlone | StopAsked | Replaced
+    Ready | Grouped | Took | Trained | Committed | Lost | Broken | Answered | StillAlone | StopAsked | Replaced
 )
-
-
-# -- what must be done -------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Adopt:
-    """Lead on from this commit, which another leader made."""
-
-    last: LastCommit
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FormGroup:
-    """The members join a process group, with the state after `step` steps, which the holders send to the others."""
-
-    roster: tuple[DeviceId, ...]
-    term: int
-    step: int
-    state_hash: str
-    holders: frozenset[DeviceId]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenRound:
-    roster: tuple[DeviceId, ...]
-    term: int
-    round: int
-    step: int
-    num_steps: int
-    is_evaluated: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Commit:
-    roster: tuple[DeviceId, ...]
-    term: int
-    round: int
-    step: int
-    is_checkpoint: bool
-    result: RoundTrained
-    is_best: bool = False  # the weights that were evaluated are the best so far
-    held_out: HeldOutRecord = NO_EVALUATION
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
-    """The round that was being committed counts: these members have committed it."""
-
-    roster: tuple[DeviceId, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
-    """Ask each of these members whether it still takes part."""
-
-    roster: tuple[DeviceId, ...]
-    term: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StandBy:
-    """Give the others a moment to come back: then StillAlone of this term."""
-
-    term: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Drop:
-    """This device takes part no longer."""
-
-    device: DeviceId
-    why: Sentence
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HandOver:
-    """These members lead on: `leader`, or else the first of them that can. The state of this device is kept aside if
-    `leader` does not know it."""
-
-    roster: tuple[DeviceId, ...]
-    why: Sentence
-    leader: DeviceId | None = None
-    state_hash: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class End:
-    roster: tuple[DeviceId, ...]
-    cause: Literal["finished", "stopped", "failed"]
-    why: Sentence | None = None
-    is_early: bool = False  # finished before all steps, because the held-out loss rose
-
-
-Action: TypeAlias = Adopt | FormGroup | OpenRound | Commit | Record | Question | StandBy | Drop | HandOver | End
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
-    """Times that the leader measures, passed in because the state machine has no clock."""
-
-    round_seconds: float  # without the exchange at its end
-    seconds_per_step: float | None = None
-    first_steps: int = 2  # of a round before anything was measured
-    seconds_since_checkpoint: float | None = None  # None: there is none yet

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from cellmind_agent.planning.run_life import Commit
+from cellmind_agent.planning.run_actions import Commit
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.ids import DeviceId
 from cellmind_agent.runs.figures import RunFigures

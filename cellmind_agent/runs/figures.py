@@ -5,12 +5,17 @@ Clocks come in as arguments, so the arithmetic is pure.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from cellmind_agent.planning.commits import local_round_seconds, round_seconds
-from cellmind_agent.planning.run_life import Commit, OpenRound, Pace
-from cellmind_agent.planning.shares import averaged, round_shares
+from cellmind_agent.planning.ranges import Range
+from cellmind_agent.planning.run_actions import Commit, OpenRound, Pace
+from cellmind_agent.planning.shares import averaged, shares
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.ids import DeviceId
 from model.line.held_out import HeldOutRecord
+
+_FORGIVING = 1.1  # how much faster a device counts after each round in which it got nothing to do
 
 
 class RunFigures:
@@ -27,7 +32,8 @@ class RunFigures:
         self._tokens = self._round_first_token = start.tokens if start else 0
         self.val_loss: float | None = None
         self.held_out = start.held_out if start else HeldOutRecord()
-        self.shares: tuple[int, ...] = ()
+        self.shares: tuple[int, ...] = ()  # of the members in each step; empty in a local round
+        self._own_tokens: dict[DeviceId, int] = {}  # what each member has done in a local round
         self._seconds_per_step: float | None = None
         self._last_commit = 0.0, -1  # when all had trained the last round, and its term
         self._commit_seconds = 0.0  # from then to the start of the next round
@@ -56,6 +62,7 @@ class RunFigures:
             seconds_per_step=self._seconds_per_step,
             seconds_since_checkpoint=since,
             first_steps=2 * max(1, len(self._seats) if is_local else 1),
+            speeds=self._speeds,
         )
 
     def note_lost(self) -> None:
@@ -69,7 +76,8 @@ class RunFigures:
             self._commit_seconds = now - committed_at
         self._roster = action.roster
         speeds = [self._speeds[device] for device in action.roster]
-        self.shares = round_shares(self._spec.mode, speeds, self._spec.batch_samples, action.num_steps)
+        self.shares = shares(speeds, self._spec.batch_samples) if action.is_together else ()
+        self._own_tokens = {}
         self._round_opened_at, self._round_first_token, self.step = now, self._tokens, action.step
         return m.RoundStarted(
             run=self._spec.run,
@@ -78,6 +86,12 @@ class RunFigures:
             num_steps=action.num_steps,
             total_steps=self._total_steps,
         )
+
+    def note_taken(self, device: DeviceId, tokens: int, seconds: float) -> None:
+        """In a local round a member has taken steps with so many targets, so long after it was asked for them."""
+        self._own_tokens[device] = self._own_tokens.get(device, 0) + tokens
+        if tokens > 0 and seconds > 0:
+            self._speeds[device] = averaged(self._speeds[device], tokens / seconds)
 
     def commit_round(self, action: Commit, now: float) -> m.RoundCommitted:
         """The figures of the round that all members have trained and now commit."""
@@ -88,11 +102,9 @@ class RunFigures:
             self._seconds_per_step = (seconds - self._exchange_seconds) / (action.step - self.step)
         if result.val_loss is not None:
             self.val_loss = result.val_loss
-        for device, share in zip(self._roster, self.shares, strict=True):
-            # A member without a step, or with one that does not count yet, has measured nothing.
-            measured = self._progress[device].compute_tokens_per_second if device in self._progress else 0.0
-            if share and measured > 0:
-                self._speeds[device] = averaged(self._speeds[device], measured)
+        self._note_speeds(action)
+        if action.taken:  # without those that were lost in the round, whose steps others have taken
+            self._roster = tuple(one for one in self._roster if one in action.roster or one in action.taken)
         self._tokens, self.step, self.held_out = result.tokens, action.step, action.held_out
         return m.RoundCommitted(
             run=self._spec.run,
@@ -103,7 +115,7 @@ class RunFigures:
             tokens=result.tokens,
             loss=result.loss,
             tokens_per_second=self._tokens_per_second(result.tokens, seconds),
-            members=self._members(result.tokens),
+            members=self._members(result.tokens, action.taken),
             wire_bytes=self._wire_bytes(),
             state_hash=result.state_hash,
             val_loss=result.val_loss,
@@ -120,20 +132,26 @@ class RunFigures:
         self._progress[device] = progress
 
     def progressed(self, round_number: int, progress: m.MemberProgressed, now: float) -> m.Progressed:
-        """How the run stands in the middle of a round, by rank 0's progress."""
-        done, seconds = progress.step - self.step, now - self._round_opened_at
+        """How the run stands in the middle of a round, by what one member has just reported: rank 0, or in a local
+        round any member, to which the others are added."""
+        step, tokens = progress.step, progress.tokens
+        if not self.shares:
+            of_all = [self._progress[device] for device in self._roster if device in self._progress]
+            step = self.step + sum(max(0, one.step - self.step) for one in of_all)
+            tokens = self._round_first_token + sum(max(0, one.tokens - self._round_first_token) for one in of_all)
+        done, seconds = step - self.step, now - self._round_opened_at
         pace = seconds / done if done > 0 else self._seconds_per_step
         return m.Progressed(
             run=self._spec.run,
             round=round_number,
-            step=progress.step,
+            step=step,
             total_steps=self._total_steps,
-            tokens=progress.tokens,
+            tokens=tokens,
             loss=progress.loss,
-            tokens_per_second=self._tokens_per_second(progress.tokens, seconds),
-            members=self._members(progress.tokens),
+            tokens_per_second=self._tokens_per_second(tokens, seconds),
+            members=self._members(tokens, {}),
             wire_bytes=self._wire_bytes(),
-            eta_seconds=(self._total_steps - progress.step) * pace if pace else None,
+            eta_seconds=(self._total_steps - step) * pace if pace else None,
         )
 
     def finished(self, is_stopped: bool, is_early: bool, now: float) -> m.RunFinished:
@@ -153,19 +171,43 @@ class RunFigures:
     def _tokens_per_second(self, tokens: int, seconds: float) -> float:
         return (tokens - self._round_first_token) / seconds if seconds > 0 else 0.0
 
-    def _members(self, tokens: int) -> tuple[m.MemberProgress, ...]:
-        """Each member's part of the round, when the run as a whole has seen `tokens`."""
-        total = sum(self.shares) or 1
-        return tuple(
-            m.MemberProgress(
-                name=self._seats[device].name,
-                tokens=(tokens - self._round_first_token) * share // total,
-                tokens_per_second=self._progress[device].compute_tokens_per_second if device in self._progress else 0.0,
-                idle_fraction=self._progress[device].idle_fraction if device in self._progress else 0.0,
-                share=share,
+    def _note_speeds(self, action: Commit) -> None:
+        for device, share in zip(self._roster, self.shares, strict=bool(self.shares)):
+            # A member without a step, or with one that does not count yet, has measured nothing.
+            measured = self._progress[device].compute_tokens_per_second if device in self._progress else 0.0
+            if share and measured > 0:
+                self._speeds[device] = averaged(self._speeds[device], measured)
+        for device in action.roster if action.taken else ():
+            speed = self._speeds[device]
+            if device not in action.taken and speed:  # too slow for a step, as it seems: it is tried again some time
+                self._speeds[device] = speed * _FORGIVING
+
+    def _members(self, tokens: int, taken: Mapping[DeviceId, tuple[Range, ...]]) -> tuple[m.MemberProgress, ...]:
+        """Each member's part of the round, when the run as a whole has seen `tokens`, and who has `taken` which steps
+        alone."""
+        found, total = [], sum(self.shares)
+        for rank, device in enumerate(self._roster):
+            progress = self._progress.get(device)
+            if self.shares:
+                share = self.shares[rank]
+                own = (tokens - self._round_first_token) * share // total
+            elif taken:
+                share = sum(stop - start for start, stop in taken.get(device, ()))
+                own = self._own_tokens.get(device, 0)
+            else:
+                share = max(0, progress.step - self.step) if progress else 0
+                own = max(0, progress.tokens - self._round_first_token) if progress else 0
+            found.append(
+                m.MemberProgress(
+                    name=self._seats[device].name,
+                    tokens=own,
+                    tokens_per_second=progress.compute_tokens_per_second if progress else 0.0,
+                    idle_fraction=progress.idle_fraction if progress else 0.0,
+                    share=share,
+                    steps=taken.get(device, ()),
+                )
             )
-            for device, share in zip(self._roster, self.shares, strict=True)
-        )
+        return tuple(found)
 
     def _wire_bytes(self) -> int:
         return sum(progress.wire_bytes for progress in self._progress.values())

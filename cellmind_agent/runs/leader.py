@@ -10,18 +10,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
+from collections.abc import Awaitable
 
 from cellmind_agent.network.peers import Peers
 from cellmind_agent.planning import rounds
+from cellmind_agent.planning import run_actions as act
 from cellmind_agent.planning import run_life as life
 from cellmind_agent.planning.ledger import Ledger
 from cellmind_agent.planning.succession import lineage_order
 from cellmind_agent.protocol import messages as m
-from cellmind_agent.protocol.errors import CellmindError, GroupBrokenError, SupersededError
+from cellmind_agent.protocol.errors import CellmindError
 from cellmind_agent.protocol.ids import DeviceId
 from cellmind_agent.protocol.limits import ALONE_SECONDS, PROGRESS_SECONDS
+from cellmind_agent.runs.asking import Asking
 from cellmind_agent.runs.attendance import Attendance, Hearing, Leadership
 from cellmind_agent.runs.audience import Audience
 from cellmind_agent.runs.commit_book import CommitBook
@@ -63,6 +64,9 @@ class Leader:
         self._tasks: set[asyncio.Task[None]] = set()
         self._reported_at = _now()
         self._book = CommitBook(self.spec, self._me)
+        self._asking = Asking(
+            self.spec, company, self._figures, self._book, self._inbox.put_nowait, self._attendance.lose, self._start
+        )
 
     async def lead(self) -> None:
         """From the first preparation to the end of the run. Raises nothing but CancelledError."""
@@ -84,7 +88,7 @@ class Leader:
         except Exception:
             _log.exception("leading %s failed", self.spec.run)
             why = Sentence("an error in the leader's agent; its log says more")
-            await self._end(life.End(roster=tuple(self._company.devices), cause="failed", why=why))
+            await self._end(act.End(roster=tuple(self._company.devices), cause="failed", why=why))
         finally:
             for task in self._tasks:
                 task.cancel()
@@ -112,79 +116,42 @@ class Leader:
 
     # -- actions -------------------------------------------------------------------------------------------------------
 
-    async def _perform(self, action: life.Action) -> None:
+    async def _perform(self, action: act.Action) -> None:
         match action:
-            case life.Adopt():
+            case act.Adopt():
                 self._figures.adopt(action.last)
                 self._book.last = action.last
-            case life.FormGroup():
-                await self._form_group(action)
-            case life.OpenRound():
-                self._open_round(action)
-            case life.Commit():
-                self._commit_round(action)
-            case life.Record():
+            case act.FormGroup():
+                self._term = action.term
+                await self._stores.open(self.spec.run, action.term)  # ends the meeting of the term before
+                self._asking.form_group(action)
+            case act.OpenRound():
+                self.audience.publish(self._figures.open_round(action, _now()))
+                if action.is_together:
+                    self._asking.train(action)
+            case act.Deal():
+                self._asking.deal(action)
+            case act.CallBack():
+                self._asking.call_back(action)
+            case act.Average():
+                self._asking.average(action)
+            case act.Commit():
+                self._asking.commit(action)
+            case act.Record():
                 self._record(action)
-            case life.Question():
-                self._question(action)
-            case life.StandBy():
+            case act.Question():
+                self._asking.question(action)
+            case act.StandBy():
                 still_alone = life.StillAlone(term=action.term)
                 asyncio.get_running_loop().call_later(ALONE_SECONDS, self._inbox.put_nowait, still_alone)
-            case life.Drop():
+            case act.Drop():
                 self._drop(action)
-            case life.HandOver():
+            case act.HandOver():
                 await self._hand_over(action)
-            case life.End():
+            case act.End():
                 await self._end(action)
 
-    async def _form_group(self, action: life.FormGroup) -> None:
-        run, self._term = self.spec.run, action.term
-        await self._stores.open(run, action.term)  # ends the meeting of the term before
-        request = m.FormGroup(
-            run=run,
-            term=action.term,
-            roster=self._company.seats(action.roster),
-            backend=self._company.backend_for(action.roster),
-            step=action.step,
-            state_hash=action.state_hash,
-            holders=tuple(rank for rank, device in enumerate(action.roster) if device in action.holders),
-            last=self._book.last,
-        )
-
-        async def join(stay: Stay) -> life.RunEvent:
-            await stay.member.join_group(request)
-            return life.Grouped(device=stay.device, term=action.term)
-
-        self._ask_all(action.roster, action.term, join)
-
-    def _open_round(self, action: life.OpenRound) -> None:
-        self.audience.publish(self._figures.open_round(action, _now()))
-        request = m.TrainRound(
-            run=self.spec.run,
-            term=action.term,
-            round=action.round,
-            first_step=action.step,
-            num_steps=action.num_steps,
-            shares=self._figures.shares,
-            evaluate=action.is_evaluated,
-        )
-
-        async def train(stay: Stay) -> life.RunEvent:
-            result = await stay.member.train(request)
-            return life.Trained(device=stay.device, term=action.term, result=result)
-
-        self._ask_all(action.roster, action.term, train)
-
-    def _commit_round(self, action: life.Commit) -> None:
-        request = self._book.request(action, self._figures, self._company.seats(action.roster), _now())
-
-        async def commit(stay: Stay) -> life.RunEvent:
-            self._book.note_answer(request, await stay.member.commit(request))
-            return life.Committed(device=stay.device, round=action.round)
-
-        self._ask_all(action.roster, action.term, commit)
-
-    def _record(self, action: life.Record) -> None:
+    def _record(self, action: act.Record) -> None:
         """Every member that is left has committed."""
         event, checkpoint = self._book.close()
         self.audience.publish(event)
@@ -193,16 +160,7 @@ class Leader:
             names = tuple(seat.name for seat in self._company.seats(action.roster))
             self.audience.publish(self._figures.save_checkpoint(checkpoint, names, _now()))
 
-    def _question(self, action: life.Question) -> None:
-        request = m.QuestionMember(run=self.spec.run, term=action.term)
-
-        async def ask(stay: Stay) -> life.RunEvent:
-            await stay.member.question(request)
-            return life.Answered(device=stay.device, term=action.term)
-
-        self._ask_all(action.roster, action.term, ask)
-
-    def _drop(self, action: life.Drop) -> None:
+    def _drop(self, action: act.Drop) -> None:
         """The device may be gone, and cannot hear that it was dropped."""
         stay = self._company.part_with(action.device)
         lost = m.MemberLost(run=self.spec.run, name=stay.seat.name, why=action.why)
@@ -213,7 +171,7 @@ class Leader:
             request = m.DismissMember(run=self.spec.run, state="failed", error=action.why)
             self._start(self._dismiss(stay, request))
 
-    async def _hand_over(self, action: life.HandOver) -> None:
+    async def _hand_over(self, action: act.HandOver) -> None:
         """The others first: they wait for nothing else."""
         run, self._company.is_closed = self.spec.run, True
         if action.leader:
@@ -226,7 +184,7 @@ class Leader:
                 _log.debug("a member of %s does not hear that its leader leaves: %s", run, result)
         self.audience.leave()
 
-    async def _end(self, action: life.End) -> None:
+    async def _end(self, action: act.End) -> None:
         """Inform the watchers first: a lost member must not keep them waiting."""
         run, self._company.is_closed = self.spec.run, True
         if action.cause == "failed":
@@ -262,35 +220,17 @@ class Leader:
         self._book.note(joined)
         self.audience.publish(joined)
 
-    def _ask_all(
-        self, roster: tuple[DeviceId, ...], term: int, ask: Callable[[Stay], Awaitable[life.RunEvent]]
-    ) -> None:
-        """Ask each device; `term` is that of the process group which they need for the answer."""
-
-        async def ask_one(stay: Stay) -> None:
-            try:
-                self._inbox.put_nowait(await ask(stay))
-            except GroupBrokenError as error:
-                self._inbox.put_nowait(life.Broken(term=term, why=error.message))
-            except SupersededError as error:
-                self._inbox.put_nowait(life.Replaced(why=error.message))
-            except CellmindError as error:
-                self._attendance.lose(stay, error.message)
-
-        for device in roster:
-            stay = self._company.stay(device)
-            if stay:
-                self._start(ask_one(stay))
-
     def _note_progress(self, device: DeviceId, progress: m.MemberProgressed) -> None:
         self._figures.note_progress(device, progress)
         is_due = _now() - self._reported_at >= PROGRESS_SECONDS
-        if device == self._me and is_due and isinstance(self._life, life.Training):
+        # In a local round any member's report says something new.
+        is_due = is_due and (device == self._me or isinstance(self._life, life.Dealing))
+        if is_due and isinstance(self._life, life.Training | life.Dealing):
             self._reported_at = _now()
             self.audience.publish(self._figures.progressed(self._life.standing.round, progress, _now()))
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
+    def _start(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

@@ -10,8 +10,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator
-from dataclasses import replace
-from typing import TypeVar
 
 from cellmind_agent.network.peers import Peers
 from cellmind_agent.network.reception import Handler
@@ -22,37 +20,22 @@ from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.errors import (
     BusyError,
     CellmindError,
-    GroupBrokenError,
     NotAllowedError,
     ProtocolError,
     SupersededError,
     UnknownNameError,
 )
 from cellmind_agent.protocol.ids import DeviceId, RunId
-from cellmind_agent.protocol.limits import ROUND_PATIENCE_SECONDS
-from cellmind_agent.runs.keeping import keep_checkpoint
-from cellmind_agent.runs.participation import (
-    Participation,
-    joining,
-    own_spans,
-    place_in,
-    result_of,
-    seconds_to_join,
-)
+from cellmind_agent.runs.member_rounds import MemberRounds
+from cellmind_agent.runs.participation import Participation
 from cellmind_agent.runs.process import ChildProcess
 from cellmind_agent.runs.reporting import reports
-from cellmind_agent.runs.round_log import note_committed, note_started
 from cellmind_agent.runs.succession import Succession
 from cellmind_agent.runs.taking_part import TakingPart
 from cellmind_agent.storage.blobs import BlobStore
 from cellmind_agent.storage.journal import Journal
 from cellmind_agent.trust.permissions import Caller
-from model.line.training import (
-    KeepBest,
-    TrainSteps,
-)
 
-A = TypeVar("A")
 _log = logging.getLogger(__name__)
 
 
@@ -70,17 +53,16 @@ class RunMember:
         trainer: TakingPart,
     ) -> None:
         self._device, self._peers, self._tunnels = device, peers, tunnels
-        self._store, self._journal = store, journal
+        self._journal = journal
         self.succession, self._trainer = succession, trainer
+        self.rounds = MemberRounds(device, tunnels, store, journal, trainer, self._own_trainer)
         self._part: Participation | None = None
         self._life: asyncio.Task[None] | None = None
 
     def handlers(self) -> dict[type, Handler]:
         return {
             m.PrepareMember: self.prepare,
-            m.FormGroup: self.form_group,
-            m.TrainRound: self.train_round,
-            m.CommitRound: self.commit_round,
+            **self.rounds.handlers(),
             m.QuestionMember: self.question,
             m.ReplaceLeader: self.replace_leader,
             m.DismissMember: self.dismiss,
@@ -105,65 +87,6 @@ class RunMember:
         async with contextlib.aclosing(reports(part, request.term)) as stream:
             async for report in stream:
                 yield report
-
-    async def form_group(self, request: m.FormGroup, caller: Caller) -> m.Done:
-        """Join the group of a new term. Raises GroupBrokenError, CellmindError (a failed trainer, a false leader)."""
-        part, child = self._own_trainer(request.run, caller)
-        place = place_in(request, self._device)
-        part.newest_term = max(part.newest_term, place.term)
-        await self._trainer.leave_group(part)  # so that a trainer which waits for a lost rank does so no longer
-        async with part.turn:
-            self._own_trainer(request.run, caller)  # this device may follow another leader by now
-            if place.term < part.newest_term:  # another member was lost meanwhile
-                raise GroupBrokenError("term {term} of {run} is over", term=place.term, run=request.run)
-            part.group, part.roster, part.backend = place, place.roster, request.backend
-            part.term = replace(part.term, number=place.term)
-            self._tunnels.begin(part.spec.run, place.term, frozenset(member.device for member in place.roster))
-            part.present_state, part.kept_state = (request.state_hash if place.rank in request.holders else None), None
-            await self._trainer.call(child, joining(place, request, part.spec.mode), seconds_to_join(request))
-            part.present_state = request.state_hash
-            if request.last and part.last != request.last:  # a newcomer: it can lead from here on
-                part.last = request.last
-                self._trainer.update(part, step=request.step)
-        return m.Done()
-
-    async def train_round(self, request: m.TrainRound, caller: Caller) -> m.RoundTrained:
-        """Train this member's share of a round. Raises as `form_group`."""
-        part, child = self._own_trainer(request.run, caller)
-        async with part.turn:
-            if part.group is None or part.group.term != request.term:
-                raise GroupBrokenError("term {term} of {run} is over", term=request.term, run=request.run)
-            spans = own_spans(part.spec, part.group.rank, request)
-            call = TrainSteps(first_step=request.first_step, spans=spans, evaluate=request.evaluate)
-            note_started(self._journal, part, request, self._device)
-            is_alone = len(part.group.roster) == 1  # then the trainer keeps no copy
-            part.kept_state, part.present_state = (None if is_alone else part.present_state), None
-            trained = await self._trainer.call(child, call, ROUND_PATIENCE_SECONDS)
-            part.present_state = trained.state_hash
-        return result_of(trained)
-
-    async def commit_round(self, request: m.CommitRound, caller: Caller) -> m.MemberCommitted:
-        """Record a round that all members have trained, with a checkpoint if it is due. Raises as `train_round`."""
-        part, child = self._own_trainer(request.run, caller)
-        if request.is_best:
-            await child.call(KeepBest(), ROUND_PATIENCE_SECONDS)
-        answer = m.MemberCommitted()
-        if request.checkpoint:
-            written = await self._trainer.write_checkpoint(child, request.last)
-            answer = await asyncio.to_thread(keep_checkpoint, self._store, self._journal, part.spec, written, request)
-        note_committed(self._journal, part, request, self._device)
-        part.last = last = request.last
-        part.view = replace(
-            part.view,
-            step=last.step,
-            tokens=last.tokens,
-            val_loss=last.val_loss,
-            leader=last.term.leader,
-            term=last.term.number,
-            roster=tuple(member.name for member in last.roster),
-        )
-        self._journal.save_run(part.spec, part.view, part.last)
-        return answer
 
     async def question(self, request: m.QuestionMember, caller: Caller) -> m.Done:
         """The answer is that this device still takes part. Raises as `_own_trainer`."""

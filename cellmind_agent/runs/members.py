@@ -27,6 +27,9 @@ class Member(Protocol):
     def prepare(self, request: m.PrepareMember) -> AsyncIterator[m.MemberEvent]: ...
     async def join_group(self, request: m.FormGroup) -> None: ...
     async def train(self, request: m.TrainRound) -> m.RoundTrained: ...
+    async def take_steps(self, request: m.DealSteps) -> m.StepsDone: ...
+    async def call_back(self, request: m.CallBackSteps) -> None: ...
+    async def average(self, request: m.AverageRound) -> m.RoundTrained: ...
     async def commit(self, request: m.CommitRound) -> m.MemberCommitted: ...
     async def question(self, request: m.QuestionMember) -> None: ...
     async def replace_leader(self, request: m.ReplaceLeader) -> None: ...
@@ -46,15 +49,24 @@ class OwnMember:
     async def join_group(self, request: m.FormGroup) -> None:
         try:
             async with asyncio.timeout(seconds_to_join(request)):
-                await self._member.form_group(request, self._caller)
+                await self._member.rounds.form_group(request, self._caller)
         except TimeoutError as error:
             raise TimedOutError("the trainer here does not leave its process group") from error
 
     async def train(self, request: m.TrainRound) -> m.RoundTrained:
-        return await self._member.train_round(request, self._caller)
+        return await self._member.rounds.train_round(request, self._caller)
+
+    async def take_steps(self, request: m.DealSteps) -> m.StepsDone:
+        return await self._member.rounds.take_steps(request, self._caller)
+
+    async def call_back(self, request: m.CallBackSteps) -> None:
+        await self._member.rounds.call_back(request, self._caller)
+
+    async def average(self, request: m.AverageRound) -> m.RoundTrained:
+        return await self._member.rounds.average(request, self._caller)
 
     async def commit(self, request: m.CommitRound) -> m.MemberCommitted:
-        return await self._member.commit_round(request, self._caller)
+        return await self._member.rounds.commit_round(request, self._caller)
 
     async def question(self, request: m.QuestionMember) -> None:
         await self._member.question(request, self._caller)
@@ -79,6 +91,15 @@ class LinkedMember:
         await self._peers.link(self._device).request(request, seconds_to_join(request))
 
     async def train(self, request: m.TrainRound) -> m.RoundTrained:
+        return await self._peers.link(self._device).request(request, ROUND_PATIENCE_SECONDS)
+
+    async def take_steps(self, request: m.DealSteps) -> m.StepsDone:
+        return await self._peers.link(self._device).request(request, ROUND_PATIENCE_SECONDS)
+
+    async def call_back(self, request: m.CallBackSteps) -> None:
+        await self._peers.link(self._device).request(request, QUESTION_SECONDS)
+
+    async def average(self, request: m.AverageRound) -> m.RoundTrained:
         return await self._peers.link(self._device).request(request, ROUND_PATIENCE_SECONDS)
 
     async def commit(self, request: m.CommitRound) -> m.MemberCommitted:

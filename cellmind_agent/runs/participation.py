@@ -62,6 +62,7 @@ class Participation:
     is_dismissed: bool = False
     is_over: bool = False
     problem: Sentence | None = None  # why this device leaves or has left, if it was not dismissed
+    dealt: int | None = None  # in a local round: the first of the steps that the trainer is taking
     progress: asyncio.Queue[m.MemberProgressed] = field(default_factory=asyncio.Queue)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -132,9 +133,10 @@ def joining(place: GroupPlace, request: m.FormGroup, mode: m.RunMode) -> JoinGro
         holders=request.holders,
         near=tuple(other for other, member in enumerate(place.roster) if other != place.rank and member.host == here),
         rendezvous_seconds=RENDEZVOUS_SECONDS,
-        # In a local round the members wait for each other once, and for the slowest; but less long than their agents
-        # wait for them, so that a rank which is stuck breaks the group.
+        # The average of a local round takes long on a slow network; but less long than the agents wait for it, so that
+        # a rank which is stuck breaks the group.
         patience_seconds=ROUND_PATIENCE_SECONDS / 2 if mode == "local" else RENDEZVOUS_SECONDS,
+        keeps_steps=request.keeps_steps,
     )
 
 
@@ -185,11 +187,21 @@ def own_spans(spec: m.RunSpec, rank: int, request: m.TrainRound) -> tuple[Span, 
         raise ProtocolError("the round has no share for rank {rank}", rank=rank)
     if request.num_steps == 0:
         return ()
-    is_divided = min(request.shares) >= 0 and sum(request.shares) == ledger.divided(request.num_steps)
+    is_divided = min(request.shares) >= 0 and sum(request.shares) == ledger.batch_samples
     if not (is_divided and 0 < request.num_steps <= MAX_ROUND_STEPS):
         raise ProtocolError("the shares do not divide the round")
     divided = ledger.divide(request.first_step, request.num_steps, request.shares)
     return tuple(Span(epoch=epoch, start=parts[rank][0], stop=parts[rank][1]) for epoch, parts in divided)
+
+
+def dealt_spans(spec: m.RunSpec, request: m.DealSteps) -> tuple[Span, ...]:
+    """All samples of each dealt step. Raises ProtocolError."""
+    ledger = ledger_of(spec)
+    first, stop = request.first_step, request.stop
+    if not (0 <= request.round_step <= first < stop <= ledger.total_steps and stop - first <= MAX_ROUND_STEPS):
+        raise ProtocolError("the run has no such steps")
+    batches = (ledger.batch(step) for step in range(first, stop))
+    return tuple(Span(epoch=epoch, start=start, stop=end) for epoch, start, end in batches)
 
 
 def result_of(trained: StepsTrained) -> m.RoundTrained:

@@ -11,19 +11,21 @@ from cellmind_agent.runs.participation import Participation
 from cellmind_agent.storage.journal import Journal
 
 
-def note_started(journal: Journal, part: Participation, request: m.TrainRound, device: DeviceId) -> None:
+def note_started(
+    journal: Journal, part: Participation, round_number: int, step: int, num_steps: int, device: DeviceId
+) -> None:
     """A round that is never committed is part of the story too, even if its leader does not come back."""
     if part.leader == device:  # it has written it down
         return
     started = m.RoundStarted(
-        run=request.run,
-        round=request.round,
-        step=request.first_step,
-        num_steps=request.num_steps,
+        run=part.spec.run,
+        round=round_number,
+        step=step,
+        num_steps=num_steps,
         total_steps=part.view.total_steps,
     )
     with contextlib.suppress(CellmindError):  # on a full disk the commit fails, and says so
-        journal.append_event(request.run, "RoundStarted", started)
+        journal.append_event(part.spec.run, "RoundStarted", started)
 
 
 def note_committed(journal: Journal, part: Participation, request: m.CommitRound, device: DeviceId) -> None:

@@ -68,7 +68,8 @@ class JoinGroup(Call[Done]):
     holders: tuple[int, ...]  # never empty
     near: tuple[int, ...]  # ranks on the same loopback: no agent carries bytes to them
     rendezvous_seconds: float  # how long a rank waits for the others to come
-    patience_seconds: float = 60.0  # and later in an exchange: between local rounds another member may need long
+    patience_seconds: float = 60.0  # and later in an exchange
+    keeps_steps: bool = False  # in a local round: the steps taken since the last commit count, and nobody sends a state
 
 
 @line_message
@@ -92,13 +93,48 @@ class StepsTrained:
 
 @line_message
 class TrainSteps(Call[StepsTrained]):
-    """Take one step for each span, then make the weights equal on all members.
-
-    In the mode "local" the span of a step that another member takes is empty.
-    """
+    """Take one step for each span together with all members, then make the weights equal."""
 
     first_step: int
     spans: tuple[Span, ...]
+    evaluate: bool
+
+
+@line_message
+class StepsTaken:
+    """So many of the steps were taken, the first ones, and their targets. `StopSteps` leaves at least one."""
+
+    count: int
+    tokens: int
+
+
+@line_message
+class TakeSteps(Call[StepsTaken]):
+    """Take these steps of a local round without the other members: one for each span, from `first_step` on.
+
+    `round_step` steps of the run were committed before the round. `AverageWeights` ends it.
+    """
+
+    round_step: int
+    first_step: int
+    spans: tuple[Span, ...]
+
+
+@line_message
+class StopSteps(Event):
+    """From the agent: end the call that takes steps from `first_step` on, after the step that is under way."""
+
+    first_step: int
+
+
+@line_message
+class AverageWeights(Call[StepsTrained]):
+    """End a local round of `num_steps` steps, each of which a member of the group has taken: all take the mean of their
+    changes. May be called again, in another group, if it was refused with `peer_lost`.
+    """
+
+    round_step: int
+    num_steps: int
     evaluate: bool
 
 

@@ -44,13 +44,13 @@ class SynchronousRounds:
         total_steps: int,
         tuning: Tuning,
         data: PackedData,
-        group: Group,
         state: TrainingState,
         pace: Callable[[], None] = lambda: None,
     ) -> None:
         """`pace` is called before each step."""
         self._config, self._total_steps, self._micro_batch = config, total_steps, tuning.micro_batch
-        self._data, self._group, self._state, self._pace = data, group, state, pace
+        self._data, self._state, self._pace = data, state, pace
+        self._group = Group(0, 1, state.model.embed_tokens.weight.device)
         self._averaging_model: nn.Module | None = None
         self._own_gradients = OwnGradients()
         self._replicas = Replicas(state.model, [torch.device(name) for name in tuning.further_devices])
@@ -62,8 +62,24 @@ class SynchronousRounds:
         """See `RoundMethod`."""
         return self._meter.tokens_per_second
 
+    def join(self, group: Group) -> None:
+        """See `RoundMethod`."""
+        self._group = group
+
+    def leave(self) -> None:
+        """See `RoundMethod`. DDP's hooks on the parameters go with its wrapper; its gradients lie in its buckets."""
+        self._group = Group(0, 1, self._group.device)
+        self._averaging_model = None
+        self._own_gradients = OwnGradients()
+        for parameter in self._state.model.parameters():
+            parameter.grad = None
+
     def take_steps(
-        self, first_step: int, spans: Sequence[Span], on_step: Callable[[StepProgress], None]
+        self,
+        first_step: int,
+        spans: Sequence[Span],
+        on_step: Callable[[StepProgress], None],
+        is_stopped: Callable[[], bool] = lambda: False,
     ) -> list[StepReport]:
         """See `RoundMethod`. In the first call all members take the state of rank 0 if their weights differ."""
         if self._averaging_model is None:
@@ -85,6 +101,8 @@ class SynchronousRounds:
             if self._num_steps > _WARM_UP_STEPS:
                 self._meter.count(batch.num_targets, time.perf_counter() - started)
             on_step(self._progress(first_step + number + 1, loss_sum, batch.num_targets, tokens[number]))
+            if self._group.size == 1 and is_stopped():
+                break
         # 3. The losses over all members.
         if not losses:
             return []
@@ -107,14 +125,6 @@ class SynchronousRounds:
     def note_wait(self, seconds: float) -> None:
         """This device has waited for others, or exchanged with them, so long after its last step."""
         self._meter.count_wait(seconds)
-
-    def close(self) -> None:
-        """See `RoundMethod`. DDP's hooks on the parameters go with its wrapper; its gradients lie in its buckets."""
-        self._averaging_model = None
-        self._meter.close()
-        self._replicas.close()
-        for parameter in self._state.model.parameters():
-            parameter.grad = None
 
     def _targets_of_all(self, spans: Sequence[Span]) -> tuple[list[int], list[int]]:
         """For each step the targets of all members, and how many members have any."""

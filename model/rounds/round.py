@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from torch import Tensor
 
@@ -40,16 +40,28 @@ class StepProgress:
 
 
 class RoundMethod(Protocol):
-    """A way to train a round. On every member the trainer calls `take_steps`, then `synchronize_weights`."""
+    """A way to train rounds, in one group after the other. On every member the trainer calls `take_steps`, then
+    `synchronize_weights`."""
 
     @property
     def tokens_per_second(self) -> float:
         """This device's speed while it computes, over its last steps; 0 before the second step of a process."""
 
+    def join(self, group: Group) -> None:
+        """Train with the members of this group."""
+
+    def leave(self) -> None:
+        """Let go of the group, also in the middle of a round: this device is alone."""
+
     def take_steps(
-        self, first_step: int, spans: Sequence[Span], on_step: Callable[[StepProgress], None]
+        self,
+        first_step: int,
+        spans: Sequence[Span],
+        on_step: Callable[[StepProgress], None],
+        is_stopped: Callable[[], bool] = lambda: False,
     ) -> list[StepReport]:
-        """Take one step for each span, call `on_step` after each, and return the reports of all.
+        """Take one step for each span, call `on_step` after each, and return the reports of all. A member that takes
+        its steps alone ends after the step at which `is_stopped` says so.
 
         Raises DivergedError, PeerLostError; NotFiniteError where only this member computes values that are not finite.
         """
@@ -63,12 +75,29 @@ class RoundMethod(Protocol):
         Raises PeerLostError, StateRefusedError.
         """
 
-    def close(self) -> None:
-        """Let go of the group and of the model, also in the middle of a round: another method takes over."""
+
+@runtime_checkable
+class LocalMethod(RoundMethod, Protocol):
+    """A way to train rounds in which the members take their steps alone, several calls a round, and then average."""
+
+    def begin_round(self) -> None:
+        """The present weights are those that all members start from."""
+
+    def continue_round(self) -> None:
+        """Take this member's own weights again, if `average` has replaced them: the round is not over."""
+
+    def forget_round(self) -> None:
+        """Nothing of the present round counts."""
+
+    def average(self, round_step: int, num_steps: int) -> list[StepReport]:
+        """Take the average of all members, and return the reports of all steps of the round.
+
+        Raises DivergedError, PeerLostError; NotFiniteError where only this member has values that are not finite.
+        """
 
 
 # Makes a `RoundMethod` for the configuration, the steps of the whole run, how this device computes, a trainer's parts,
 # and what must be called before each step.
 MakeRoundMethod: TypeAlias = Callable[
-    [TrainingConfig, int, Tuning, PackedData, Group, TrainingState, Callable[[], None]], RoundMethod
+    [TrainingConfig, int, Tuning, PackedData, TrainingState, Callable[[], None]], RoundMethod
 ]

@@ -40,15 +40,13 @@ def roster_of(device: LabDevice, project: Path) -> list[str]:
     return [member["name"] for member in device.ctl("plan", "--json", cwd=project).data["roster"]]
 
 
-def finish(
-    watcher: Watcher, device: LabDevice, devices: Mapping[str, LabDevice], *excused: str, is_local: bool = False
-) -> Audit:
+def finish(watcher: Watcher, device: LabDevice, devices: Mapping[str, LabDevice], *excused: str) -> Audit:
     """Stop the run, and audit it. The records of the excused, which were down or apart, may lack rounds."""
     stopped = device.ctl("stop", watcher.run)
     assert stopped.code == 0, stopped
     finished = watcher.wait_for_kind("finished")
     homes = {name: one.home for name, one in devices.items()}
-    audit = audit_run(homes, watcher.run, finished["step"], SHAPE.batch_size, set(excused), is_local)
+    audit = audit_run(homes, watcher.run, finished["step"], SHAPE.batch_size, set(excused))
     assert audit.faults == ()
     return audit
 
@@ -85,7 +83,7 @@ def test_a_local_run_goes_on_without_a_member_that_dies_and_takes_it_back(home: 
         together = watcher.wait_for_members(3, 30, time.monotonic())
         steps = together["step"] - together["first_step"]
         assert sum(member["share"] for member in together["members"]) == steps
-        finish(watcher, devices[observer], devices, victim, is_local=True)
+        finish(watcher, devices[observer], devices, victim)
 
 
 @needs_bus

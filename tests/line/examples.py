@@ -24,6 +24,7 @@ from model.line.pace import PaceChanged
 from model.line.probing import TryGloo
 from model.line.sampling import Sampling
 from model.line.training import (
+    AverageWeights,
     CheckpointWritten,
     GroupOver,
     JoinGroup,
@@ -31,7 +32,10 @@ from model.line.training import (
     PrepareTrainer,
     Span,
     StepsProgressed,
+    StepsTaken,
     StepsTrained,
+    StopSteps,
+    TakeSteps,
     TrainerReady,
     TrainSteps,
     WriteCheckpoint,
@@ -51,6 +55,9 @@ VALUES: list[object] = [
     StepsTrained(
         state_hash="ab" * 32, tokens=1234, loss=3.5, val_loss=3.25, val_bits_per_byte=1.5, average_val_loss=3.125
     ),
+    TakeSteps(round_step=4, first_step=6, spans=(Span(epoch=0, start=8, stop=12),)),
+    StepsTaken(count=1, tokens=480),
+    AverageWeights(round_step=4, num_steps=20, evaluate=False),
     KeepBest(),
     WriteCheckpoint(
         step=12, tokens=1234, val_loss=3.25, held_out=HeldOutRecord(best_loss=3.0, best_step=9, num_worse=1)
@@ -60,6 +67,7 @@ VALUES: list[object] = [
         continuations=(Continuation(prompt="오늘 점심은", text=" 뭐 먹지"),), served_loss=3.125,
     ),
     GroupOver(),
+    StopSteps(first_step=6),
     StepsProgressed(step=5, loss=3.75, tokens=640, compute_tokens_per_second=1000.5, idle_fraction=0.25),
     PaceChanged(threads=1, rest_seconds=20.0, memory_bytes=2 << 30),
     LoadModel(checkpoint=CheckpointPaths(weights="/h/w", state="/h/s"), tokenizer="/h/t"),

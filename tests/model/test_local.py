@@ -3,14 +3,15 @@
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.errors import ModelError
-from model.line.training import Span
+from model.errors import ModelError, PeerLostError
+from model.line.training import Span, StepsTaken
 from model.meeting.group import Group
 from model.rounds.averaging import FLOAT32, INT8, weighted_mean
 from model.rounds.blockwise import BLOCK, decode, encode, encoded_bytes
@@ -20,7 +21,6 @@ from tests.model.test_portable import meet as meet_over
 from tests.model.test_training import CONFIG, CPU, MODEL, end, make_trainer, meet, spawn
 
 WITHOUT_DROPOUT = replace(CONFIG, model=replace(MODEL, dropout=0.0))
-NOTHING = Span(epoch=0, start=0, stop=0)
 
 
 # -- numbers in eight bits ---------------------------------------------------------------------------------------------
@@ -90,19 +90,26 @@ def local_trainer(rank: int, folder: str, group: Group) -> Trainer:
     return make_trainer(Path(folder) / f"data-{rank}", group, WITHOUT_DROPOUT, mode=LOCAL)
 
 
-def spans_of(rank: int, size: int, count: int) -> list[Span]:
-    """Steps of four samples; every rank takes each `size`-th of them."""
-    taken = [Span(epoch=0, start=step, stop=step + 4) for step in range(count)]
-    return [span if number % size == rank else NOTHING for number, span in enumerate(taken)]
+def spans_of(first: int, count: int) -> list[Span]:
+    """Steps of four samples."""
+    return [Span(epoch=0, start=step, stop=step + 4) for step in range(first, first + count)]
+
+
+def take(trainer: Trainer, round_step: int, first: int, count: int) -> StepsTaken:
+    return trainer.take_steps(round_step, first, spans_of(first, count), lambda: False)
 
 
 def train_locally(rank: int, size: int, folder: str) -> None:
     group = meet(rank, size, folder)
     trainer = local_trainer(rank, folder, group)
     trainer.train_round(0, [], evaluate=False)
-    # In the second round only the last rank has steps.
-    first = trainer.train_round(0, spans_of(rank, size, 9), evaluate=True)
-    second = trainer.train_round(9, spans_of(rank - size + 1, size, 1), evaluate=True)
+    # In the first round every rank is dealt steps twice; in the second one only the last rank has any.
+    assert take(trainer, 0, 2 * rank, 2).count == 2
+    assert take(trainer, 0, 2 * size + rank, 1).count == 1
+    first = trainer.average_weights(0, 3 * size, evaluate=True)
+    if rank == size - 1:
+        take(trainer, 3 * size, 3 * size, 1)
+    second = trainer.average_weights(3 * size, 1, evaluate=True)
     assert first.loss is not None
     torch.save(
         {
@@ -128,8 +135,8 @@ def test_a_device_alone_trains_as_in_the_other_mode_to_the_bit(tmp_path: Path) -
     results = []
     for mode in (DDP, LOCAL):
         trainer = make_trainer(tmp_path / str(len(results)), config=WITHOUT_DROPOUT, mode=mode)
-        trainer.train_round(0, spans_of(0, 1, 4), evaluate=False)
-        results.append(trainer.train_round(4, spans_of(0, 1, 3), evaluate=True))
+        trainer.train_round(0, spans_of(0, 4), evaluate=False)
+        results.append(trainer.train_round(4, spans_of(4, 3), evaluate=True))
     assert results[0] == results[1]
 
 
@@ -151,9 +158,10 @@ def train_the_same(rank: int, size: int, folder: str) -> None:
 
     found = {"start": weights(alone)}
     # A step of each has the same samples and learning rate: the first of two, which begin anew.
-    alone.train_round(0, spans_of(0, 1, 1), evaluate=False)
+    alone.train_round(0, spans_of(0, 1), evaluate=False)
     trainer.train_round(0, [], evaluate=False)
-    trainer.train_round(0, spans_of(0, 1, 1), evaluate=False)
+    take(trainer, 0, 0, 1)
+    trainer.average_weights(0, 1, evaluate=False)
     found.update(alone=weights(alone), weights=weights(trainer))
     torch.save(found, f"{folder}/result-{rank}")
     end(group)
@@ -164,12 +172,13 @@ def join_late(rank: int, size: int, folder: str) -> None:
     group = meet(rank, size, folder)
     trainer = local_trainer(rank, folder, Group(0, 1, CPU))
     if rank == 0:
-        trainer.train_round(0, spans_of(0, 1, 3), evaluate=True)
+        trainer.train_round(0, spans_of(0, 3), evaluate=True)
     trainer.regroup(group, 3, (0,), None, None)
     received = trainer.state_hash
     moments = [tensor for name, tensor in trainer.state.optimizer.state_tensors().items() if name.endswith("exp_avg")]
     has_moments = any(bool(tensor.any()) for tensor in moments)
-    trainer.train_round(3, spans_of(rank, size, 4), evaluate=False)
+    take(trainer, 3, 3 + 2 * rank, 2)
+    trainer.average_weights(3, 2 * size, evaluate=False)
     torch.save(
         {
             "received": torch.tensor(list(bytes.fromhex(received))),
@@ -194,12 +203,13 @@ def spoil(rank: int, size: int, folder: str, spoilt: list[int]) -> None:
     group = meet(rank, size, folder)
     trainer = local_trainer(rank, folder, group)
     trainer.train_round(0, [], evaluate=False)
+    take(trainer, 0, 2 * rank, 2)
     if rank in spoilt:
         with torch.no_grad():
             next(trainer.model.parameters()).fill_(float("nan"))
     found: dict[str, Any] = {}
     try:
-        trainer.train_round(0, spans_of(rank, size, 6), evaluate=False)
+        trainer.average_weights(0, 2 * size, evaluate=False)
     except ModelError as error:
         found = {"code": error.code, "message": str(error)}
     torch.save(found, f"{folder}/result-{rank}")
@@ -213,3 +223,75 @@ def test_one_members_broken_weights_are_its_own_fault() -> None:
 
 def test_broken_weights_of_all_are_a_divergence_of_the_run() -> None:
     assert {result["code"] for result in spawn(spoil, 2, [0, 1])} == {"diverged"}
+
+
+# -- a member is lost --------------------------------------------------------------------------------------------------
+
+
+def lose_the_last(rank: int, size: int, folder: str) -> None:
+    """The last rank is lost before the average. The others take its steps too, and average in another group."""
+    group = meet(rank, size, folder)
+    trainer = local_trainer(rank, folder, group)
+    trainer.train_round(0, [], evaluate=False)
+    take(trainer, 0, 2 * rank, 2)
+    own = weights_of(trainer)
+    found: dict[str, Any] = {"own": own}
+    if rank < size - 1:
+        with pytest.raises(ModelError, match="gone"):  # the average breaks when the mean is there already
+            break_average(trainer, 2 * size)
+        trainer.leave()
+        trainer.continue_round(0)
+        assert torch.equal(weights_of(trainer), own)
+        Path(folder, "again").mkdir(exist_ok=True)
+        smaller = meet(rank, size - 1, f"{folder}/again")
+        trainer.regroup(smaller, 0, tuple(range(size - 1)), None, None)
+        if rank == 0:
+            take(trainer, 0, 2 * (size - 1), 2)
+        ended = trainer.average_weights(0, 2 * size, evaluate=False)
+        found.update(hash=torch.tensor(list(bytes.fromhex(ended.state_hash))), tokens=torch.tensor(ended.tokens))
+        group = smaller
+    else:
+        with pytest.raises(ModelError, match="gone"):
+            break_average(trainer, 2 * size)
+    torch.save(found, f"{folder}/result-{rank}")
+    end(group)
+
+
+def break_average(trainer: Trainer, num_steps: int) -> None:
+    with mock.patch("model.trainer.held_out_losses", side_effect=PeerLostError("it is gone")):
+        trainer.average_weights(0, num_steps, evaluate=True)
+
+
+def weights_of(trainer: Trainer) -> torch.Tensor:
+    return torch.cat([weight.detach().view(-1).clone() for weight in trainer.model.parameters()])
+
+
+def test_the_others_keep_their_steps_and_average_in_another_group() -> None:
+    one, two, _ = spawn(lose_the_last, 3)
+    assert torch.equal(one["hash"], two["hash"])
+    assert one["tokens"] == two["tokens"]
+
+
+def test_a_call_ends_early_when_another_member_is_free(tmp_path: Path) -> None:
+    trainer = local_trainer(0, str(tmp_path), Group(0, 1, CPU))
+    answers = iter((False, True))
+    taken = trainer.take_steps(0, 0, spans_of(0, 5), lambda: next(answers))
+    assert taken.count == 2
+    assert taken.tokens == trainer.average_weights(0, 2, evaluate=False).tokens
+
+
+def test_steps_of_a_round_that_is_given_up_do_not_count(tmp_path: Path) -> None:
+    trainer = local_trainer(0, str(tmp_path), Group(0, 1, CPU))
+    trainer.train_round(0, spans_of(0, 1), evaluate=False)
+    before = trainer.state_hash
+    two = mock.Mock(wraps=Group(0, 1, CPU), size=2, device=CPU)  # of several members, so it keeps its state
+    with mock.patch.object(trainer, "_group", two):
+        take(trainer, 1, 1, 2)
+    assert trainer.state_hash != before
+    trainer.return_to(1)
+    assert trainer.state_hash == before
+    with pytest.raises(ModelError):
+        trainer.continue_round(7)
+    taken = take(trainer, 1, 1, 1)
+    assert trainer.average_weights(1, 1, evaluate=False).tokens == trainer.tokens
+    assert taken.count == 1

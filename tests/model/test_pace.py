@@ -10,7 +10,7 @@ import torch
 
 from model.errors import MemoryLimitError, PeerLostError, failure_of
 from model.line.pace import PaceChanged
-from model.line.training import GroupOver
+from model.line.training import GroupOver, StopSteps
 from model.pace import Pace, peak_memory_bytes
 from tests.model.test_training import make_trainer, steps
 
@@ -108,3 +108,11 @@ def test_a_group_that_is_over_ends_a_rest_and_the_steps_until_the_next_group() -
     pace.begin_group()
     pace.hear(PaceChanged())
     pace.apply()
+
+
+def test_a_call_hears_once_that_it_should_end() -> None:
+    pace = Pace()
+    pace.hear(StopSteps(first_step=7))
+    assert not pace.is_stopped(5)
+    assert pace.is_stopped(7)
+    assert not pace.is_stopped(7)  # the same steps may be dealt again

@@ -54,7 +54,7 @@ def train_with_newcomers(rank: int, size: int, folder: str, backend: str) -> Non
     if rank == 2:
         member = returning
     receive(member, rank, "with returned", 2 * ROUND)
-    assert rank != 2 or (member.trainer._kept.step, member.trainer._best) == (None, None)
+    assert rank != 2 or (member.trainer._kept.step, member.trainer._keeper._best) == (None, None)
     assert member.trained(2 * ROUND, 3) == results[2]
     assert all(map(torch.equal, member.state(), expected))
     # 5. A round fails, and all go back to its beginning.

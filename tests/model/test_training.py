@@ -111,8 +111,16 @@ class OneReport:
         self.calls: list[tuple[int, int]] = []
         self.tokens_per_second = 10.0
 
+    def join(self, group: Group) -> None: ...
+
+    def leave(self) -> None: ...
+
     def take_steps(
-        self, first_step: int, spans: Sequence[Span], on_step: Callable[[StepProgress], None]
+        self,
+        first_step: int,
+        spans: Sequence[Span],
+        on_step: Callable[[StepProgress], None],
+        is_stopped: Callable[[], bool] = lambda: False,
     ) -> list[StepReport]:
         self.calls.append((first_step, len(spans)))
         step = first_step + len(spans)
@@ -133,8 +141,6 @@ class OneReport:
 
     def synchronize_weights(self) -> str:
         return "ab"
-
-    def close(self) -> None: ...
 
 
 def test_a_trainer_trains_rounds_in_the_way_that_it_is_given(tmp_path: Path) -> None:

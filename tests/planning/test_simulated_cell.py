@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from cellmind_agent.planning.run_life import StopAsked
+from cellmind_agent.protocol import messages as m
 from tests.planning.simulated.cell import SimulatedCell
 from tests.planning.simulated.device import Device
 from tests.planning.simulated.proof import check_history
@@ -69,10 +70,15 @@ class CellMachine(RuleBasedStateMachine):
     cell: SimulatedCell
     is_whole = True  # no device has lost its memory, and nobody has ended the run
 
-    @initialize(num_devices=st.integers(2, 5), num_members=st.integers(1, 5), ahead=st.integers(0, 150))
-    def begin(self, num_devices: int, num_members: int, ahead: int) -> None:
+    @initialize(
+        num_devices=st.integers(2, 5),
+        num_members=st.integers(1, 5),
+        ahead=st.integers(0, 150),
+        mode=st.sampled_from(("ddp", "local")),
+    )
+    def begin(self, num_devices: int, num_members: int, ahead: int, mode: m.RunMode = "ddp") -> None:
         """Some devices begin, and the others are recruited. `ahead`: the run is some events old."""
-        self.cell = SimulatedCell(num_devices)
+        self.cell = SimulatedCell(num_devices, mode)
         ids = list(self.cell.devices)
         self.cell.start(self.cell.devices[ids[0]], ids[: min(num_members, num_devices)])
         self.cell.settle()

@@ -57,7 +57,11 @@ VIEW = m.RunView(
 STORY = m.CheckpointStory(
     step=2, time=1767312000.0, val_loss=5.25, continuations=(Continuation(prompt="오늘 점심은", text=" 뭐 먹지"),)
 )
-MEMBERS = (m.MemberProgress(name="노트북", tokens=10, tokens_per_second=5.0, idle_fraction=0.25, share=4),)
+MEMBERS = (
+    m.MemberProgress(
+        name="노트북", tokens=10, tokens_per_second=5.0, idle_fraction=0.25, share=4, steps=((0, 3), (7, 8))
+    ),
+)
 COMMITTED = m.RoundCommitted(
     run=RUN, round=1, first_step=0, step=2, total_steps=21, tokens=20, loss=5.25, tokens_per_second=20.0,
     members=MEMBERS, wire_bytes=100, state_hash="cd" * 32, val_loss=5.5, val_bits_per_byte=2.5,
@@ -172,6 +176,10 @@ _ALL = [
     ),
     m.MemberFailed(why="it fell"),
     m.TrainRound(run=RUN, term=2, round=1, first_step=0, num_steps=2, shares=(8, 8), evaluate=True),
+    m.DealSteps(run=RUN, term=2, round=3, round_step=8, num_steps=20, first_step=12, stop=15),
+    m.StepsDone(count=2, tokens=960),
+    m.CallBackSteps(run=RUN, term=2, first_step=12),
+    m.AverageRound(run=RUN, term=2, round=3, round_step=8, num_steps=20, evaluate=True),
     m.RoundTrained(state_hash="cd" * 32, tokens=20, loss=5.25, val_loss=None, average_val_loss=5.5),
     m.CommitRound(
         run=RUN, last=LAST, event=COMMITTED, joined=(JOINED,), lost=(LOST,), checkpoint=True, time=1767312000.0,

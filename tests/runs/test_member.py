@@ -269,7 +269,7 @@ def test_a_newcomer_can_lead_as_soon_as_it_has_the_state(tmp_path: Path) -> None
         preparing = await follow(member, LEADER, 3)
         part: Any = member._part
         part.child, part.ready, part.present_state = ObedientTrainer(), ready, ready.state_hash
-        await member.form_group(group, asked_by(LEADER))
+        await member.rounds.form_group(group, asked_by(LEADER))
         assert part.may_lead
         assert journal.last_commit(SPEC.run) == LAST
         preparing.cancel()

@@ -1,4 +1,4 @@
-"""A member's samples of a round follow from the leader's shares, which are checked."""
+"""A member's samples of a round follow from what the leader asks, which is checked."""
 
 from dataclasses import replace
 
@@ -6,12 +6,11 @@ import pytest
 
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.errors import ProtocolError
-from cellmind_agent.runs.participation import own_spans
+from cellmind_agent.runs.participation import dealt_spans, own_spans
 from model.line.training import Span
 from tests.protocol.examples import SPEC
 
 ROUND = m.TrainRound(run=SPEC.run, term=1, round=1, first_step=6, num_steps=3, shares=(12, 4), evaluate=False)
-LOCAL = replace(SPEC, mode="local")
 
 
 def test_in_the_mode_ddp_a_member_takes_a_part_of_each_step() -> None:
@@ -20,24 +19,23 @@ def test_in_the_mode_ddp_a_member_takes_a_part_of_each_step() -> None:
     assert own_spans(SPEC, 1, ROUND) == expected
 
 
-def test_in_the_mode_local_a_member_takes_whole_steps() -> None:
-    local = replace(ROUND, shares=(2, 1))
-    one, two = (own_spans(LOCAL, rank, local) for rank in (0, 1))
-    assert [span.stop - span.start for span in one] == [4, 0, 16]
-    assert [span.stop - span.start for span in two] == [0, 16, 0]
+def test_a_member_takes_dealt_steps_whole() -> None:
+    dealt = m.DealSteps(run=SPEC.run, term=1, round=1, round_step=2, num_steps=20, first_step=5, stop=8)
+    expected = (Span(epoch=0, start=80, stop=96), Span(epoch=0, start=96, stop=100), Span(epoch=1, start=0, stop=16))
+    assert dealt_spans(SPEC, dealt) == expected
+    wrong: tuple[dict[str, int], ...] = ({"stop": 5}, {"stop": 10**9}, {"round_step": 6}, {"round_step": -1})
+    for change in wrong:
+        with pytest.raises(ProtocolError):
+            dealt_spans(SPEC, replace(dealt, **change))
 
 
-@pytest.mark.parametrize("spec", [SPEC, LOCAL])
 @pytest.mark.parametrize(
     ("num_steps", "shares"), [(3, (1, 1)), (3, (20, -4)), (3, (4, -1)), (3, ()), (10**9, (12, 4)), (10**9, (10**9, 0))]
 )
-def test_shares_that_do_not_divide_the_round_are_refused(
-    spec: m.RunSpec, num_steps: int, shares: tuple[int, ...]
-) -> None:
+def test_shares_that_do_not_divide_the_round_are_refused(num_steps: int, shares: tuple[int, ...]) -> None:
     with pytest.raises(ProtocolError):
-        own_spans(spec, 0, replace(ROUND, num_steps=num_steps, shares=shares))
+        own_spans(SPEC, 0, replace(ROUND, num_steps=num_steps, shares=shares))
 
 
 def test_a_round_without_steps_has_no_samples_whatever_its_shares() -> None:
-    for spec in (SPEC, LOCAL):
-        assert own_spans(spec, 0, replace(ROUND, num_steps=0, shares=(10**12, 0))) == ()
+    assert own_spans(SPEC, 0, replace(ROUND, num_steps=0, shares=(10**12, 0))) == ()

@@ -87,6 +87,7 @@ class FormGroup(Request[Done]):
     state_hash: str
     holders: tuple[int, ...]
     last: LastCommit | None = None
+    keeps_steps: bool = False  # in a local round: every member keeps what it has done since that state
 
     def __post_init__(self) -> None:
         check_backend_name(self.backend)
@@ -136,8 +137,7 @@ class RoundTrained:
 
 @request(asked_by="member", size="small")
 class TrainRound(Request[RoundTrained]):
-    """Train these steps with the other members of the term. `shares` are, for each rank, the samples of a batch (mode
-    `ddp`) or the steps of the round (mode `local`).
+    """Train these steps with the other members of the term. `shares` are each rank's samples of a batch.
 
     Refused with `group_broken` if the process group fails.
     """
@@ -148,6 +148,55 @@ class TrainRound(Request[RoundTrained]):
     first_step: int
     num_steps: int
     shares: tuple[int, ...]
+    evaluate: bool
+
+
+@message
+class StepsDone:
+    """So many of the dealt steps are taken, the first ones. The rest is given back."""
+
+    count: int
+    tokens: int
+
+
+@request(asked_by="member", size="small")
+class DealSteps(Request[StepsDone]):
+    """In a local round, take the steps from `first_step` to `stop` alone. The round has `num_steps` steps; before it
+    `round_step` were committed.
+
+    Refused with `group_broken` if the answerer is in no process group of this term any more.
+    """
+
+    run: RunId
+    term: int
+    round: int
+    round_step: int
+    num_steps: int
+    first_step: int
+    stop: int
+
+
+@request(asked_by="member", size="small")
+class CallBackSteps(Request[Done]):
+    """Another member is free: end the steps that you were dealt from `first_step` on after the present one."""
+
+    run: RunId
+    term: int
+    first_step: int
+
+
+@request(asked_by="member", size="small")
+class AverageRound(Request[RoundTrained]):
+    """All steps of a local round are taken: average what has changed with the other members of the term.
+
+    Refused with `group_broken` if the process group fails.
+    """
+
+    run: RunId
+    term: int
+    round: int
+    round_step: int
+    num_steps: int
     evaluate: bool
 
 

@@ -149,13 +149,15 @@ class GetRun(Request[RunFound]):
 
 @value
 class MemberProgress:
-    """One member's part of a round. `share` is its samples of each batch."""
+    """One member's part of a round. `share` is its samples of each batch. In a local round `steps` are the run's steps
+    that it took, as ranges [start, stop), and `share` is how many they are."""
 
     name: str
     tokens: int
     tokens_per_second: float
     idle_fraction: float
     share: int
+    steps: tuple[tuple[int, int], ...] = ()
 
 
 @message

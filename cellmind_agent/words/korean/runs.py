@@ -53,6 +53,8 @@ SENTENCES: Mapping[str, str] = {
     "the members lost each other {count} times in a row: {why}": "구성원끼리의 연결이 {count}번 연달아 끊겼습니다: {why}",
     "this device is not in the roster of {run}": "이 기기는 {run} 학습의 명단에 없습니다",
     "this device is not in the roster of the group": "이 기기는 프로세스 그룹의 명단에 없습니다",
+    "it took {count} of {dealt} steps": "맡은 {dealt}스텝 가운데 {count}스텝을 했다고 합니다",
+    "the run has no such steps": "실행에 그런 스텝이 없습니다",
     "the round has no share for rank {rank}": "라운드에 순위 {rank}의 몫이 없습니다",
     "the trainer here does not leave its process group": "이 기기의 학습 프로세스가 프로세스 그룹에서 나오지 않습니다",
     "{run} has finished at step {step}": "{run} 학습은 {step}단계에서 끝났습니다",

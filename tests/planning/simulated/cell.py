@@ -41,15 +41,20 @@ class Event(NamedTuple):
     due: float = 0.0
 
 
+def _seconds(operation: Operation) -> float:
+    return 1.0 if operation.kind == "average" else operation.num_steps * STEP_SECONDS
+
+
 class SimulatedCell:
     """Devices that train one run together."""
 
-    def __init__(self, num_devices: int) -> None:
+    def __init__(self, num_devices: int, mode: m.RunMode = "ddp") -> None:
         ids = [DeviceId(letter * 32) for letter in "abcde"[:num_devices]]
         self.devices = {device: Device(device, self) for device in ids}
         self.seats = {device: m.RosterMember(device=device, name=device[0]) for device in ids}
         self.views = {device: replace(peer("x"), id=device, name=device[0]) for device in ids}
-        self.ledger: Ledger = ledger_of(RUN_SPEC)
+        self.spec = replace(RUN_SPEC, mode=mode)
+        self.ledger: Ledger = ledger_of(self.spec)
         self.states, self.checks = States(), Checks()
         self.now = 0.0
         self.cut_off: frozenset[DeviceId] = frozenset()  # one of the two parts of the cell
@@ -125,7 +130,7 @@ class SimulatedCell:
             if operation is None:
                 continue
             if self._can_complete(operation):
-                due = self._begun.setdefault(operation, self.now) + operation.num_steps * STEP_SECONDS
+                due = self._begun.setdefault(operation, self.now) + _seconds(operation)
                 yield Event(f"{device.name} {operation.kind} done", self.trainer(device).complete, (device,), due)
             if self._is_broken(device, operation):
                 yield Event(f"{device.name} {operation.kind} broken", partial(self.fail, device), (device,))
@@ -151,11 +156,13 @@ class SimulatedCell:
         meeting = operation.meeting
         if operation.kind == "join":
             return meeting.is_met
+        if operation.kind == "take":
+            return True
         return meeting.rounds.get(operation.number, set()) >= set(meeting.roster)
 
     def _is_broken(self, device: Device, operation: Operation) -> bool:
         meeting = operation.meeting
-        if len(meeting.roster) == 1:
+        if len(meeting.roster) == 1 or operation.kind == "take":  # nothing is exchanged
             return device.id in meeting.left
         if meeting.is_over or meeting.left & set(meeting.roster):
             return True
@@ -249,7 +256,7 @@ class SimulatedCell:
     ) -> None:
         term = m.Term(number=number, leader=device.id)
         leadership = Leadership(
-            spec=RUN_SPEC, roster=roster, term=term, backend=BackendName("portable"), start=start, taken_over=why
+            spec=self.spec, roster=roster, term=term, backend=BackendName("portable"), start=start, taken_over=why
         )
         device.leading = Leading(device, leadership, self.ledger)
 

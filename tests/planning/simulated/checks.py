@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from cellmind_agent.planning import run_actions as act
 from cellmind_agent.planning import run_life as life
 from cellmind_agent.planning.succession import term_order
 from cellmind_agent.protocol import messages as m
@@ -67,27 +68,27 @@ class Checks:
     # -- leaders -------------------------------------------------------------------------------------------------------
 
     def note_transition(
-        self, leading: Leading, before: life.RunLife, event: life.RunEvent, actions: Iterable[life.Action]
+        self, leading: Leading, before: life.RunLife, event: life.RunEvent, actions: Iterable[act.Action]
     ) -> None:
         """No committed step is given up, and no round is done again without a cause."""
         if isinstance(event, life.Lost | life.Broken):
             self._causes[leading] = self._causes.get(leading, 0) + 1
         for action in actions:
             match action:
-                case life.Adopt():
+                case act.Adopt():
                     self._steps[leading] = action.last.step
-                case life.FormGroup():
+                case act.FormGroup():
                     self._note_group(leading, before, action)
                     if isinstance(before, life.Training) and isinstance(event, life.Trained):
                         self._causes[leading] = 1  # the weights differ, and no majority agrees
-                case life.OpenRound():
+                case act.OpenRound():
                     if self._open.get(leading) == action.round:
                         assert self._causes.get(leading), f"round {action.round} is done again without a cause"
                     self._open[leading], self._causes[leading] = action.round, 0
-                case life.Commit():
+                case act.Commit():
                     self._steps[leading] = action.step
 
-    def _note_group(self, leading: Leading, before: life.RunLife, action: life.FormGroup) -> None:
+    def _note_group(self, leading: Leading, before: life.RunLife, action: act.FormGroup) -> None:
         term = action.term, leading.device.id
         before_it = self._leaders.get(term, leading)
         assert before_it is leading or before_it.cell.has_ended(before_it), f"two leaders in term {term}"
@@ -96,7 +97,7 @@ class Checks:
         if isinstance(before, life.Preparing):
             self._check_settled(leading, before, action)
 
-    def _check_settled(self, leading: Leading, before: life.Preparing, action: life.FormGroup) -> None:
+    def _check_settled(self, leading: Leading, before: life.Preparing, action: act.FormGroup) -> None:
         """A new leader goes on from the newest commit that any of its members knows and any of them still holds."""
         held = {state for one in before.ready.values() for state in one.held_states}
         for device in action.roster:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from cellmind_agent.planning import rounds
+from cellmind_agent.planning import run_actions as act
 from cellmind_agent.planning import run_life as life
 from cellmind_agent.planning.ledger import Ledger
 from cellmind_agent.planning.succession import lineage_order
@@ -65,57 +66,66 @@ class Leading(Attending):
 
     # -- actions -------------------------------------------------------------------------------------------------------
 
-    def _perform(self, action: life.Action) -> Work[None]:
+    def _perform(self, action: act.Action) -> Work[None]:
         device, run = self.device, self._leadership.spec.run
         match action:
-            case life.Adopt():
+            case act.Adopt():
                 self._figures.adopt(action.last)
                 self.book.last = action.last
-            case life.FormGroup():
+            case act.FormGroup():
                 self._form_group(action)
-            case life.OpenRound():
+            case act.OpenRound():
                 self._open_round(action)
-            case life.Commit():
+            case act.Deal():
+                self._deal(action)
+            case act.CallBack():
+                request = m.CallBackSteps(run=run, term=action.term, first_step=action.first_step)
+                self._start(self._tell([action.device], request))
+            case act.Average():
+                self._average(action)
+            case act.Commit():
                 self._commit(action)
-            case life.Record():
+            case act.Record():
                 event, checkpoint = self.book.close()
                 self.cell.checks.note_recorded(self, event)
                 for other in action.roster:
                     self._tries[other] = min(self._tries[other], 1)
                 if checkpoint:
                     self._figures.save_checkpoint(checkpoint, (), self.cell.now)
-            case life.Question():
+            case act.Question():
                 request = m.QuestionMember(run=run, term=action.term)
                 self._ask_all(
                     action.roster, action.term, request, lambda d, _: life.Answered(device=d, term=action.term)
                 )
-            case life.StandBy():
+            case act.StandBy():
                 still_alone, due = life.StillAlone(term=action.term), self.cell.now + ALONE_SECONDS
                 self._start(self._later("still alone", due, partial(self.inbox.append, still_alone)))
-            case life.Drop():
+            case act.Drop():
                 self._drop(action)
-            case life.HandOver():
+            case act.HandOver():
                 yield from self._hand_over(action)
-            case life.End():
+            case act.End():
                 state = action.cause
                 self.cell.checks.note_end(state, action.why)
                 request = m.DismissMember(run=run, state=state, error=action.why)
                 yield from self._tell([stay.device for stay in self.stays.values()], request)
         assert device.is_up
 
-    def _form_group(self, action: life.FormGroup) -> None:
+    def _form_group(self, action: act.FormGroup) -> None:
         self.term = self.device.last_own_term = action.term
         self.cell.open_meeting(Meeting(self.device.id, action.term, action.roster))
         request = m.FormGroup(
             run=self._leadership.spec.run, term=action.term, roster=self._seats(action.roster),
             backend=BackendName("portable"), step=action.step, state_hash=action.state_hash,
             holders=tuple(rank for rank, device in enumerate(action.roster) if device in action.holders),
-            last=self.book.last,
+            last=self.book.last, keeps_steps=action.keeps_steps,
         )  # fmt: skip
         self._ask_all(action.roster, action.term, request, lambda d, _: life.Grouped(device=d, term=action.term))
 
-    def _open_round(self, action: life.OpenRound) -> None:
+    def _open_round(self, action: act.OpenRound) -> None:
         self.cell.write(self.device, self._figures.open_round(action, self.cell.now))
+        if not action.is_together:
+            return
         request = m.TrainRound(
             run=self._leadership.spec.run, term=action.term, round=action.round, first_step=action.step,
             num_steps=action.num_steps, shares=self._figures.shares, evaluate=action.is_evaluated,
@@ -126,7 +136,32 @@ class Leading(Attending):
 
         self._ask_all(action.roster, action.term, request, trained)
 
-    def _commit(self, action: life.Commit) -> None:
+    def _deal(self, action: act.Deal) -> None:
+        first_step, stop = action.steps
+        request = m.DealSteps(
+            run=self._leadership.spec.run, term=action.term, round=action.round, round_step=action.round_step,
+            num_steps=action.num_steps, first_step=first_step, stop=stop,
+        )  # fmt: skip
+        asked_at = self.cell.now
+
+        def took(device: DeviceId, done: m.StepsDone) -> life.RunEvent:
+            self._figures.note_taken(device, done.tokens, self.cell.now - asked_at)
+            return life.Took(device=device, first_step=first_step, count=done.count)
+
+        self._ask_all((action.device,), action.term, request, took)
+
+    def _average(self, action: act.Average) -> None:
+        request = m.AverageRound(
+            run=self._leadership.spec.run, term=action.term, round=action.round, round_step=action.step,
+            num_steps=action.num_steps, evaluate=action.is_evaluated,
+        )  # fmt: skip
+
+        def trained(device: DeviceId, result: m.RoundTrained) -> life.RunEvent:
+            return life.Trained(device=device, term=action.term, result=result)
+
+        self._ask_all(action.roster, action.term, request, trained)
+
+    def _commit(self, action: act.Commit) -> None:
         request = self.book.request(action, self._figures, self._seats(action.roster), self.cell.now)
 
         def committed(device: DeviceId, answer: m.MemberCommitted) -> life.RunEvent:
@@ -135,7 +170,7 @@ class Leading(Attending):
 
         self._ask_all(action.roster, action.term, request, committed)
 
-    def _drop(self, action: life.Drop) -> None:
+    def _drop(self, action: act.Drop) -> None:
         stay = self._part_with(action.device)
         lost = m.MemberLost(run=self._leadership.spec.run, name=stay.seat.name, why=action.why)
         self.book.note(lost)
@@ -144,7 +179,7 @@ class Leading(Attending):
             request = m.DismissMember(run=self._leadership.spec.run, state="failed", error=action.why)
             self._start(self._tell([action.device], request))
 
-    def _hand_over(self, action: life.HandOver) -> Work[None]:
+    def _hand_over(self, action: act.HandOver) -> Work[None]:
         run = self._leadership.spec.run
         if action.leader and action.state_hash:
             try:

@@ -9,7 +9,6 @@ from cellmind_agent.planning.succession import term_order
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.errors import (
     BusyError,
-    GroupBrokenError,
     NotAllowedError,
     StorageFullError,
     SupersededError,
@@ -17,18 +16,19 @@ from cellmind_agent.protocol.errors import (
 )
 from model.line.sentence import Sentence
 from tests.planning.simulated.device import Device, Work
+from tests.planning.simulated.member_rounds import Rounds
 from tests.planning.simulated.part import Part
-from tests.planning.simulated.records import checkpoint_of, started, tokens
+from tests.planning.simulated.records import checkpoint_of
 from tests.planning.simulated.succession import Succession
 from tests.planning.simulated.trainer import FRESH, Meeting, Operation, Trainer
 from tests.planning.simulated.wires import Call
 
 
-class Member:
+class Member(Rounds):
     """This device as a member of the run."""
 
     def __init__(self, device: Device) -> None:
-        self._device, self._cell = device, device.cell
+        super().__init__(device)
         self._succession = Succession(device)
         self.part: Part | None = None
 
@@ -42,6 +42,12 @@ class Member:
                 device.answer(call, (yield from self._form_group(call)))
             case m.TrainRound():
                 device.answer(call, (yield from self._train_round(call)))
+            case m.DealSteps():
+                device.answer(call, (yield from self._take_steps(call)))
+            case m.CallBackSteps():
+                device.answer(call, self._call_back(call))
+            case m.AverageRound():
+                device.answer(call, (yield from self._average(call)))
             case m.CommitRound():
                 device.answer(call, self._commit_round(call))
             case m.QuestionMember():
@@ -87,54 +93,6 @@ class Member:
             self._device.answer(call, m.MemberFailed(why=Sentence("the trainer has ended")))
         elif not part.is_dismissed:
             self._check_followed(part, term)
-
-    def _form_group(self, call: Call) -> Work[m.Done]:
-        (part, trainer), request = self._own_trainer(call), call.request
-        part.newest_term = max(part.newest_term, request.term)
-        part.leave_group(self._device.id)
-        token = yield from self._take_turn(part)
-        try:
-            # This device may follow another leader by now.
-            self._check_followed(part, m.Term(number=request.term, leader=call.asker))
-            if request.term < part.newest_term or request.term <= part.term.number:
-                raise GroupBrokenError("term {term} is over", term=request.term)
-            part.roster = request.roster
-            devices = [member.device for member in request.roster]
-            holders = {devices[rank] for rank in request.holders}
-            part.group = meeting = self._cell.meeting(call.asker, request.term)
-            self._cell.checks.note_term(self._device, part, replace(part.term, number=request.term), "group")
-            part.term = replace(part.term, number=request.term)
-            is_holder = self._device.id in holders
-            part.present_state, part.kept_state = (request.state_hash if is_holder else None), None
-            operation = Operation("join", meeting, request.step, request.state_hash, is_holder)
-            yield from self._trainer_answer(trainer.ask(operation))
-            part.present_state = request.state_hash
-            if request.last and part.last != request.last:
-                part.last = request.last
-                self._update(part, step=request.step)
-        finally:
-            part.turn.remove(token)
-        return m.Done()
-
-    def _train_round(self, call: Call) -> Work[m.RoundTrained]:
-        (part, trainer), request = self._own_trainer(call), call.request
-        token = yield from self._take_turn(part)
-        try:
-            group = part.group
-            if group is None or group.term != request.term:
-                raise GroupBrokenError("term {term} is over", term=request.term)
-            if part.leader != self._device.id:
-                self._cell.write(self._device, started(request))
-            # Alone the trainer keeps nothing.
-            part.kept_state = part.present_state if len(group.roster) > 1 else None
-            part.present_state = None
-            steps = request.num_steps
-            operation = Operation("train", group, request.first_step, num_steps=steps, number=request.round)
-            state = yield from self._trainer_answer(trainer.ask(operation))
-            part.present_state = state
-        finally:
-            part.turn.remove(token)
-        return m.RoundTrained(state_hash=state, tokens=tokens(request.first_step + steps), loss=None)
 
     def _commit_round(self, call: Call) -> m.MemberCommitted:
         (part, trainer), request = self._own_trainer(call), call.request
@@ -228,22 +186,6 @@ class Member:
         part.is_over, self.part = True, None
 
     # -- helpers -------------------------------------------------------------------------------------------------------
-
-    def _take_turn(self, part: Part) -> Work[object]:
-        token = object()
-        part.turn.append(token)
-        try:
-            yield lambda: part.turn[0] is token
-        except GeneratorExit:
-            part.turn.remove(token)
-            raise
-        return token
-
-    def _trainer_answer(self, operation: Operation) -> Work[str]:
-        yield lambda: operation.is_done
-        if operation.error:
-            raise operation.error
-        return operation.answer
 
     def _check_followed(self, part: Part, term: m.Term) -> None:
         if part.leader != term.leader:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.ids import DeviceId
-from tests.planning.simulated.trainer import Meeting, Trainer
+from tests.planning.simulated.trainer import Meeting, Operation, Trainer
 from tests.planning.simulated.wires import Link
 
 
@@ -32,6 +32,7 @@ class Part:
     start_state: str = ""
     present_state: str | None = None
     kept_state: str | None = None
+    taking: Operation | None = None
     is_dismissed: bool = False
     is_over: bool = False
 

@@ -15,7 +15,7 @@ from tests.planning.simulated.trainer import Made
 
 def check_history(cell: SimulatedCell) -> None:
     """I2 and I3, when all devices are online and nothing happens any more."""
-    stories = [story_of(RUN_SPEC, device.disk.log, ()) for device in cell.devices.values()]
+    stories = [story_of(cell.spec, device.disk.log, ()) for device in cell.devices.values()]
     story = merged(RUN_SPEC.run, stories)
     rounds = _rounds(cell)
     if not rounds:

@@ -18,11 +18,10 @@ def tokens(step: int) -> int:
     return 100 * step
 
 
-def started(request: m.TrainRound) -> m.RoundStarted:
+def started(number: int, step: int, num_steps: int) -> m.RoundStarted:
     return m.RoundStarted(
-        run=RUN, round=request.round, step=request.first_step, num_steps=request.num_steps,
-        total_steps=ledger_of(RUN_SPEC).total_steps,
-    )  # fmt: skip
+        run=RUN, round=number, step=step, num_steps=num_steps, total_steps=ledger_of(RUN_SPEC).total_steps
+    )
 
 
 def checkpoint_of(last: m.LastCommit, now: float) -> m.ModelView:

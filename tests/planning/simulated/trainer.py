@@ -37,6 +37,16 @@ class States:
         self._made[made] = Made(state, first_step, first_step + num_steps)
         return made
 
+    def averaged(self, before: str, first_step: int, shares: dict[DeviceId, tuple[int, ...]], flaw: str) -> str:
+        """The state in which the members of a local round have averaged what each has done. Every step counts once
+        (I2)."""
+        steps = sorted(step for own in shares.values() for step in own)
+        assert steps == list(range(first_step, first_step + len(steps))), f"the members took {shares}"
+        names = " ".join(f"{device[0]}{own}" for device, own in sorted(shares.items()))
+        made = hashlib.sha256(f"{before} {first_step} {names} {flaw}".encode()).hexdigest()
+        self._made[made] = Made(before, first_step, first_step + len(steps))
+        return made
+
     def history(self, state: str) -> list[tuple[str, Made]]:
         """Every round with steps that has led to this state, the first one first."""
         found = []
@@ -59,6 +69,7 @@ class Meeting:
     left: set[DeviceId] = field(default_factory=set)
     sent: tuple[str, int] | None = None  # the state and its step, once all have met
     rounds: dict[int, set[DeviceId]] = field(default_factory=dict)  # who has begun to train the round of this number
+    own_steps: dict[int, dict[DeviceId, tuple[int, ...]]] = field(default_factory=dict)  # and taken these steps alone
 
     @property
     def is_met(self) -> bool:
@@ -69,12 +80,14 @@ class Meeting:
 class Operation:
     """What the agent has asked its trainer to do."""
 
-    kind: Literal["join", "train", "alone"]
+    kind: Literal["join", "train", "take", "average", "alone"]
     meeting: Meeting
     step: int  # at its beginning
     state: str = ""  # wanted
     is_holder: bool = False
+    keeps_steps: bool = False
     num_steps: int = 0
+    first_step: int = 0  # of the steps to take
     number: int = 0  # of the round
     is_begun: bool = False
     is_done: bool = False
@@ -95,6 +108,8 @@ class Trainer:
     queue: deque[Operation] = field(default_factory=deque)
     is_dead: bool = False
     flaw: str = ""  # of the next steps
+    round: Made | None = None  # the local round that is under way or was the last one: the state before it, its step
+    own_steps: tuple[int, ...] = ()  # what this trainer has taken in it
 
     @property
     def held(self) -> dict[int, str]:
@@ -115,6 +130,17 @@ class Trainer:
             roster = meeting.roster
             self.state = self.states.trained(self.state, operation.step, operation.num_steps, roster, self.flaw)
             self.step, self.flaw = operation.step + operation.num_steps, ""
+        elif operation.kind == "take":
+            first = operation.first_step
+            self.own_steps += tuple(range(first, first + operation.num_steps))
+        elif operation.kind == "average":
+            assert self.round
+            shares = meeting.own_steps[operation.number]
+            assert sum(map(len, shares.values())) == operation.num_steps, f"{shares} are not the round"
+            self.state = self.states.averaged(self.round.before, operation.step, shares, self.flaw)
+            self.step, self.flaw = operation.step + operation.num_steps, ""
+        elif operation.keeps_steps:
+            self._continue_round(operation.step)
         else:
             if not operation.is_holder:
                 assert meeting.sent
@@ -153,11 +179,14 @@ class Trainer:
         if operation.kind == "train":
             self._begin_round(operation)
             return
+        if operation.kind in ("take", "average"):
+            self._begin_local_round(operation)
+            return
         self._leave()
-        if operation.is_holder:
+        if operation.is_holder and not operation.keeps_steps:
             if operation.step not in self.held:
                 raise AssertionError(f"{self.device[0]} does not hold the state after step {operation.step}")
-            self.state, self.step = self.held[operation.step], operation.step
+            self.state, self.step, self.round = self.held[operation.step], operation.step, None
             assert self.state == operation.state, f"{self.device[0]} holds another state after step {self.step}"
         if operation.kind == "alone":
             self.complete()
@@ -177,5 +206,25 @@ class Trainer:
         assert self.step == operation.step, f"{self.device[0]} is at step {self.step}, not {operation.step}"
         if len(operation.meeting.roster) > 1:
             self.kept = self.state, operation.step
-        self.step = None
+        self.step, self.round = None, None
         operation.meeting.rounds.setdefault(operation.number, set()).add(self.device)
+
+    def _continue_round(self, step: int) -> None:
+        if self.step == step:
+            return
+        assert self.round, f"{self.device[0]} is in no local round"
+        assert self.round.first_step == step, f"{self.device[0]} is in the round after {self.round}, not {step}"
+        self.state, self.step = self.round.before, None
+
+    def _begin_local_round(self, operation: Operation) -> None:
+        if self.step is not None:
+            assert self.step == operation.step, f"{self.device[0]} is at step {self.step}, not {operation.step}"
+            self.kept = self.state, operation.step
+            self.round, self.own_steps, self.step = Made(self.state, operation.step, operation.step), (), None
+        assert self.round, f"{self.device[0]} has given its round up"
+        assert self.round.first_step == operation.step, f"{self.device[0]} is in another round"
+        if operation.kind == "average":
+            if self.meeting is not operation.meeting:
+                operation.meeting.left.add(self.device)
+            operation.meeting.rounds.setdefault(operation.number, set()).add(self.device)
+            operation.meeting.own_steps.setdefault(operation.number, {})[self.device] = self.own_steps
