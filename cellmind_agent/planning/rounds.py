@@ -138,6 +138,8 @@ def _welcome(life: _Alive, event: Ready) -> Next:
     standing = replace(life.standing, newcomers=newcomers, newest_term=newest_term)
     if isinstance(life, Alone):
         return form_group(standing)
+    if isinstance(life, Preparing):  # it may know a later commit than the first roster does
+        life = replace(life, ready={**life.ready, event.device: event})
     return replace(life, standing=standing), ()
 
 
@@ -156,7 +158,7 @@ def _settle(preparing: Preparing) -> Next:
         actions = (Adopt(last=last),)
     else:  # nothing was committed: go on from the start, and not from a round that was only trained
         state = next(reversed(ready[standing.roster[0]].held_states), "")
-    holders = frozenset(device for device, one in ready.items() if state in one.held_states)
+    holders = frozenset(device for device in standing.roster if state in ready[device].held_states)
     grouping, more = form_group(replace(standing, term=newest_term, state_hash=state, holders=holders))
     return grouping, (*actions, *more)
 
@@ -167,6 +169,8 @@ def _lose(life: _Alive, event: Lost, ledger: Ledger, pace: Pace) -> Next:
     drop = Drop(device=device, why=event.why)
     if device in standing.newcomers:
         newcomers = {other: states for other, states in standing.newcomers.items() if other != device}
+        if isinstance(life, Preparing):
+            life = replace(life, ready={other: one for other, one in life.ready.items() if other != device})
         return replace(life, standing=replace(standing, newcomers=newcomers)), (drop,)
     if device not in standing.roster:
         return life, ()

@@ -1,5 +1,6 @@
 """The life of a run: a round commits on every member of its roster, and a lost member costs one round."""
 
+from dataclasses import replace
 from typing import TypeVar
 
 import pytest
@@ -12,7 +13,9 @@ from cellmind_agent.planning.ledger import Ledger, evaluation_interval
 from cellmind_agent.planning.run_actions import (
     Action,
     Adopt,
+    Average,
     Commit,
+    Deal,
     Drop,
     End,
     FormGroup,
@@ -39,6 +42,7 @@ from cellmind_agent.planning.run_life import (
     Standing,
     StillAlone,
     StopAsked,
+    Took,
     Trained,
     Training,
 )
@@ -317,6 +321,16 @@ def test_a_new_leader_goes_on_from_the_last_commit_that_any_member_knows() -> No
     assert (life_after.standing.round, life_after.standing.step) == (7, 12)
 
 
+def test_a_new_leader_goes_on_from_a_later_commit_that_a_newcomer_brings() -> None:
+    """While it waits for C, D comes back from another part of the cell, which has trained on."""
+    older, newer = commit_of_another(A, 5, "five", 100), commit_of_another(C, 6, "six", 120)
+    life = rounds.begin((B, C), 5, 0, NO_EVALUATION, is_taken_over=True)
+    life, _ = play(life, ready(B, "five", last=older), ready(D, "six", last=newer, term=9))
+    assert play(life, Lost(device=C, why=GONE))[1][1:] == [Adopt(last=newer), group((B, D), 10, 12, "six", (D,))]
+    # -- or it goes again before that
+    assert play(life, Lost(device=D, why=GONE), Lost(device=C, why=GONE))[1][-1] == group((B,), 10, 10, "five")
+
+
 def test_a_new_leader_does_not_go_on_from_a_commit_whose_state_is_lost() -> None:
     older, newer = commit_of_another(A, 5, "five", 100), commit_of_another(A, 6, "six", 120)
     life = rounds.begin((B, C), 5, 0, NO_EVALUATION, is_taken_over=True)
@@ -520,3 +534,68 @@ def test_rounds_become_shorter_where_devices_are_lost_and_longer_where_a_commit_
     assert round_seconds(60.0, 2.0, 600.0, 5) > round_seconds(60.0, 0.2, 600.0, 5)
     assert round_seconds(0.5, 0.1, 600.0, 1000) == 0.5  # as a person has asked
     assert round_seconds(10.0, 0.0, 600.0, 10_000) == 1.0
+
+
+# -- local rounds ------------------------------------------------------------------------------------------------------
+
+LOCAL = replace(LEDGER, num_samples=80, mode="local")  # twenty steps
+
+
+def local_round(life: RunLife, *events: RunEvent) -> tuple[RunLife, list[Action]]:
+    actions: list[Action] = []
+    for event in events:
+        life, new = rounds.transition(life, event, LOCAL, PACE)
+        actions += new
+    return life, actions
+
+
+def in_a_local_round() -> tuple[RunLife, list[Action]]:
+    """Three devices have committed the start, and open their first round of two steps."""
+    life: RunLife = rounds.begin(THREE, 0, 0, NO_EVALUATION)
+    devices = (ready(device, "start") for device in THREE)
+    grouped = (Grouped(device=device, term=1) for device in THREE)
+    alike = (trained(device, "same") for device in THREE)
+    life, _ = local_round(life, *devices, *grouped, *alike)
+    return local_round(life, *(committed(device, 0) for device in THREE))
+
+
+def test_in_a_local_round_each_member_is_dealt_steps_and_all_average_at_its_end() -> None:
+    life, actions = in_a_local_round()
+    assert [action.is_together for action in of(OpenRound, actions)] == [False]
+    dealt = {action.device: action.steps for action in of(Deal, actions)}
+    assert dealt == {A: (0, 1), B: (1, 2)}
+    life, actions = local_round(life, Took(device=A, first_step=0, count=1), Took(device=B, first_step=1, count=1))
+    assert [(action.roster, action.num_steps) for action in of(Average, actions)] == [(THREE, 2)]
+    _, actions = local_round(life, *(trained(device, "averaged") for device in THREE))
+    assert [action.taken for action in of(Commit, actions)] == [{A: ((0, 1),), B: ((1, 2),)}]
+
+
+def test_the_others_take_the_steps_of_a_lost_member_and_keep_their_own() -> None:
+    life, _ = in_a_local_round()
+    life, actions = local_round(life, Took(device=B, first_step=1, count=1), Lost(device=B, why=GONE))
+    assert [(action.device, action.steps) for action in of(Deal, actions)] == [(C, (1, 2))]
+    life, actions = local_round(life, Took(device=C, first_step=1, count=1), Took(device=A, first_step=0, count=1))
+    assert [(action.roster, action.term, action.keeps_steps) for action in of(FormGroup, actions)] == [
+        ((A, C), 2, True)
+    ]
+    life, actions = local_round(life, Grouped(device=A, term=2), Grouped(device=C, term=2))
+    assert [action.roster for action in of(Average, actions)] == [(A, C)]
+
+
+def test_an_average_that_breaks_is_done_again_with_the_same_steps() -> None:
+    life, _ = in_a_local_round()
+    life, _ = local_round(life, Took(device=A, first_step=0, count=1), Took(device=B, first_step=1, count=1))
+    life, actions = local_round(life, Broken(term=1, why=Sentence("x")))
+    assert [action.term for action in of(Question, actions)] == [1]
+    life, actions = local_round(life, *(Answered(device=device, term=1) for device in THREE))
+    assert [action.keeps_steps for action in of(FormGroup, actions)] == [True]
+    life, actions = local_round(life, *(Grouped(device=device, term=2) for device in THREE))
+    assert [action.num_steps for action in of(Average, actions)] == [2]
+
+
+def test_a_group_that_breaks_while_steps_are_taken_gives_the_round_up() -> None:
+    """Whose steps are lost is not known then."""
+    life, _ = in_a_local_round()
+    life, _ = local_round(life, Took(device=B, first_step=1, count=1), Broken(term=1, why=Sentence("x")))
+    _, actions = local_round(life, *(Answered(device=device, term=1) for device in THREE))
+    assert [action.keeps_steps for action in of(FormGroup, actions)] == [False]
