@@ -37,7 +37,7 @@ class OurWay:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeerWay:
-    """A program of `wifi_peers`, with CellMind's network, rows and computing, AdamW, and an exchange of its own.
+    """A program of `peers`, with CellMind's network, rows and computing, AdamW, and an exchange of its own.
 
     `period` is the steps of each device between two averages. With `is_split` a batch is divided among the devices;
     else each device takes a whole batch in each of its steps.

@@ -7,8 +7,8 @@
 Each device of a simulated home has a part of a core (a CPU quota). Either all share the air, one medium of the given
 rate for what anybody sends, or each has a cable of that rate to a switch. They train a network of three million
 parameters on LibreOffice's Korean help, each way for the same time: the network, the rows and their order, the rows of
-a step and the way to compute are the same for all. The ways are in `wifi_ways`, their programs in `wifi_peers` and
-`wifi_hivemind` (whose docstring says what `--hivemind-python` needs). A peer's clock starts when all its devices are
+a step and the way to compute are the same for all. The ways are in `ways`, their programs in `peers` and
+`with_hivemind` (whose docstring says what `--hivemind-python` needs). A peer's clock starts when all its devices are
 ready for the first step, CellMind's when all have met. Loss is judged alike for all, in float32 on all held-out rows.
 
 With `--rates` each way first trains for `--trial-seconds` at each of these rates, and then at the best. With
@@ -37,9 +37,9 @@ from tests.bench.judge import Judge
 from tests.bench.korean import help_texts
 from tests.bench.results import Results
 from tests.bench.small_run import write_text
-from tests.bench.wifi_cellmind import TOKENIZER, switch_off, train_cellmind
-from tests.bench.wifi_run import Plan, train_peer
-from tests.bench.wifi_ways import SHAPE, WAYS, OurWay, PeerWay, Reached, Way, table, with_tuned_rate
+from tests.bench.wifi.run import Plan, train_peer
+from tests.bench.wifi.ways import SHAPE, WAYS, OurWay, PeerWay, Reached, Way, table, with_tuned_rate
+from tests.bench.wifi.with_cellmind import TOKENIZER, switch_off, train_cellmind
 from tests.lab.home import Home, LabDevice
 from tokenizer.corpus.prepared.split import prepared_split
 from tokenizer.sharding.manifest import MANIFEST

@@ -1,8 +1,8 @@
 """One device of a peer of CellMind on Wi-Fi: `DistributedDataParallel` with the exchanges that PyTorch has, or DiLoCo.
 
-    torchrun ... tests/bench/wifi_peers.py SETTING         SETTING as JSON (`wifi_ways.Setting`)
+    torchrun ... tests/bench/wifi/peers.py SETTING         SETTING as JSON (`ways.Setting`)
 
-`tests.bench.wifi_run` starts it, by `torchrun` if there are several devices. A person would write it so, with the
+`tests.bench.wifi.run` starts it, by `torchrun` if there are several devices. A person would write it so, with the
 product's own network, its rows in its order and its way to compute (precision and rows at a time are measured as a
 CellMind device measures them), fused AdamW, a warm-up of 20 steps and then a constant rate, and clipped gradients. What
 differs is the exchange.
@@ -34,7 +34,7 @@ from model.tensor_file import encode
 from model.tuning.tune import Tuner
 from tests.bench.shards import read_project
 from tests.bench.small_run import ENDLESS_EPOCHS
-from tests.bench.wifi_ways import (
+from tests.bench.wifi.ways import (
     DONE,
     PROGRESS,
     SHAPE,
@@ -61,7 +61,7 @@ _LINGER_SECONDS = 120.0  # it is killed long before
 def main() -> int:
     setting = read_setting(sys.argv[1])
     if setting.way.kind == "hivemind":
-        from tests.bench.wifi_hivemind import train_by_hivemind
+        from tests.bench.wifi.with_hivemind import train_by_hivemind
 
         train_by_hivemind(Member(setting, setting.rank))
         return 0

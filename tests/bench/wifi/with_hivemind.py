@@ -1,4 +1,4 @@
-"""One device that trains by hivemind's `Optimizer`, as its guide describes; `wifi_peers` runs it.
+"""One device that trains by hivemind's `Optimizer`, as its guide describes; `peers` runs it.
 
 hivemind 1.1.12 needs `numpy<2.4` (its 8-bit compression fails with later ones), so it has a Python of its own:
 
@@ -26,8 +26,8 @@ from hivemind.compression import (  # type: ignore[import-not-found, unused-igno
 )
 from torch import nn
 
-from tests.bench.wifi_peers import BETAS, MAX_GRADIENT_NORM, Member, groups_of
-from tests.bench.wifi_ways import SHAPE, PeerWay
+from tests.bench.wifi.peers import BETAS, MAX_GRADIENT_NORM, Member, groups_of
+from tests.bench.wifi.ways import SHAPE, PeerWay
 
 _ADDRESSES, _PORT = "hivemind", 7500
 _SMALL_VALUES = 2**16 + 1  # as in hivemind's own example: smaller tensors travel in float16

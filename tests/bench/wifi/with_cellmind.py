@@ -14,8 +14,8 @@ from model.line.checkpoint import OPTIMIZER_FILE, WEIGHTS_FILE
 from model.tensor_file import load
 from tests.agents import states, wait_for
 from tests.bench.small_run import small_config
-from tests.bench.wifi_run import START_SECONDS, Plan, sent_by
-from tests.bench.wifi_ways import SHAPE, OurWay, Reached
+from tests.bench.wifi.run import START_SECONDS, Plan, sent_by
+from tests.bench.wifi.ways import SHAPE, OurWay, Reached
 from tests.lab.home import LabDevice, peers_of
 from tests.watcher import Event, Watcher, has_trained, start_training
 

@@ -7,9 +7,8 @@ import torch
 from torch import nn
 
 from cellmind_agent.planning.ledger import Ledger
-from tests.bench.wifi_cellmind import is_last_round
-from tests.bench.wifi_peers import OuterStep
-from tests.bench.wifi_ways import (
+from tests.bench.wifi.peers import OuterStep
+from tests.bench.wifi.ways import (
     WAYS,
     PeerWay,
     Reached,
@@ -20,6 +19,7 @@ from tests.bench.wifi_ways import (
     table,
     with_tuned_rate,
 )
+from tests.bench.wifi.with_cellmind import is_last_round
 
 LEDGER = Ledger(num_samples=50, batch_samples=16, epochs=2, mode="local")
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from model.tensor_file import load
 from tests.agents import ENVIRONMENT
 from tests.bench.judge import Judge
-from tests.bench.wifi_ways import DONE, PROGRESS, SNAPSHOT, STOP, WEIGHTS, PeerWay, Reached, Setting, reason_in
+from tests.bench.wifi.ways import DONE, PROGRESS, SNAPSHOT, STOP, WEIGHTS, PeerWay, Reached, Setting, reason_in
 from tests.lab.home import LabDevice
 
 START_SECONDS = 600.0
@@ -22,8 +22,8 @@ _STOP_SECONDS = 180.0  # for a step of DDP, or an outer one
 _END_SECONDS = 10.0
 _POLL_SECONDS = 0.2
 _PORT = 29400
-_ROOT = Path(__file__).parents[2]
-_PROGRAM = Path(__file__).with_name("wifi_peers.py")
+_ROOT = Path(__file__).parents[3]
+_PROGRAM = Path(__file__).with_name("peers.py")
 _SNAPSHOT_SECONDS = 30.0  # as often as CellMind writes checkpoints
 
 
