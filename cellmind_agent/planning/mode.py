@@ -1,7 +1,7 @@
 """Chooses how the members of a run train together, from what a step would take in each mode. Pure.
 
 In the mode `ddp` the members exchange all gradients in every step. In the mode `local` each takes steps of its own, and
-they average their weights once a round. A step of `ddp` is worth more, so it may take a little longer.
+they average their weights once a round. A step of `ddp` is worth more, so it may take longer.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from model.line.sentence import Sentence
 ModeChoice = Literal["auto", "ddp", "local"]
 
 _GRADIENT = 4.0  # bytes for a weight, in float32
-_CHANGE = 1.01  # bytes for a weight, in blocks of eight bits with their scales
-_WORTH = 1.25  # how much longer a step of `ddp` may take
+_CHANGE = 1.25  # bytes for a weight, in blocks of eight bits with their scales, and for the moments of the embeddings
+_WORTH = 1.5  # how much longer a step of `ddp` may take, since it brings as much as this many steps of local rounds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,17 +7,14 @@ Everybody, the owner too, goes on with what the owner's bytes decode to.
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from model.meeting.group import Group
-from model.rounds import blockwise
-
-_WEIGHT = struct.Struct("<d")
+from model.rounds import blockwise, logarithmic
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +27,7 @@ class Coding:
 
 
 INT8 = Coding(blockwise.encoded_bytes, blockwise.encode, blockwise.decode)
+LOGARITHMIC = Coding(logarithmic.encoded_bytes, logarithmic.encode, logarithmic.decode)  # values that are not negative
 FLOAT32 = Coding(
     lambda count: 4 * count,
     lambda values: values.contiguous().view(torch.uint8),
@@ -37,13 +35,12 @@ FLOAT32 = Coding(
 )
 
 
-def weighted_mean(group: Group, own: Tensor, weight: float, coding: Coding) -> Tensor:
+def weighted_mean(group: Group, own: Tensor, weights: Sequence[float], coding: Coding) -> Tensor:
     """The mean (N,) of the vectors of all members, by their weights; `own` (N,) is float32 on the CPU, and finite.
 
-    Every rank calls it with a vector of one length, and a weight of at least 0; zeros without any weight. Raises
-    PeerLostError.
+    Every rank calls it with a vector of one length and the same weights, one for each rank and at least 0. Zeros if all
+    weights are 0. Raises PeerLostError.
     """
-    weights = [_WEIGHT.unpack(data)[0] for data in group.gather(_WEIGHT.pack(weight))]
     total = sum(weights)
     if total <= 0:
         return torch.zeros_like(own)

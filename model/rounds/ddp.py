@@ -56,6 +56,7 @@ class SynchronousRounds:
         self._replicas = Replicas(state.model, [torch.device(name) for name in tuning.further_devices])
         self._meter = ComputeMeter(state.model)
         self._num_steps = 0  # of this process
+        self.rate_factor = 1.0  # times the learning rate of the schedule
 
     @property
     def tokens_per_second(self) -> float:
@@ -164,7 +165,7 @@ class SynchronousRounds:
         return total
 
     def _rate(self, step: int) -> float:
-        return self._config.lr * rate_factor(step, self._total_steps, self._config.warmup_steps)
+        return self.rate_factor * self._config.lr * rate_factor(step, self._total_steps, self._config.warmup_steps)
 
     def _progress(self, step: int, loss_sum: Tensor, own_tokens: int, tokens: int) -> StepProgress:
         return StepProgress(

@@ -1,16 +1,22 @@
 """Local rounds: each member takes steps of its own, and at the end of the round all average what has changed.
 
 Local SGD (Stich 2019), as DiLoCo (Douillard et al. 2023) with an outer step of plain averaging. A step of the run is
-taken by one member, with all of that step's samples and its learning rate; a member's changes count by its targets.
-Between two averages nothing is exchanged: a round costs about a quarter of the bytes of one synchronous step, because
-the changes of matrices travel in eight bits a value, both ways.
+taken by one member, with all of that step's samples; a member's changes count by its targets. Between two averages
+nothing is exchanged: a round costs about a quarter of the bytes of one synchronous step, because the changes of
+matrices travel in eight bits a value, both ways.
 
-The optimiser's state stays on each member. The averaged weights are the state of the run: they are evaluated and saved.
-A member keeps its own weights until the next round begins, so an average that fails can be done again in another group.
+A member takes fewer steps than the run has, so each of them is longer: by the root of the number of members, or of as
+many equal ones as have the same spread of targets. The optimiser's state stays on each member, but for AdamW's second
+moments of the embeddings: those of rare tokens fade where a member does not see them, and its next step would be far
+too long. `tests.bench.local_learning` measures both.
+
+The averaged weights are the state of the run: they are evaluated and saved. A member keeps its own weights until the
+next round begins, so an average that fails can be done again in another group.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 
@@ -24,7 +30,7 @@ from model.errors import DivergedError, NotFiniteError
 from model.line.training import Span
 from model.meeting.group import Group
 from model.rounds.agreement import agree_on_weights
-from model.rounds.averaging import FLOAT32, INT8, weighted_mean
+from model.rounds.averaging import FLOAT32, INT8, LOGARITHMIC, weighted_mean
 from model.rounds.ddp import SynchronousRounds
 from model.rounds.round import StepProgress, StepReport
 from model.tuning.choice import Tuning
@@ -50,6 +56,7 @@ class LocalRounds:
         self._before: dict[str, Tensor] = {}  # the weights at the start of the round; empty: no local round is begun
         self._own: dict[str, Tensor] = {}  # this member's weights, while the model has the mean
         self._reports: dict[int, StepReport] = {}  # of this member's steps in the round
+        self._num_equal: float | None = None  # so many equal members would have done the last round
 
     @property
     def tokens_per_second(self) -> float:
@@ -77,6 +84,8 @@ class LocalRounds:
         is_stopped: Callable[[], bool] = lambda: False,
     ) -> list[StepReport]:
         """See `RoundMethod`. Nothing is exchanged."""
+        num_equal = (self._num_equal or self._group.size) if self._before else 1
+        self._steps.rate_factor = math.sqrt(num_equal)
         reports = self._steps.take_steps(first_step, spans, on_step, is_stopped)
         if self._before:
             self._reports.update((report.step, report) for report in reports)
@@ -103,7 +112,7 @@ class LocalRounds:
         self._check_finite()
         reports = self._reports_of_all(round_step, num_steps)
         self._own = {name: weight.detach().clone() for name, weight in self._parameters.items()}
-        self._average_changes()
+        self._average_changes(self._targets_of_all())
         return reports
 
     def synchronize_weights(self) -> str:
@@ -117,24 +126,35 @@ class LocalRounds:
         return digest
 
     @torch.no_grad()
-    def _average_changes(self) -> None:
+    def _average_changes(self, targets: Sequence[int]) -> None:
         """All members take the mean of their changes, weighted by their targets. Norms and other vectors are few: they
         travel in full."""
         if self._group.size == 1:  # all the others were lost
             return
-        own_targets = float(sum(report.tokens for report in self._reports.values()))
         matrices = [name for name, weight in self._parameters.items() if weight.dim() > 1]
         vectors = [name for name, weight in self._parameters.items() if weight.dim() <= 1]
         for names, coding in ((matrices, INT8), (vectors, FLOAT32)):
             changes = [(self._own[name] - self._before[name]).float().cpu().view(-1) for name in names]
             if not changes:
                 continue
-            mean = weighted_mean(self._group, torch.cat(changes), own_targets, coding)
+            mean = weighted_mean(self._group, torch.cat(changes), targets, coding)
             parts = torch.split(mean, [len(change) for change in changes])
             for name, part in zip(names, parts, strict=True):
                 before = self._before[name]
                 # Two operations, each rounded as IEEE 754 says: the same bits on all processors.
                 self._parameters[name].copy_(before + part.view_as(before).to(before.device, before.dtype))
+
+        for moment in self._state.optimizer.second_moments().values():
+            own = moment.float().cpu().view(-1)
+            moment.copy_(weighted_mean(self._group, own, targets, LOGARITHMIC).view_as(moment))
+
+    def _targets_of_all(self) -> list[int]:
+        """How many targets each member's steps of the round had."""
+        own = sum(report.tokens for report in self._reports.values())
+        targets = [int.from_bytes(data, "little") for data in self._group.gather(own.to_bytes(8, "little"))]
+        if any(targets):
+            self._num_equal = sum(targets) ** 2 / sum(one**2 for one in targets)
+        return targets
 
     def _check_finite(self) -> None:
         """One member's values are its own fault, and those of all that took steps are the run's.

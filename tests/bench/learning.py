@@ -146,27 +146,32 @@ def main() -> int:
     return 0
 
 
-def texts_of(pages: Sequence[str], characters: int) -> dict[str, tuple[list[str], list[str]]]:
+def texts_of(
+    pages: Sequence[str], characters: int, held_out_share: float = HELD_OUT_SHARE
+) -> dict[str, tuple[list[str], list[str]]]:
     """Pages to train on and pages held out, of about so many characters; the tenth has the same ones held out."""
     shuffled = sorted(pages)
     random.Random(1).shuffle(shuffled)
-    held_out = _up_to(shuffled, characters * HELD_OUT_SHARE)
+    held_out = _up_to(shuffled, characters * held_out_share)
     rest = shuffled[len(held_out) :]
     return {part: (_up_to(rest, size), held_out) for part, size in (("whole", characters), ("tenth", characters / 10))}
 
 
-def make_text(folder: Path, train: Sequence[str], held_out: Sequence[str]) -> dict[str, int]:
-    """Write documents, a tokenizer of the product's own size for this text, and packed shards. Returns the sizes."""
+def make_text(
+    folder: Path, train: Sequence[str], held_out: Sequence[str], seq_len: int = SEQ_LEN, vocab_size: int = 0
+) -> dict[str, int]:
+    """Write documents, a tokenizer, and packed shards. Returns the sizes. `vocab_size` 0: the product's own for this
+    text."""
     folder.mkdir()
     files = {}
     for name, pages in (("train", train), ("held-out", held_out)):
         files[name] = folder / f"{name}.jsonl"
         files[name].write_text("".join(json.dumps({"text": page}, ensure_ascii=False) + "\n" for page in pages))
     sizes = {name: file_size(path) for name, path in files.items()}
-    tokenizer = train_tokenizer(train, TokenizerSettings(vocab_size=suggest_vocab_size(sizes["train"])))
+    tokenizer = train_tokenizer(train, TokenizerSettings(vocab_size=vocab_size or suggest_vocab_size(sizes["train"])))
     (folder / "tokenizer.model").write_bytes(tokenizer)
     ranges = {name: {"0-0": ByteRange(path, 0, sizes[name])} for name, path in files.items()}
-    manifest: Manifest = write_shards(Split(ranges["train"], ranges["held-out"]), tokenizer, SEQ_LEN, folder)
+    manifest: Manifest = write_shards(Split(ranges["train"], ranges["held-out"]), tokenizer, seq_len, folder)
     return {
         "characters": sum(map(len, train)),
         "tokens": manifest.train.tokens,

@@ -35,7 +35,7 @@ def test_three_devices_on_wi_fi_train_in_local_rounds() -> None:
     """The gradients of a step would take a hundred times as long as its computing."""
     mode, why = choose_mode("auto", roster(4541.0, 4541.0, 4541.0), WORK, WIFI / 3)
     assert mode == "local"
-    assert str(why) == "at 12 Mbit/s a step takes 15 s together, and 0.17 s in local rounds"
+    assert str(why) == "at 12 Mbit/s a step takes 15 s together, and 0.2 s in local rounds"
 
 
 @pytest.mark.parametrize("speeds", [(4541.0, 4541.0), (4541.0, None), (None, None)])
