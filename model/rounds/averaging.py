@@ -7,35 +7,78 @@ Everybody, the owner too, goes on with what the owner's bytes decode to.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from model.meeting.group import Group
-from model.rounds import blockwise, logarithmic
+from model.rounds.blockwise import EIGHT_BITS, FOUR_BITS
+from model.rounds.logarithmic import Logarithmic
+
+_ALIGNMENT = 256  # parts begin at whole blocks of every coding
 
 
-@dataclass(frozen=True, slots=True)
-class Coding:
-    """How a vector travels: its encoded length, both ways."""
+class Coding(Protocol):
+    """How float32 values travel."""
 
-    encoded_bytes: Callable[[int], int]
-    encode: Callable[[Tensor], Tensor]
-    decode: Callable[[Tensor, int], Tensor]
-
-
-INT8 = Coding(blockwise.encoded_bytes, blockwise.encode, blockwise.decode)
-LOGARITHMIC = Coding(logarithmic.encoded_bytes, logarithmic.encode, logarithmic.decode)  # values that are not negative
-FLOAT32 = Coding(
-    lambda count: 4 * count,
-    lambda values: values.contiguous().view(torch.uint8),
-    lambda data, count: data.clone().view(torch.float32),
-)
+    def encoded_bytes(self, count: int) -> int: ...
+    def encode(self, values: Tensor) -> Tensor: ...
+    def decode(self, data: Tensor, count: int) -> Tensor: ...
 
 
-def weighted_mean(group: Group, own: Tensor, weights: Sequence[float], coding: Coding) -> Tensor:
+class InFull:
+    """The values as they are."""
+
+    def encoded_bytes(self, count: int) -> int:
+        return 4 * count
+
+    def encode(self, values: Tensor) -> Tensor:
+        return values.contiguous().view(torch.uint8)
+
+    def decode(self, data: Tensor, count: int) -> Tensor:
+        return data.clone().view(torch.float32)
+
+
+FLOAT32: Coding = InFull()
+INT8: Coding = EIGHT_BITS
+INT4: Coding = FOUR_BITS
+LOGARITHMIC: Coding = Logarithmic()  # of values that are not negative
+
+
+@dataclass(slots=True)
+class _Lost:
+    own: Tensor  # of the values that this rank has sent (N,)
+    mean: Tensor  # of the part that it owns
+    part: range
+
+
+class Feedback:
+    """What coding has lost is added to the next values, so that nothing is lost for good (Seide et al. 2014, "1-Bit
+    Stochastic Gradient Descent"; Karimireddy et al. 2019). A mean may be made again until `settle`."""
+
+    def __init__(self) -> None:
+        self._settled: _Lost | None = None
+        self.newest: _Lost | None = None
+
+    def settle(self) -> None:
+        """The last mean counts."""
+        self._settled, self.newest = self.newest or self._settled, None
+
+    def own(self, length: int) -> Tensor | None:
+        """What was lost of this rank's values, if they had this length."""
+        return self._settled.own if self._settled and len(self._settled.own) == length else None
+
+    def mean(self, part: range) -> Tensor | None:
+        """What was lost of the mean of this part, if this rank owned it the last time too."""
+        return self._settled.mean if self._settled and self._settled.part == part else None
+
+
+def weighted_mean(
+    group: Group, own: Tensor, weights: Sequence[float], coding: Coding, feedback: Feedback | None = None
+) -> Tensor:
     """The mean (N,) of the vectors of all members, by their weights; `own` (N,) is float32 on the CPU, and finite.
 
     Every rank calls it with a vector of one length and the same weights, one for each rank and at least 0. Zeros if all
@@ -44,21 +87,35 @@ def weighted_mean(group: Group, own: Tensor, weights: Sequence[float], coding: C
     total = sum(weights)
     if total <= 0:
         return torch.zeros_like(own)
+    lost_before = feedback.own(len(own)) if feedback and weights[group.rank] else None
+    values = own if lost_before is None else own + lost_before
     parts = list(_parts(len(own), group.size))
     mine, others = parts[group.rank], [rank for rank in range(group.size) if rank != group.rank]
     # 1. Every rank sends each other one that one's part, and averages its own part.
-    encoded = {rank: coding.encode(own[parts[rank].start : parts[rank].stop]) for rank in others}
+    encoded = {rank: coding.encode(values[parts[rank].start : parts[rank].stop]) for rank in others}
     received = _swap(group, encoded, dict.fromkeys(others, coding.encoded_bytes(len(mine))))
     mean = torch.zeros(len(mine))
-    for rank, weight_there in enumerate(weights):
+    for rank, weight in enumerate(weights):
         is_own = rank == group.rank
-        values = own[mine.start : mine.stop] if is_own else coding.decode(received[rank], len(mine))
-        mean += values * (weight_there / total)
+        part = values[mine.start : mine.stop] if is_own else coding.decode(received[rank], len(mine))
+        mean += part * (weight / total)
+    lost_of_mean = feedback.mean(mine) if feedback else None
+    if lost_of_mean is not None:
+        mean += lost_of_mean
     # 2. Every rank sends its mean to all.
     own_mean = coding.encode(mean)
     lengths = {rank: coding.encoded_bytes(len(parts[rank])) for rank in others}
     means = _swap(group, dict.fromkeys(others, own_mean), lengths) | {group.rank: own_mean}
-    return torch.cat([coding.decode(means[rank], len(part)) for rank, part in enumerate(parts)])
+    decoded = [coding.decode(means[rank], len(part)) for rank, part in enumerate(parts)]
+    if feedback:
+        lost = torch.zeros_like(own)
+        for rank in others if weights[group.rank] else ():
+            place = slice(parts[rank].start, parts[rank].stop)
+            lost[place] = values[place] - coding.decode(encoded[rank], len(parts[rank]))
+        if not weights[group.rank] and (kept := feedback.own(len(own))) is not None:
+            lost = kept
+        feedback.newest = _Lost(lost, mean - decoded[group.rank], mine)
+    return torch.cat(decoded)
 
 
 def _swap(group: Group, data: Mapping[int, Tensor], lengths: Mapping[int, int]) -> dict[int, Tensor]:
@@ -70,7 +127,7 @@ def _swap(group: Group, data: Mapping[int, Tensor], lengths: Mapping[int, int]) 
 
 def _parts(size: int, count: int) -> Iterator[range]:
     """Equal parts of a vector, which begin at blocks."""
-    blocks = -(-size // blockwise.BLOCK)
+    blocks = -(-size // _ALIGNMENT)
     for number in range(count):
-        first, last = (blocks * place // count * blockwise.BLOCK for place in (number, number + 1))
+        first, last = (blocks * place // count * _ALIGNMENT for place in (number, number + 1))
         yield range(min(first, size), min(last, size))

@@ -3,7 +3,7 @@
 Local SGD (Stich 2019), as DiLoCo (Douillard et al. 2023) with an outer step of plain averaging. A step of the run is
 taken by one member, with all of that step's samples; a member's changes count by its targets. Between two averages
 nothing is exchanged: a round costs about a quarter of the bytes of one synchronous step, because the changes of
-matrices travel in eight bits a value, both ways.
+matrices travel in eight bits a value, both ways, or in four where the network is slow.
 
 A member takes fewer steps than the run has, so each of them is longer: by the root of the number of members, or of as
 many equal ones as have the same spread of targets. The optimiser's state stays on each member, but for AdamW's second
@@ -17,6 +17,7 @@ next round begins, so an average that fails can be done again in another group.
 from __future__ import annotations
 
 import math
+import struct
 import time
 from collections.abc import Callable, Sequence
 
@@ -30,10 +31,14 @@ from model.errors import DivergedError, NotFiniteError
 from model.line.training import Span
 from model.meeting.group import Group
 from model.rounds.agreement import agree_on_weights
-from model.rounds.averaging import FLOAT32, INT8, LOGARITHMIC, weighted_mean
+from model.rounds.averaging import FLOAT32, INT4, INT8, LOGARITHMIC, Coding, Feedback, weighted_mean
 from model.rounds.ddp import SynchronousRounds
 from model.rounds.round import StepProgress, StepReport
 from model.tuning.choice import Tuning
+
+_FIGURES = struct.Struct("<Qd?")
+_LONG_EXCHANGE_SECONDS = 3.0  # in eight bits: then the rounds would have to be longer than ten seconds
+_SHORT_EXCHANGE_SECONDS = 1.0  # in four bits
 
 
 class LocalRounds:
@@ -57,6 +62,8 @@ class LocalRounds:
         self._own: dict[str, Tensor] = {}  # this member's weights, while the model has the mean
         self._reports: dict[int, StepReport] = {}  # of this member's steps in the round
         self._num_equal: float | None = None  # so many equal members would have done the last round
+        self._exchange_seconds = 0.0  # of the last average
+        self._coding, self._feedback = INT8, Feedback()
 
     @property
     def tokens_per_second(self) -> float:
@@ -94,6 +101,7 @@ class LocalRounds:
     def begin_round(self) -> None:
         """See `LocalMethod`."""
         self._reports, self._own = {}, {}
+        self._feedback.settle()
         self._before = {name: weight.detach().clone() for name, weight in self._parameters.items()}
 
     @torch.no_grad()
@@ -112,7 +120,9 @@ class LocalRounds:
         self._check_finite()
         reports = self._reports_of_all(round_step, num_steps)
         self._own = {name: weight.detach().clone() for name, weight in self._parameters.items()}
+        started = time.perf_counter()
         self._average_changes(self._targets_of_all())
+        self._exchange_seconds = time.perf_counter() - started
         return reports
 
     def synchronize_weights(self) -> str:
@@ -133,11 +143,15 @@ class LocalRounds:
             return
         matrices = [name for name, weight in self._parameters.items() if weight.dim() > 1]
         vectors = [name for name, weight in self._parameters.items() if weight.dim() <= 1]
-        for names, coding in ((matrices, INT8), (vectors, FLOAT32)):
+        ways: tuple[tuple[list[str], Coding, Feedback | None], ...] = (
+            (matrices, self._coding, self._feedback),
+            (vectors, FLOAT32, None),
+        )
+        for names, coding, feedback in ways:
             changes = [(self._own[name] - self._before[name]).float().cpu().view(-1) for name in names]
             if not changes:
                 continue
-            mean = weighted_mean(self._group, torch.cat(changes), targets, coding)
+            mean = weighted_mean(self._group, torch.cat(changes), targets, coding, feedback)
             parts = torch.split(mean, [len(change) for change in changes])
             for name, part in zip(names, parts, strict=True):
                 before = self._before[name]
@@ -149,12 +163,20 @@ class LocalRounds:
             moment.copy_(weighted_mean(self._group, own, targets, LOGARITHMIC).view_as(moment))
 
     def _targets_of_all(self) -> list[int]:
-        """How many targets each member's steps of the round had."""
+        """How many targets each member's steps of the round had. All learn how long the last average took, too: four
+        bits are for slow networks."""
         own = sum(report.tokens for report in self._reports.values())
-        targets = [int.from_bytes(data, "little") for data in self._group.gather(own.to_bytes(8, "little"))]
+        figures = _FIGURES.pack(own, self._exchange_seconds, self._coding is INT4)
+        targets, seconds, has_four_bits = zip(*map(_FIGURES.unpack, self._group.gather(figures)), strict=True)
         if any(targets):
             self._num_equal = sum(targets) ** 2 / sum(one**2 for one in targets)
-        return targets
+        self._choose_coding(max(seconds), any(has_four_bits))
+        return list(targets)
+
+    def _choose_coding(self, longest_seconds: float, has_four_bits: bool) -> None:
+        """All members choose alike, newcomers too. What four bits lose comes with the next average (`Feedback`)."""
+        limit = _SHORT_EXCHANGE_SECONDS if has_four_bits else _LONG_EXCHANGE_SECONDS
+        self._coding = INT4 if longest_seconds > limit else INT8
 
     def _check_finite(self) -> None:
         """One member's values are its own fault, and those of all that took steps are the run's.
