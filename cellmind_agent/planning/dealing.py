@@ -106,6 +106,14 @@ def without(work: LocalWork, device: DeviceId) -> LocalWork:
     )
 
 
+def shortened(work: LocalWork) -> LocalWork:
+    """The round ends with the steps that are dealt, if only those at its end are free. Nothing is evaluated then."""
+    end = work.first_step + work.num_steps
+    if len(work.free) != 1 or work.free[0][1] != end:
+        return work
+    return replace(work, num_steps=work.free[0][0] - work.first_step, is_evaluated=False, free=())
+
+
 def _others_are_sooner(device: DeviceId, speeds: Mapping[DeviceId, float], num_steps: int) -> bool:
     """Whether the others could take so many steps in half of the time in which this device takes one."""
     others = (speed for other, speed in speeds.items() if other != device)

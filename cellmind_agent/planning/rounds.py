@@ -21,7 +21,7 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from cellmind_agent.planning.course import after_commit, compare, deal_steps, open_round
-from cellmind_agent.planning.dealing import note_taken
+from cellmind_agent.planning.dealing import note_taken, shortened
 from cellmind_agent.planning.endings import end, hand_over
 from cellmind_agent.planning.groups import Next, form_group, less, note_broken
 from cellmind_agent.planning.ledger import Ledger
@@ -77,6 +77,9 @@ def transition(life: RunLife, event: RunEvent, ledger: Ledger, pace: Pace) -> Ne
             return replace(life, standing=replace(life.standing, replaced=event)), ()
         case _, Replaced():
             return hand_over(life.standing, event.why, event.leader)
+        case Dealing(), StopAsked() if life.standing.work:
+            standing = replace(life.standing, is_stop_asked=True, work=shortened(life.standing.work))
+            return deal_steps(replace(life, standing=standing), pace)
         case _, StopAsked():
             if isinstance(life, Preparing) and not life.is_taken_over:
                 return end(life.standing, "stopped")

@@ -593,6 +593,25 @@ def test_an_average_that_breaks_is_done_again_with_the_same_steps() -> None:
     assert [action.num_steps for action in of(Average, actions)] == [2]
 
 
+def test_a_local_round_that_should_stop_ends_with_what_is_dealt() -> None:
+    long = replace(PACE, seconds_per_step=0.5)  # twenty steps a round
+    life, _ = in_a_local_round()
+    life, _ = local_round(life, Took(device=A, first_step=0, count=1), Took(device=B, first_step=1, count=1))
+    life, _ = local_round(life, *(trained(device, "averaged") for device in THREE))
+    for device in THREE:
+        life, actions = rounds.transition(life, committed(device, 1), LOCAL, long)
+    dealt = {action.device: action.steps for action in of(Deal, [*actions])}
+    last = max(stop for _, stop in dealt.values())
+    assert last < 20
+    life, _ = local_round(life, StopAsked())
+    for device, (start, stop) in dealt.items():
+        life, new = local_round(life, Took(device=device, first_step=start, count=stop - start))
+    assert [(action.num_steps, action.is_evaluated) for action in of(Average, new)] == [(last - 2, False)]
+    life, new = local_round(life, *(trained(device, "ended") for device in THREE))
+    life, new = local_round(life, *(committed(device, 2) for device in THREE))
+    assert [(action.num_steps, action.is_evaluated) for action in of(OpenRound, new)] == [(0, True)]
+
+
 def test_a_group_that_breaks_while_steps_are_taken_gives_the_round_up() -> None:
     """Whose steps are lost is not known then."""
     life, _ = in_a_local_round()
