@@ -18,7 +18,7 @@ from model.line.sentence import Sentence
 ModeChoice = Literal["auto", "ddp", "local"]
 
 _GRADIENT = 4.0  # bytes for a weight, in float32
-_CHANGE = 1.25  # bytes for a weight, in blocks of eight bits with their scales, and for the moments of the embeddings
+_CHANGE = 1.01  # bytes for a weight, in blocks of eight bits with their scales
 _WORTH = 1.5  # how much longer a step of `ddp` may take, since it brings as much as this many steps of local rounds
 
 

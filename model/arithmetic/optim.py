@@ -56,11 +56,6 @@ class Optimizer:
         for parameter in self._parameters.values():
             parameter.grad = None
 
-    def second_moments(self) -> dict[str, Tensor]:
-        """Beside Muon: AdamW's averages of squared gradients of the matrices, by parameter. Not copied."""
-        names = self._names_of_adamw if self._muon else ()
-        return {name: self._state_of(name)["exp_avg_sq"] for name in names if self._parameters[name].dim() > 1}
-
     def state_tensors(self) -> dict[str, Tensor]:
         """Everything that the next step depends on, by `PARAMETER.KIND`, in the order of names. Not copied."""
         found = dict(self._muon.state_tensors()) if self._muon else {}

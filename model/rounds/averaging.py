@@ -16,7 +16,6 @@ from torch import Tensor
 
 from model.meeting.group import Group
 from model.rounds.blockwise import EIGHT_BITS, FOUR_BITS
-from model.rounds.logarithmic import Logarithmic
 
 _ALIGNMENT = 256  # parts begin at whole blocks of every coding
 
@@ -45,7 +44,6 @@ class InFull:
 FLOAT32: Coding = InFull()
 INT8: Coding = EIGHT_BITS
 INT4: Coding = FOUR_BITS
-LOGARITHMIC: Coding = Logarithmic()  # of values that are not negative
 
 
 @dataclass(slots=True)

@@ -6,9 +6,8 @@ nothing is exchanged: a round costs about a quarter of the bytes of one synchron
 matrices travel in eight bits a value, both ways, or in four where the network is slow.
 
 A member takes fewer steps than the run has, so each of them is longer: by the root of the number of members, or of as
-many equal ones as have the same spread of targets. The optimiser's state stays on each member, but for AdamW's second
-moments of the embeddings: those of rare tokens fade where a member does not see them, and its next step would be far
-too long. `tests.bench.local_learning` measures both.
+many equal ones as have the same spread of targets (`tests.bench.local_learning`). The optimiser's state stays on each
+member.
 
 The averaged weights are the state of the run: they are evaluated and saved. A member keeps its own weights until the
 next round begins, so an average that fails can be done again in another group.
@@ -31,7 +30,7 @@ from model.errors import DivergedError, NotFiniteError
 from model.line.training import Span
 from model.meeting.group import Group
 from model.rounds.agreement import agree_on_weights
-from model.rounds.averaging import FLOAT32, INT4, INT8, LOGARITHMIC, Coding, Feedback, weighted_mean
+from model.rounds.averaging import FLOAT32, INT4, INT8, Coding, Feedback, weighted_mean
 from model.rounds.ddp import SynchronousRounds
 from model.rounds.round import StepProgress, StepReport
 from model.tuning.choice import Tuning
@@ -157,10 +156,6 @@ class LocalRounds:
                 before = self._before[name]
                 # Two operations, each rounded as IEEE 754 says: the same bits on all processors.
                 self._parameters[name].copy_(before + part.view_as(before).to(before.device, before.dtype))
-
-        for moment in self._state.optimizer.second_moments().values():
-            own = moment.float().cpu().view(-1)
-            moment.copy_(weighted_mean(self._group, own, targets, LOGARITHMIC).view_as(moment))
 
     def _targets_of_all(self) -> list[int]:
         """How many targets each member's steps of the round had. All learn how long the last average took, too: four

@@ -7,8 +7,8 @@ process group would carry goes through a list instead. All ways train the same t
 same order, with the product's schedule and for the same tokens, except where a part of the tokens is given.
 
 `3 x 15`: three members, each of which takes 15 steps of its own between two averages, as the product does it. What
-else is said is done otherwise: `plain rate`, that of the schedule, not the root of three times as much; `no moments`
-are averaged, or `all moments`, in full; `outer step (0.7, 0.9)`: the rate and the Nesterov momentum with which DiLoCo
+else is said is done otherwise: `plain rate`, that of the schedule, not the root of three times as much; `moments` of
+the optimisers are averaged too, in full; `outer step (0.7, 0.9)`: the rate and Nesterov momentum with which DiLoCo
 (Douillard et al. 2023) moves on by the mean.
 
 `worth` is the part of the tokens for which synchronous training, with a schedule of that length, has the same loss.
@@ -70,7 +70,7 @@ class Way:
     rows: float = 1.0  # of a step, as a part of the batch
     rate: float = 1.0  # times the learning rate
     outer: tuple[float, float] = PLAIN_MEAN
-    moments: str = "product"  # "none": of no moments is there a mean; "all": of all, in full
+    shares_moments: bool = False
     length: float = 1.0  # times the steps of the synchronous run
     optimizer: str = "muon"
 
@@ -84,8 +84,7 @@ WAYS = {
     "3 x 15": Way(members=3, own_steps=15),
     "3 x 50": Way(members=3, own_steps=50),
     "3 x 15, plain rate": Way(members=3, own_steps=15, rate=3**-0.5),
-    "3 x 15, no moments": Way(members=3, own_steps=15, moments="none"),
-    "3 x 15, all moments": Way(members=3, own_steps=15, moments="all"),
+    "3 x 15, moments": Way(members=3, own_steps=15, shares_moments=True),
     "3 x 15, outer step (0.7, 0.9)": Way(members=3, own_steps=15, outer=PUBLISHED),
     "3 x 15, AdamW": Way(members=3, own_steps=15, optimizer="adamw"),
     "2 x 15": Way(members=2, own_steps=15),
@@ -159,8 +158,6 @@ class Member:
         tuning = Tuning(is_bfloat16=True, threads=1, micro_batch=SHAPE.batch_size)
         self._rounds = LocalRounds(self.config, steps, tuning, self.data, self.state)
         self._rounds.join(group)
-        if way.moments == "none":
-            setattr(self.state.optimizer, "second_moments", dict)  # noqa: B010 # an empty one
         self._velocity = [torch.zeros_like(weight) for weight in model.parameters()]
 
     def train(self, first_step: int, count: int) -> None:
@@ -177,7 +174,7 @@ class Member:
         self._rounds.synchronize_weights()
         if self._way.outer != PLAIN_MEAN:
             self._move_on(before)
-        if self._way.moments == "all":
+        if self._way.shares_moments:
             self._share_moments()
 
     def _span(self, step: int) -> Span:
