@@ -34,6 +34,7 @@ class RunFigures:
         self.held_out = start.held_out if start else HeldOutRecord()
         self.shares: tuple[int, ...] = ()  # of the members in each step; empty in a local round
         self._own_tokens: dict[DeviceId, int] = {}  # what each member has done in a local round
+        self._busy_seconds: dict[DeviceId, float] = {}  # and how long that took
         self._seconds_per_step: float | None = None
         self._last_commit = 0.0, -1  # when all had trained the last round, and its term
         self._commit_seconds = 0.0  # from then to the start of the next round
@@ -77,7 +78,7 @@ class RunFigures:
         self._roster = action.roster
         speeds = [self._speeds[device] for device in action.roster]
         self.shares = shares(speeds, self._spec.batch_samples) if action.is_together else ()
-        self._own_tokens = {}
+        self._own_tokens, self._busy_seconds = {}, {}
         self._round_opened_at, self._round_first_token, self.step = now, self._tokens, action.step
         return m.RoundStarted(
             run=self._spec.run,
@@ -90,6 +91,7 @@ class RunFigures:
     def note_taken(self, device: DeviceId, tokens: int, seconds: float) -> None:
         """In a local round a member has taken steps with so many targets, so long after it was asked for them."""
         self._own_tokens[device] = self._own_tokens.get(device, 0) + tokens
+        self._busy_seconds[device] = self._busy_seconds.get(device, 0.0) + seconds
         if tokens > 0 and seconds > 0:
             self._speeds[device] = averaged(self._speeds[device], tokens / seconds)
 
@@ -115,7 +117,7 @@ class RunFigures:
             tokens=result.tokens,
             loss=result.loss,
             tokens_per_second=self._tokens_per_second(result.tokens, seconds),
-            members=self._members(result.tokens, action.taken),
+            members=self._members(result.tokens, action.taken, seconds),
             wire_bytes=self._wire_bytes(),
             state_hash=result.state_hash,
             val_loss=result.val_loss,
@@ -149,7 +151,7 @@ class RunFigures:
             tokens=tokens,
             loss=progress.loss,
             tokens_per_second=self._tokens_per_second(tokens, seconds),
-            members=self._members(tokens, {}),
+            members=self._members(tokens, {}, seconds),
             wire_bytes=self._wire_bytes(),
             eta_seconds=(self._total_steps - step) * pace if pace else None,
         )
@@ -182,18 +184,22 @@ class RunFigures:
             if device not in action.taken and speed:  # too slow for a step, as it seems: it is tried again some time
                 self._speeds[device] = speed * _FORGIVING
 
-    def _members(self, tokens: int, taken: Mapping[DeviceId, tuple[Range, ...]]) -> tuple[m.MemberProgress, ...]:
+    def _members(
+        self, tokens: int, taken: Mapping[DeviceId, tuple[Range, ...]], seconds: float
+    ) -> tuple[m.MemberProgress, ...]:
         """Each member's part of the round, when the run as a whole has seen `tokens`, and who has `taken` which steps
-        alone."""
+        alone in these `seconds`: the time in which it took none is idle."""
         found, total = [], sum(self.shares)
         for rank, device in enumerate(self._roster):
             progress = self._progress.get(device)
+            idle = progress.idle_fraction if progress else 0.0
             if self.shares:
                 share = self.shares[rank]
                 own = (tokens - self._round_first_token) * share // total
             elif taken:
                 share = sum(stop - start for start, stop in taken.get(device, ()))
                 own = self._own_tokens.get(device, 0)
+                idle = max(0.0, 1 - self._busy_seconds.get(device, 0.0) / seconds) if seconds > 0 else 0.0
             else:
                 share = max(0, progress.step - self.step) if progress else 0
                 own = max(0, progress.tokens - self._round_first_token) if progress else 0
@@ -202,7 +208,7 @@ class RunFigures:
                     name=self._seats[device].name,
                     tokens=own,
                     tokens_per_second=progress.compute_tokens_per_second if progress else 0.0,
-                    idle_fraction=progress.idle_fraction if progress else 0.0,
+                    idle_fraction=idle,
                     share=share,
                     steps=taken.get(device, ()),
                 )

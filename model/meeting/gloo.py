@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import torch.distributed as dist
 from torch._C._distributed_c10d import Store
 
-from model.meeting.process_group import Meeting, init_process_group, register
+from model.meeting.process_group import Meeting, have_patience, init_process_group, register
 from model.meeting.store import LinkStore
 
 _LOOPBACK = "127.0.0.1"
@@ -34,6 +34,7 @@ def join(meeting: Meeting) -> None:
     register("loopback", loopback_gloo)
     store = GlooStore(meeting.agent, meeting.rank, meeting.timeout_seconds, meeting.near)
     init_process_group("loopback", store, meeting)
+    have_patience(meeting)
 
 
 def loopback_gloo(store: Store, rank: int, size: int, timeout: datetime.timedelta) -> dist.ProcessGroupGloo:

@@ -9,7 +9,7 @@ import os
 
 import torch
 
-from model.meeting.process_group import Meeting, init_process_group
+from model.meeting.process_group import Meeting, have_patience, init_process_group
 from model.meeting.store import LinkStore
 
 
@@ -20,3 +20,4 @@ def join(meeting: Meeting) -> None:
     torch.cuda.set_device(meeting.device)
     store = LinkStore(meeting.agent, meeting.rank, meeting.timeout_seconds, meeting.near)
     init_process_group("nccl", store, meeting)
+    have_patience(meeting)

@@ -39,7 +39,7 @@ def init_process_group(backend: str, store: LinkStore, meeting: Meeting) -> None
     # DDP imports this module, and its functions' defaults keep the group that exists then: import it before.
     import torch.distributed.nn.functional  # noqa: F401
 
-    timeout = datetime.timedelta(seconds=meeting.patience_seconds)
+    timeout = datetime.timedelta(seconds=meeting.timeout_seconds)
     hook = sys.excepthook
     try:
         dist.init_process_group(backend, store=store, rank=meeting.rank, world_size=meeting.size, timeout=timeout)
@@ -49,6 +49,11 @@ def init_process_group(backend: str, store: LinkStore, meeting: Meeting) -> None
             # torch counts a failed attempt, and the count is part of each key: the next attempt must have the keys of a
             # rank whose attempt is its first.
             distributed_c10d._world.group_count = 0
+
+
+def have_patience(meeting: Meeting) -> None:
+    """From now on an exchange may take longer than the meeting did. Only gloo and NCCL limit an exchange."""
+    distributed_c10d._set_pg_timeout(datetime.timedelta(seconds=meeting.patience_seconds))
 
 
 def register(backend: str, create: Create) -> None:

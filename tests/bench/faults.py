@@ -60,6 +60,7 @@ class Options:
     code: Path
     seed: int
     logs: Path
+    mode: str
 
 
 def main() -> int:
@@ -73,6 +74,7 @@ def main() -> int:
         code=options.code.absolute(),
         seed=options.seed,
         logs=options.json.with_suffix(""),
+        mode=options.mode,
     )
     for turn in range(options.repeat):
         for fault in (fault for fault in FAULTS if not options.faults or fault.name in options.faults.split(",")):
@@ -95,6 +97,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--round-seconds", type=float, default=1.0, help="0: as a version does that has no such option")
     parser.add_argument("--code", type=Path, default=_CODE, metavar="PATH", help="a checkout that the devices run")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--mode", choices=("ddp", "local"), default="ddp")
     parser.add_argument("--add", action="store_true", help="keep what the JSON file holds, and do what it lacks")
     parser.add_argument("--minutes", type=float, default=1e6)
     parser.add_argument("--json", type=Path, default=Path("tests/bench/results/faults.json"))
@@ -161,7 +164,7 @@ class Stage:
         elif outcome.phase == "joining":
             joiner.stop()
             wait_for(lambda: _state(observer, joiner.name) != "online", 20, "the joiner to be off")
-        with start_training(observer, project) as watcher:
+        with start_training(observer, project, "--mode", self.options.mode) as watcher:
             struck = time.monotonic()
             planned = [member["name"] for member in watcher.wait_for_kind("plan", 120)["roster"]]
             if planned[0] != leader.name:

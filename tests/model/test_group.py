@@ -4,9 +4,12 @@ from typing import Any
 
 import pytest
 import torch
+import torch.distributed as dist
 
 from cellmind_agent.planning.backends import BACKENDS
 from model.meeting.group import JOIN_BY_BACKEND, join
+from tests.model.fake_agents import FileAgent
+from tests.model.test_training import end, spawn
 
 CPU = torch.device("cpu")
 NO_LINK: Any = None  # a group of one asks no agent for anything
@@ -28,3 +31,17 @@ def test_a_group_of_one_sums_and_agrees_alone() -> None:
     model = torch.nn.Linear(1, 1)
     assert group.wrap(model) is model
     group.leave()
+
+
+def meet_and_wait(rank: int, size: int, folder: str) -> None:
+    agent: Any = FileAgent(folder)
+    agent.begin("group", rank)
+    near = tuple(other for other in range(size) if other != rank)
+    group = join("gloo", rank, size, agent, CPU, 30.0, near, patience_seconds=77.0)
+    backend: Any = dist.distributed_c10d._get_default_group()._get_backend(CPU)
+    torch.save({"seconds": backend.options._timeout.total_seconds()}, f"{folder}/result-{rank}")
+    end(group)
+
+
+def test_an_exchange_may_take_longer_than_the_meeting() -> None:
+    assert [result["seconds"] for result in spawn(meet_and_wait, 2)] == [77.0, 77.0]

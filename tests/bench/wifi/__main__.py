@@ -31,22 +31,12 @@ from pathlib import Path
 
 import torch
 
-from model.line.held_out import MAX_HELD_OUT_ROWS
-from tests.bench.churned_loss import first_characters
-from tests.bench.judge import Judge
-from tests.bench.korean import help_texts
 from tests.bench.results import Results
-from tests.bench.small_run import write_text
+from tests.bench.wifi.project import prepare
 from tests.bench.wifi.run import Plan, train_peer
-from tests.bench.wifi.ways import SHAPE, WAYS, OurWay, PeerWay, Reached, Way, table, with_tuned_rate
-from tests.bench.wifi.with_cellmind import TOKENIZER, switch_off, train_cellmind
+from tests.bench.wifi.ways import WAYS, OurWay, PeerWay, Reached, Way, table, with_tuned_rate
+from tests.bench.wifi.with_cellmind import switch_off, train_cellmind
 from tests.lab.home import Home, LabDevice
-from tokenizer.corpus.prepared.split import prepared_split
-from tokenizer.sharding.manifest import MANIFEST
-from tokenizer.sharding.writing import write_shards
-from tokenizer.vocabulary.training import TokenizerSettings, train_tokenizer
-
-_CHARACTERS = 3_000_000
 
 
 def main() -> int:
@@ -60,7 +50,7 @@ def main() -> int:
     network = {"shared": options.air} if options.topology == "shared" else {"link": options.air}
     with tempfile.TemporaryDirectory() as name, Home(Path(name) / "homes", **network) as home:
         folder = Path(name)
-        project, plan = prepare(folder, options)
+        project, plan = prepare(folder, options.seconds, options.seed, options.target_loss, options.hivemind_python)
         names = [f"device{number}" for number in range(options.devices)]
         devices = [home.device(name, cpu=options.cores, has_probed_gloo=True) for name in names]
         home.cell.paired(list(devices))
@@ -99,27 +89,6 @@ def parse_options() -> argparse.Namespace:
     if unknown or (not has_hivemind and "hivemind" in options.ways):
         parser.error(f"no way {unknown[0]!r}" if unknown else "hivemind needs --hivemind-python")
     return options
-
-
-def prepare(folder: Path, options: argparse.Namespace) -> tuple[Path, Plan]:
-    """The project with its text and tokenizer, and the same text as shards for the peers and the judge."""
-    texts = first_characters(help_texts(folder), _CHARACTERS)
-    project, data = write_text(folder / "project", texts, {}), folder / "data"
-    split = prepared_split([project / "train.jsonl"])
-    tokenizer = train_tokenizer(texts, TokenizerSettings(vocab_size=SHAPE.vocab_size))
-    (project / TOKENIZER).write_bytes(tokenizer)
-    data.mkdir()
-    manifest = write_shards(split, tokenizer, SHAPE.seq_len, data)
-    shape = replace(SHAPE, vocab_size=manifest.vocab_size)
-    return project, Plan(
-        data=data,
-        judge=Judge(data / MANIFEST, shape),
-        quick=Judge(data / MANIFEST, shape, MAX_HELD_OUT_ROWS),
-        seconds=options.seconds,
-        target=options.target_loss,
-        seed=options.seed,
-        python=options.hivemind_python,
-    )
 
 
 class Course:
