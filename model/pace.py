@@ -58,7 +58,7 @@ class Pace:
         return True
 
     def begin_round(self) -> None:
-        """A round begins: rests are possible again."""
+        """A round begins, or this device's next steps of a local one: rests are possible again."""
         self._rest_left_seconds = self._max_round_rest_seconds
 
     def apply(self) -> None:

@@ -116,8 +116,7 @@ class _Program:
                 self._tune_again_if_slow()
                 return self._prepared()[0].train_round(call.first_step, call.spans, call.evaluate)
             case TakeSteps():
-                if call.first_step == call.round_step:
-                    self._pace.begin_round()
+                self._pace.begin_round()
                 self._tune_again_if_slow()
                 is_stopped = functools.partial(self._pace.is_stopped, call.first_step)
                 return self._prepared()[0].take_steps(call.round_step, call.first_step, call.spans, is_stopped)
