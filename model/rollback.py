@@ -33,6 +33,14 @@ class KeptState:
         torch._foreach_copy_(state.tensors(), self._tensors)
         return self._tokens, self._losses
 
+    @torch.no_grad()
+    def put_back_average(self, state: TrainingState) -> None:
+        """Give `state` the averaged weights that were kept, and nothing else."""
+        names = state.average.state_tensors().keys()
+        for (name, tensor), kept in zip(state.named_tensors().items(), self._tensors, strict=True):
+            if name in names:
+                tensor.copy_(kept)
+
     def forget(self) -> None:
         """Keep nothing, and free the memory."""
         self.step, self._tensors = None, []

@@ -125,6 +125,7 @@ class Trainer:
         if self._round is None or self._round.step_before != step:
             raise StateLostError(step)
         self._local.continue_round()
+        self._kept.put_back_average(self.state)
         self._step, self.tokens = None, self._round.tokens_before + self._round.tokens
 
     def regroup(

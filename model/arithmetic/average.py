@@ -35,6 +35,12 @@ class WeightAverage:
         decay = min(_DECAY, (step + 1) / (step + 10))
         torch._foreach_lerp_(self._average, self._live, 1 - decay)
 
+    @torch.no_grad()
+    def update_after_round(self) -> None:
+        """Take in the weights after a local round, half of what is new. All processors round it alike."""
+        for average, live in zip(self._average, self._live, strict=True):
+            average.add_((live - average) * 0.5)
+
     @contextmanager
     def in_place_of_live(self) -> Iterator[None]:
         """The model computes with the averaged weights inside the context, and with the live ones after it."""

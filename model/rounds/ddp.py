@@ -57,6 +57,7 @@ class SynchronousRounds:
         self._meter = ComputeMeter(state.model)
         self._num_steps = 0  # of this process
         self.rate_factor = 1.0  # times the learning rate of the schedule
+        self.averages_steps = True  # the averaged weights follow each step
 
     @property
     def tokens_per_second(self) -> float:
@@ -143,7 +144,8 @@ class SynchronousRounds:
         # 2. The same update on every member.
         norm = nn.utils.clip_grad_norm_(self._state.model.parameters(), _MAX_GRADIENT_NORM)
         self._state.optimizer.step(self._rate(step))
-        self._state.average.update(step)
+        if self.averages_steps:
+            self._state.average.update(step)
         return loss_sum, norm
 
     def _backward(self, model: nn.Module, batch: Batch, factor: float) -> Tensor:

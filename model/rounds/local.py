@@ -9,7 +9,8 @@ A member takes fewer steps than the run has, so each of them is longer: by the r
 many equal ones as have the same spread of targets (`tests.bench.local_learning`). The optimiser's state stays on each
 member.
 
-The averaged weights are the state of the run: they are evaluated and saved. A member keeps its own weights until the
+The mean of all is the state of the run: it is evaluated and saved, and the averaged weights follow it from round to
+round, the same on all members. A member keeps its own weights until the
 next round begins, so an average that fails can be done again in another group.
 """
 
@@ -91,7 +92,7 @@ class LocalRounds:
     ) -> list[StepReport]:
         """See `RoundMethod`. Nothing is exchanged."""
         num_equal = (self._num_equal or self._group.size) if self._before else 1
-        self._steps.rate_factor = math.sqrt(num_equal)
+        self._steps.rate_factor, self._steps.averages_steps = math.sqrt(num_equal), not self._before
         reports = self._steps.take_steps(first_step, spans, on_step, is_stopped)
         if self._before:
             self._reports.update((report.step, report) for report in reports)
@@ -128,9 +129,8 @@ class LocalRounds:
         """See `RoundMethod`."""
         started = time.perf_counter()
         digest = agree_on_weights(self._group, self._state, self._state.model.state_dict())
-        if self._group.size > 1 or self._before:
-            # Averages over the last steps differ between members; the mean over the members takes their place.
-            self._state.average.restart()
+        if self._own:
+            self._state.average.update_after_round()
         self._steps.note_wait(time.perf_counter() - started)
         return digest
 

@@ -22,5 +22,5 @@ class Mode:
 
 
 DDP = Mode(SynchronousRounds, TrainingState.named_tensors)
-LOCAL = Mode(LocalRounds, lambda state: state.model.state_dict())
+LOCAL = Mode(LocalRounds, lambda state: {**state.model.state_dict(), **state.average.state_tensors()})
 MODES: Mapping[str, Mode] = {"ddp": DDP, "local": LOCAL}

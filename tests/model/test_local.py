@@ -149,6 +149,8 @@ def train_locally(rank: int, size: int, folder: str) -> None:
             "hashes": torch.tensor([list(bytes.fromhex(one.state_hash)) for one in (first, second)]),
             "tokens": torch.tensor([first.tokens, second.tokens]),
             "losses": torch.tensor([first.loss, first.val_loss, second.val_loss]),
+            "average_loss": torch.tensor(second.average_val_loss),
+            "average": trainer.state.average.weights()["embed_tokens.weight"].clone(),
         },
         f"{folder}/result-{rank}",
     )
@@ -158,9 +160,10 @@ def train_locally(rank: int, size: int, folder: str) -> None:
 def test_members_end_a_local_round_with_the_same_weights_and_figures() -> None:
     """I3."""
     results = spawn(train_locally, 3)
-    for name in ("hashes", "tokens", "losses"):
+    for name in ("hashes", "tokens", "losses", "average"):
         assert all(torch.equal(results[0][name], other[name]) for other in results[1:]), name
     assert not torch.equal(*results[0]["hashes"])
+    assert results[0]["average_loss"] != results[0]["losses"][2]
 
 
 def test_a_device_alone_trains_as_in_the_other_mode_to_the_bit(tmp_path: Path) -> None:
@@ -267,14 +270,15 @@ def lose_the_last(rank: int, size: int, folder: str) -> None:
     trainer = local_trainer(rank, folder, group)
     trainer.train_round(0, [], evaluate=False)
     take(trainer, 0, 2 * rank, 2)
-    own = weights_of(trainer)
-    found: dict[str, Any] = {"own": own}
+    own, average = weights_of(trainer), average_of(trainer)
+    found: dict[str, Any] = {}
     if rank < size - 1:
         with pytest.raises(ModelError, match="gone"):  # the average breaks when the mean is there already
             break_average(trainer, 2 * size)
         trainer.leave()
         trainer.continue_round(0)
         assert torch.equal(weights_of(trainer), own)
+        assert torch.equal(average_of(trainer), average)
         Path(folder, "again").mkdir(exist_ok=True)
         smaller = meet(rank, size - 1, f"{folder}/again")
         trainer.regroup(smaller, 0, tuple(range(size - 1)), None, None)
@@ -293,6 +297,10 @@ def lose_the_last(rank: int, size: int, folder: str) -> None:
 def break_average(trainer: Trainer, num_steps: int) -> None:
     with mock.patch("model.trainer.held_out_losses", side_effect=PeerLostError("it is gone")):
         trainer.average_weights(0, num_steps, evaluate=True)
+
+
+def average_of(trainer: Trainer) -> torch.Tensor:
+    return torch.cat([weight.view(-1).clone() for weight in trainer.state.average.weights().values()])
 
 
 def weights_of(trainer: Trainer) -> torch.Tensor:
