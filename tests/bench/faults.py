@@ -17,7 +17,8 @@ includes the start of the run, and in the phase `idle` (a fault before the run) 
 "back" is from the end of the fault to the device's `member_joined`; a round with it must be committed too. "redone" are
 tokens of rounds that were begun and not committed, as far as the run's progress showed them (twice a second), and of
 committed rounds that were discarded. Prints a table, writes JSON; exits with 1 if a run did not go on or is not exact.
-The agents' logs of such a run, and of one in which anything else went wrong, are kept in a folder beside the JSON.
+The agents' logs of such a run, of a slow one, and of one in which anything else went wrong, are kept in a folder beside
+the JSON.
 """
 
 import argparse
@@ -49,6 +50,7 @@ _INSIDE = Path(__file__).parents[1] / "lab" / "inside"
 _CODE = Path(__file__).parents[2]
 _DISK_BYTES = 512 << 20  # the agent keeps 256 MB free
 _RECOVERY_SECONDS = 90.0
+_SLOW_SECONDS = 30.0  # somebody waited in vain
 _LATEST_SECONDS = 60.0  # a device that is not back by then does not come back
 _PUSHED_LINES = 40_000  # about 6 MB of shards: half a second on the link
 
@@ -149,7 +151,8 @@ class Stage:
                 self._clean_up(project)
         except (AssertionError, OSError, RuntimeError, KeyError) as error:
             outcome.error, self.is_spoilt = f"{outcome.error} {type(error).__name__}: {error}".strip()[:900], True
-        if outcome.error or not outcome.is_exact:
+        is_slow = (outcome.recovery_seconds or 0.0) > _SLOW_SECONDS
+        if outcome.error or is_slow or not outcome.is_exact:
             keep_logs(self._homes(), self.options.logs / f"{outcome.fault}, {outcome.phase}, {outcome.seed}")
         return outcome
 
