@@ -18,6 +18,8 @@ from model.meeting.store import LinkStore
 
 Create: TypeAlias = Callable[..., dist.ProcessGroup | TorchBackend]
 
+_CONNECT_SECONDS = 20.0  # when all are there: usually a tenth of a second
+
 _creates: dict[str, Create] = {}  # by backend
 
 
@@ -39,7 +41,10 @@ def init_process_group(backend: str, store: LinkStore, meeting: Meeting) -> None
     # DDP imports this module, and its functions' defaults keep the group that exists then: import it before.
     import torch.distributed.nn.functional  # noqa: F401
 
-    timeout = datetime.timedelta(seconds=meeting.timeout_seconds)
+    # A rank that waits in the store is free at once if the agent refuses it. In gloo it waits to the end of its time, for
+    # one that has introduced itself and is gone. So first all arrive, and then they connect in a short time.
+    store.arrive(meeting.size)
+    timeout = datetime.timedelta(seconds=_CONNECT_SECONDS)
     hook = sys.excepthook
     try:
         dist.init_process_group(backend, store=store, rank=meeting.rank, world_size=meeting.size, timeout=timeout)

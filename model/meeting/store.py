@@ -49,6 +49,11 @@ class LinkStore(dist.Store):  # type: ignore[name-defined, misc] # torch defines
         """Return when all `keys` are set."""
         self._ask(StoreGet(keys=tuple(keys), seconds=timeout.total_seconds() if timeout else self._seconds))
 
+    def arrive(self, size: int) -> None:
+        """Return when all ranks are at the meeting."""
+        self.set(f"arrived/{self._rank}", b"1")
+        self.wait([f"arrived/{rank}" for rank in range(size)])
+
     def add(self, key: str, value: int) -> int:
         """Add `value` to a counter that starts at 0, and return the sum."""
         return self._ask(StoreAdd(key=key, amount=value)).number

@@ -83,6 +83,8 @@ def test_a_local_run_goes_on_without_a_member_that_dies_and_takes_it_back(home: 
         together = watcher.wait_for_members(3, 30, time.monotonic())
         steps = together["step"] - together["first_step"]
         assert sum(member["share"] for member in together["members"]) == steps
+        begun = [event["round"] for event in watcher.of_kind("round_started")]
+        assert len(set(begun)) == len(begun), "the others have done a round again"
         finish(watcher, devices[observer], devices, victim)
 
 

@@ -1,5 +1,7 @@
 """Joining: every backend of the agent's table can be joined, and another one is an error that names it."""
 
+import os
+import time
 from typing import Any
 
 import pytest
@@ -7,6 +9,9 @@ import torch
 import torch.distributed as dist
 
 from cellmind_agent.planning.backends import BACKENDS
+from model.errors import PeerLostError
+from model.line.meeting import StoreSet
+from model.meeting import process_group
 from model.meeting.group import JOIN_BY_BACKEND, join
 from tests.model.fake_agents import FileAgent
 from tests.model.test_training import end, spawn
@@ -45,3 +50,20 @@ def meet_and_wait(rank: int, size: int, folder: str) -> None:
 
 def test_an_exchange_may_take_longer_than_the_meeting() -> None:
     assert [result["seconds"] for result in spawn(meet_and_wait, 2)] == [77.0, 77.0]
+
+
+def meet_nobody(rank: int, size: int, folder: str) -> None:
+    """The other rank arrives, and never connects."""
+    agent: Any = FileAgent(folder)
+    agent.begin("group", rank)
+    agent.ask(StoreSet(key="arrived/1", data=b"1"), 5.0)
+    process_group._CONNECT_SECONDS = 1.0
+    started = time.monotonic()
+    with pytest.raises(PeerLostError):
+        join("gloo", rank, 2, agent, CPU, 60.0, (1,), patience_seconds=300.0)
+    torch.save({"seconds": time.monotonic() - started}, f"{folder}/result-{rank}")
+    os._exit(0)
+
+
+def test_a_rank_that_comes_and_never_connects_is_not_waited_for_long() -> None:
+    assert spawn(meet_nobody, 1)[0]["seconds"] < 30
