@@ -41,8 +41,8 @@ def init_process_group(backend: str, store: LinkStore, meeting: Meeting) -> None
     # DDP imports this module, and its functions' defaults keep the group that exists then: import it before.
     import torch.distributed.nn.functional  # noqa: F401
 
-    # A rank that waits in the store is free at once if the agent refuses it. In gloo it waits to the end of its time for
-    # one that has introduced itself and is gone. So first all arrive, and then they connect in a short time.
+    # A rank that waits in the store is free at once if the agent refuses it. In gloo it waits to the end of its time
+    # for one that has introduced itself and is gone. So first all arrive, and then they connect in a short time.
     store.arrive(meeting.size)
     timeout = datetime.timedelta(seconds=_CONNECT_SECONDS)
     hook = sys.excepthook
