@@ -11,7 +11,7 @@ from cellmind_agent.device.power import Power
 from cellmind_agent.device.speed import MeasuredSpeed
 from cellmind_agent.device.vitals import differ_noticeably, read_vitals
 from cellmind_agent.protocol.ids import RunId
-from cellmind_agent.protocol.limits import RUN_VITALS_SECONDS, VITALS_SECONDS
+from cellmind_agent.protocol.limits import FREE_LOOK_SECONDS, RUN_VITALS_SECONDS, VITALS_SECONDS
 from cellmind_agent.protocol.messages import TrainingLimit, Vitals
 
 
@@ -46,7 +46,7 @@ class VitalsMonitor:
                 async with self._changed:
                     self._published = reading
                     self._changed.notify_all()
-            await asyncio.sleep(VITALS_SECONDS if self._current_run() is None else RUN_VITALS_SECONDS)
+            await self._pause()
 
     async def watch(self) -> AsyncIterator[Vitals]:
         """The last published vitals at once, then each change."""
@@ -56,6 +56,16 @@ class VitalsMonitor:
             async with self._changed:
                 while self._published is seen:
                     await self._changed.wait()
+
+    async def _pause(self) -> None:
+        """Until the next reading; at once when a run ends, since people may start another one."""
+        run = self._current_run()
+        if run is None:
+            await asyncio.sleep(VITALS_SECONDS)
+            return
+        end = asyncio.get_running_loop().time() + RUN_VITALS_SECONDS
+        while self._current_run() == run and asyncio.get_running_loop().time() < end:  # noqa: ASYNC110 # ends within 1 s
+            await asyncio.sleep(FREE_LOOK_SECONDS)
 
     def _read(self) -> Vitals:
         self._last_power = self._power()

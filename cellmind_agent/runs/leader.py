@@ -21,7 +21,7 @@ from cellmind_agent.planning.succession import lineage_order
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.errors import CellmindError
 from cellmind_agent.protocol.ids import DeviceId
-from cellmind_agent.protocol.limits import ALONE_SECONDS, PROGRESS_SECONDS
+from cellmind_agent.protocol.limits import ALONE_SECONDS, FREE_SECONDS, PROGRESS_SECONDS
 from cellmind_agent.runs.asking import Asking
 from cellmind_agent.runs.attendance import Attendance, Hearing, Leadership
 from cellmind_agent.runs.audience import Audience
@@ -185,18 +185,22 @@ class Leader:
         self.audience.leave()
 
     async def _end(self, action: act.End) -> None:
-        """Inform the watchers first: a lost member must not keep them waiting."""
-        run, self._company.is_closed = self.spec.run, True
+        """Inform the watchers when the members are free for another run, since people may start one at once; but a lost
+        member does not keep them waiting."""
+        run, self._company.is_closed, ended_at = self.spec.run, True, _now()
+        request = m.DismissMember(run=run, state=action.cause, error=action.why)
+        stays = [stay for device in self._company.devices if (stay := self._company.stay(device))]
+        dismissing = [asyncio.create_task(self._dismiss(stay, request)) for stay in stays]
+        if dismissing:
+            await asyncio.wait(dismissing, timeout=FREE_SECONDS)
         if action.cause == "failed":
             hint = Sentence("cellmindctl resume {run} continues from the last checkpoint", run=run)
             if not self._figures.has_checkpoint:
                 hint = Sentence("there was no checkpoint yet: start again with cellmindctl train")
             self.audience.publish(m.RunFailed(run=run, why=action.why or Sentence("unknown"), hint=hint))
         else:
-            self.audience.publish(self._figures.finished(action.cause == "stopped", action.is_early, _now()))
-        request = m.DismissMember(run=run, state=action.cause, error=action.why)
-        stays = [stay for device in self._company.devices if (stay := self._company.stay(device))]
-        await asyncio.gather(*(self._dismiss(stay, request) for stay in stays), return_exceptions=True)
+            self.audience.publish(self._figures.finished(action.cause == "stopped", action.is_early, ended_at))
+        await asyncio.gather(*dismissing, return_exceptions=True)
 
     async def _dismiss(self, stay: Stay, request: m.DismissMember) -> None:
         try:

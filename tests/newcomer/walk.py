@@ -51,7 +51,8 @@ class Newcomer:
         """Run one command line in a terminal of `device`, to its end."""
         process = self._start(device, command)
         out, err = process.communicate(timeout=LONG_SECONDS)
-        for run in re.findall(r"run-\d{4}-[0-9a-f]{6}", out + err):
+        # The last one on standard output: a warning may name an older run, with which a device is still busy.
+        for run in re.findall(r"run-\d{4}-[0-9a-f]{6}", err + out):
             self.run = run
         return Answer(process.returncode, out, err)
 
@@ -127,7 +128,8 @@ class Newcomer:
         """Type `resume`, which follows the long run, see it train, and stop it."""
         resuming, run = self._start(device, command), self.run
         try:
-            wait_for(lambda: self._state(device, run) == "training", LONG_SECONDS, "the run to go on")
+            has_ended = lambda: resuming.poll() is not None  # noqa: E731 # then its words say why
+            wait_for(lambda: has_ended() or self._state(device, run) == "training", LONG_SECONDS, "the run to go on")
         finally:
             self.type(device, "cellmindctl stop")
             out, err = resuming.communicate(timeout=LONG_SECONDS)
