@@ -47,3 +47,26 @@ def test_the_measured_speed_survives_a_restart(tmp_path: Path) -> None:
     assert speed.tokens_per_second == MeasuredSpeed(tmp_path).tokens_per_second == Figure(value=1234.5, source="run")
     (tmp_path / "speed.json").write_text('{"value": "torn')
     assert MeasuredSpeed(tmp_path).tokens_per_second is None
+
+
+def test_the_end_of_a_run_is_published_before_the_next_reading_is_due(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vitals_monitor, "RUN_VITALS_SECONDS", 1000.0)
+    run: RunId | None = RunId("run-1")
+
+    async def play() -> None:
+        nonlocal run
+        monitor = VitalsMonitor(tmp_path, "laptop", MeasuredSpeed(tmp_path), read_sensors, lambda: run)
+        serving, watching = asyncio.create_task(monitor.serve()), monitor.watch()
+        async with asyncio.timeout(30):
+            assert (await anext(watching)).run == run
+            await asyncio.sleep(0)  # the monitor waits for its next reading
+            run = None
+            while (await anext(watching)).run is not None:
+                pass
+        serving.cancel()
+        await asyncio.wait({serving})
+        await watching.aclose()
+
+    asyncio.run(play())
