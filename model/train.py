@@ -1,9 +1,8 @@
 """The training program: `python -P -m model.train`, started by an agent.
 
 It serves `PrepareTrainer` and `JoinGroup`, then `TrainSteps`, or `TakeSteps` and `AverageWeights`, and
-`WriteCheckpoint` as often as the leader asks. It reports progress. It
-survives the loss or fault of another member: it leaves the group, and waits for the next `JoinGroup`. A fault of its
-own ends it.
+`WriteCheckpoint` as often as the leader asks. It reports progress. It survives the loss or fault of another member: it
+leaves the group, and waits for the next `JoinGroup`. A fault of its own ends it.
 """
 
 from __future__ import annotations

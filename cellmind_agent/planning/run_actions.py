@@ -34,15 +34,19 @@ class FormGroup:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OpenRound:
-    """A round begins. The members take its steps together, if it `is_together`."""
-
+class _Round:
     roster: tuple[DeviceId, ...]
     term: int
     round: int
     step: int
     num_steps: int
     is_evaluated: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenRound(_Round):
+    """A round begins. The members take its steps together, if it `is_together`."""
+
     is_together: bool = True
 
 
@@ -68,15 +72,8 @@ class CallBack:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Average:
+class Average(_Round):
     """All steps of a local round are taken: the members average."""
-
-    roster: tuple[DeviceId, ...]
-    term: int
-    round: int
-    step: int
-    num_steps: int
-    is_evaluated: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -66,12 +66,7 @@ class Asking:
             shares=self._figures.shares,
             evaluate=action.is_evaluated,
         )
-
-        async def train(stay: Stay) -> life.RunEvent:
-            result = await stay.member.train(request)
-            return life.Trained(device=stay.device, term=action.term, result=result)
-
-        self._ask_all(action.roster, action.term, train)
+        self._ask_for_result(action, lambda member: member.train(request))
 
     def deal(self, action: act.Deal) -> None:
         """A member takes steps alone."""
@@ -118,12 +113,7 @@ class Asking:
             num_steps=action.num_steps,
             evaluate=action.is_evaluated,
         )
-
-        async def end(stay: Stay) -> life.RunEvent:
-            result = await stay.member.average(request)
-            return life.Trained(device=stay.device, term=action.term, result=result)
-
-        self._ask_all(action.roster, action.term, end)
+        self._ask_for_result(action, lambda member: member.average(request))
 
     def commit(self, action: act.Commit) -> None:
         request = self._book.request(action, self._figures, self._company.seats(action.roster), _now())
@@ -142,6 +132,14 @@ class Asking:
             return life.Answered(device=stay.device, term=action.term)
 
         self._ask_all(action.roster, action.term, ask)
+
+    def _ask_for_result(
+        self, action: act.OpenRound | act.Average, ask: Callable[[Member], Awaitable[m.RoundTrained]]
+    ) -> None:
+        async def trained(stay: Stay) -> life.RunEvent:
+            return life.Trained(device=stay.device, term=action.term, result=await ask(stay.member))
+
+        self._ask_all(action.roster, action.term, trained)
 
     def _ask_all(
         self, roster: tuple[DeviceId, ...], term: int, ask: Callable[[Stay], Awaitable[life.RunEvent]]

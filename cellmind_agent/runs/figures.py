@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from cellmind_agent.planning.commits import local_round_seconds, round_seconds
 from cellmind_agent.planning.ranges import Range
 from cellmind_agent.planning.run_actions import Commit, OpenRound, Pace
+from cellmind_agent.planning.run_life import Standing
 from cellmind_agent.planning.shares import averaged, shares
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.ids import DeviceId
@@ -133,19 +134,19 @@ class RunFigures:
     def note_progress(self, device: DeviceId, progress: m.MemberProgressed) -> None:
         self._progress[device] = progress
 
-    def progressed(self, round_number: int, progress: m.MemberProgressed, now: float) -> m.Progressed:
+    def progressed(self, standing: Standing, progress: m.MemberProgressed, now: float) -> m.Progressed:
         """How the run stands in the middle of a round, by what one member has just reported: rank 0, or in a local
-        round any member, to which the others are added."""
+        round any member, to which the others that are still there are added."""
         step, tokens = progress.step, progress.tokens
         if not self.shares:
-            of_all = [self._progress[device] for device in self._roster if device in self._progress]
+            of_all = [self._progress[device] for device in standing.roster if device in self._progress]
             step = self.step + sum(max(0, one.step - self.step) for one in of_all)
             tokens = self._round_first_token + sum(max(0, one.tokens - self._round_first_token) for one in of_all)
         done, seconds = step - self.step, now - self._round_opened_at
         pace = seconds / done if done > 0 else self._seconds_per_step
         return m.Progressed(
             run=self._spec.run,
-            round=round_number,
+            round=standing.round,
             step=step,
             total_steps=self._total_steps,
             tokens=tokens,

@@ -231,7 +231,7 @@ class Leader:
         is_due = is_due and (device == self._me or isinstance(self._life, life.Dealing))
         if is_due and isinstance(self._life, life.Training | life.Dealing):
             self._reported_at = _now()
-            self.audience.publish(self._figures.progressed(self._life.standing.round, progress, _now()))
+            self.audience.publish(self._figures.progressed(self._life.standing, progress, _now()))
 
     def _start(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)

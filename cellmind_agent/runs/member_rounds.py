@@ -98,8 +98,7 @@ class MemberRounds:
             place = _place(part, request.term)
             spans = own_spans(part.spec, place.rank, request)
             call = TrainSteps(first_step=request.first_step, spans=spans, evaluate=request.evaluate)
-            note_started(self._journal, part, request.round, request.first_step, request.num_steps, self._device)
-            self._begin_round(part)
+            self._begin_round(part, request.round, request.first_step, request.num_steps)
             trained = await self._trainer.call(child, call, ROUND_PATIENCE_SECONDS)
             part.present_state = trained.state_hash
         return result_of(trained)
@@ -112,9 +111,7 @@ class MemberRounds:
             call = TakeSteps(
                 round_step=request.round_step, first_step=request.first_step, spans=dealt_spans(part.spec, request)
             )
-            if part.present_state is not None:
-                note_started(self._journal, part, request.round, request.round_step, request.num_steps, self._device)
-            self._begin_round(part)
+            self._begin_round(part, request.round, request.round_step, request.num_steps)
             part.dealt = request.first_step
             try:
                 taken = await self._trainer.call(child, call, ROUND_PATIENCE_SECONDS)
@@ -136,7 +133,7 @@ class MemberRounds:
         async with part.turn:
             _place(part, request.term)
             call = AverageWeights(round_step=request.round_step, num_steps=request.num_steps, evaluate=request.evaluate)
-            self._begin_round(part)
+            self._begin_round(part, request.round, request.round_step, request.num_steps)
             trained = await self._trainer.call(child, call, ROUND_PATIENCE_SECONDS)
             part.present_state = trained.state_hash
         return result_of(trained)
@@ -164,10 +161,12 @@ class MemberRounds:
         self._journal.save_run(part.spec, part.view, part.last)
         return answer
 
-    def _begin_round(self, part: Participation) -> None:
-        """The trainer changes its state, unless it is in the middle of a round already; alone it keeps no copy."""
+    def _begin_round(self, part: Participation, number: int, step: int, num_steps: int) -> None:
+        """Unless the trainer is in the middle of the round already: write it down. The trainer changes its state then,
+        and alone it keeps no copy."""
         if part.present_state is None:
             return
+        note_started(self._journal, part, number, step, num_steps, self._device)
         is_alone = part.group is not None and len(part.group.roster) == 1
         part.kept_state, part.present_state = (None if is_alone else part.present_state), None
 

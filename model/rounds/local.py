@@ -123,6 +123,7 @@ class LocalRounds:
         started = time.perf_counter()
         self._average_changes(self._targets_of_all())
         self._exchange_seconds = time.perf_counter() - started
+        self._steps.note_wait(self._exchange_seconds)
         return reports
 
     def synchronize_weights(self) -> str:
