@@ -19,7 +19,7 @@ from cellmind_agent.cell.overview import Overview
 from cellmind_agent.config import AgentConfig
 from cellmind_agent.device.power import PowerReader
 from cellmind_agent.device.sleep import watch_for_sleep
-from cellmind_agent.device.speed import MeasuredSpeed
+from cellmind_agent.device.speed import MeasuredSpeeds
 from cellmind_agent.device.suspend import watch_for_suspend
 from cellmind_agent.device.vitals import local_versions
 from cellmind_agent.device.vitals_monitor import VitalsMonitor
@@ -43,7 +43,7 @@ from cellmind_agent.runs.conductor import Conductor
 from cellmind_agent.runs.member import RunMember
 from cellmind_agent.runs.membership import Views
 from cellmind_agent.runs.pacing import Pacing
-from cellmind_agent.runs.probe import GlooProbe
+from cellmind_agent.runs.probe import GlooProbe, SpeedProbe
 from cellmind_agent.runs.rendezvous import Stores
 from cellmind_agent.runs.resuming import Resuming
 from cellmind_agent.runs.succession import Succession
@@ -199,7 +199,7 @@ class _Work:
         self._store = BlobStore(root=home / "blobs", quota_bytes=config.quota_bytes)
         self._store.prepare()
         self._journal = Journal(home)
-        speed = MeasuredSpeed(home)
+        speeds = MeasuredSpeeds(home)
         self._transfer = Transfer(device, self._store, peers)
         self.tunnels = Tunnels(peers)
         stores = Stores()  # the conductor opens one for each run, in which the trainers find each other
@@ -214,18 +214,19 @@ class _Work:
             self._store,
             self._journal,
             TrainerCalls(device, peers, self.tunnels, stores),
-            speed.record,
+            speeds.record_run,
             pacing,
             views,
         )
         self.member = RunMember(device, peers, self.tunnels, self._store, self._journal, succession, trainer)
         self.conductor = Conductor(device, peers, self.member, stores, self._journal, views)
         self._probe = GlooProbe(home, local_versions())
+        self._speed_probe = SpeedProbe(home, self._journal.tuning_file, speeds, config.politeness.nice, self.is_in_run)
         self._resuming = None
         if config.resume_on_boot:
             self._resuming = Resuming(device, peers, self._journal, views, self.conductor.start, self._probe.fault)
         self.vitals = VitalsMonitor(
-            home, config.name, speed, self._power.current, lambda: self.member.run, pacing.limit
+            home, config.name, speeds, self._power.current, lambda: self.member.run, pacing.limit
         )
         self.serving = Serving(device, config.name, self._store, self._journal, self._transfer)
         self._asking = Asking(device, peers, self.serving, self.vitals.current)
@@ -243,6 +244,7 @@ class _Work:
         yield self.serving.handlers()
         yield self._asking.handlers()
         yield self._probe.handlers()
+        yield self._speed_probe.handlers()
 
     def services(self) -> dict[str, Coroutine[None, None, None]]:
         """What runs as long as the agent does, by name."""

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import asdict, replace
 
 from cellmind_agent.planning.backends import AUTO, choose_backend, needs_probe
-from cellmind_agent.planning.mode import ModeChoice, Work, choose_mode
-from cellmind_agent.planning.roster import RunPlan, find_device, plan, seat, seat_of
+from cellmind_agent.planning.forecast import Forecast, forecast
+from cellmind_agent.planning.mode import ModeChoice, choose_mode, possible_modes
+from cellmind_agent.planning.roster import RunPlan, Seating, find_device, plan, seat, seat_of, without_idlers
 from cellmind_agent.protocol import messages as m
-from cellmind_agent.protocol.ids import DeviceId
-from cellmind_agent.protocol.limits import PROBE_SECONDS, RATE_ANSWER_SECONDS
+from cellmind_agent.protocol.ids import BackendName, DeviceId
+from cellmind_agent.protocol.limits import PROBE_SECONDS
 from cellmind_agent.protocol.messages import PeerView
 from cellmind_agent.protocol.plain import to_json
 from cellmind_agent.words import t
@@ -19,6 +20,7 @@ from cellmind_ctl.client import Client
 from cellmind_ctl.discover import list_peers
 from cellmind_ctl.figures import number
 from cellmind_ctl.help import paired, width_of
+from cellmind_ctl.measuring import is_worth_measuring, measure_network, with_speeds, work_of
 from cellmind_ctl.project import FEW_HELD_OUT, MIN_HELD_OUT, Bundle
 from cellmind_ctl.session import Session
 from model.config import Config
@@ -31,44 +33,54 @@ RIGHT = ("rank", "share", "tok/s")
 
 
 def make_plan(
-    client: Client,
+    session: Session,
     bundle: Bundle,
     devices: str | None,
     mode: ModeChoice,
     backend: str,
     lost: Set[DeviceId] = frozenset(),
+    is_trial: bool = False,
 ) -> RunPlan:
     """The plan for this bundle; a `backend` other than `auto` overrides the configuration's.
 
     `devices` is the value of --devices: names with commas between them, or None for all. Those in `lost` count as gone:
-    the cell may need seconds to notice what this command knows.
+    the cell may need seconds to notice what this command knows. With `is_trial` nothing is started: speeds are measured
+    even if they would not change the plan.
 
     Raises UnknownNameError when a device is unknown or none can train, UsageError when the choice is impossible.
     """
-    config = bundle.recipe.config
-    chosen = backend_choice(config, backend)
+    # 1. Who can train, and how fast?
+    client, config, names = session.client, bundle.recipe.config, names_in(devices)
+    batch_samples = config.training.batch_size
     peers = [replace(peer, state="gone") if peer.id in lost else peer for peer in list_peers(client)]
-    weights = config.model.num_weights(bundle.manifest.vocab_size)
-    work = Work(weights=weights, step_tokens=config.training.batch_size * bundle.manifest.seq_len)
+    able = seat(peers, batch_samples, names).seated
+    has_network = len({seat_of(peer).host for peer in able}) > 1
+    is_open = has_network and (mode == "auto" or not names)
+    is_measured = is_worth_measuring(bundle) and (is_open or is_trial) and not lost
+    known = {peer.id: peer for peer in with_speeds(session, able, bundle, is_measured)}
+    seating = seat([known.get(peer.id, peer) for peer in peers], batch_samples, names)
+    # 2. Who helps, over this network? A device that the person has named takes part.
+    work, roster = work_of(bundle), [seat_of(peer) for peer in seating.seated]
+    network = measure_network(client, roster, work) if mode != "ddp" or not names else None
+    subsets: tuple[Forecast, ...] = ()
+    if network:
+        chosen, subsets = without_idlers(seating, possible_modes(mode, roster), work, network)
+        seating = chosen if has_network and not names else seating
+    # 3. How they train together.
+    roster = [seat_of(peer) for peer in seating.seated]
+    chosen_mode = choose_mode(mode, roster, work, network)
+    made = forecast(chosen_mode[0], roster, work, network) if network else None
+    trusts_lan = config.distributed.trusted_lan and any(peer.is_self and peer.role == "owner" for peer in peers)
+    chosen_backend = _backend_of(client, seating, backend_choice(config, backend), trusts_lan)
+    return plan(seating, batch_samples, chosen_backend, chosen_mode, made, subsets)
 
-    def choose(members: Sequence[PeerView]) -> tuple[m.RunMode, Sentence]:
-        roster = [seat_of(peer) for peer in members]
-        is_measured = mode == "auto" and len({member.host for member in roster}) > 1
-        return choose_mode(mode, roster, work, slowest_rate(client, roster) if is_measured else None)
 
-    return plan_run(
-        client, peers, config.training.batch_size, choose, names_in(devices), chosen, config.distributed.trusted_lan
-    )
-
-
-def slowest_rate(client: Client, roster: Sequence[m.RosterMember]) -> float | None:
-    """What the slowest member sends to the next one of the ring while all send, in bytes a second: a network whose air
-    all share shows here. None if a member could not measure it."""
-    following = (*roster[1:], roster[0])
-    requests = {member.device: m.ProbeRate(device=to.device) for member, to in zip(roster, following, strict=True)}
-    answers = client.request_all(requests, RATE_ANSWER_SECONDS).values()
-    rates = [answer.bytes_per_second for answer in answers if isinstance(answer, m.RateProbed)]
-    return min(rates) if len(rates) == len(roster) else None
+def plan_again(client: Client, spec: m.RunSpec, peers: Sequence[PeerView], names: Sequence[str]) -> RunPlan:
+    """The plan to go on with a run, on those of `peers` that have one of these names, if there are any. Raises as
+    `make_plan`."""
+    seating = seat(peers, spec.batch_samples, names)
+    backend = _backend_of(client, seating, spec.backend, is_lan_trusted=False)
+    return plan(seating, spec.batch_samples, backend, (spec.mode, Sentence("as before")))
 
 
 def backend_choice(config: Config, backend: str) -> str:
@@ -86,26 +98,10 @@ def devices_named(peers: Sequence[PeerView], devices: str | None) -> tuple[Devic
     return tuple(dict.fromkeys(find_device(peers, name).id for name in names_in(devices)))
 
 
-def plan_run(
-    client: Client,
-    peers: Sequence[PeerView],
-    batch_samples: int,
-    choose: Callable[[Sequence[PeerView]], tuple[m.RunMode, Sentence]],
-    names: Sequence[str] = (),
-    backend: str = AUTO,
-    trusts_lan: bool = False,
-) -> RunPlan:
-    """The plan for those of `peers` that are online, and have one of these `names`, if there are any.
-
-    `choose` gives the mode for those that take part. Raises as `make_plan`.
-
-    `trusts_lan` (NCCL may leave a machine in clear) counts only on an owner's device.
-    """
-    is_lan_trusted = trusts_lan and any(peer.is_self and peer.role == "owner" for peer in peers)
-    seating = seat(peers, batch_samples, names)
+def _backend_of(client: Client, seating: Seating, backend: str, is_lan_trusted: bool) -> tuple[BackendName, Sentence]:
+    """The process group, and why. NCCL may leave a machine in clear only if an owner trusts the network."""
     faults = _gloo_faults(client, seating.seated) if needs_probe(seating.seated, backend, is_lan_trusted) else {}
-    chosen = choose_backend(seating.seated, backend, faults, is_lan_trusted)
-    return plan(seating, batch_samples, chosen, choose(seating.seated))
+    return choose_backend(seating.seated, backend, faults, is_lan_trusted)
 
 
 def _gloo_faults(client: Client, members: Sequence[PeerView]) -> dict[DeviceId, Sentence]:
@@ -125,11 +121,28 @@ def plan_json(made: RunPlan, bundle: Bundle) -> dict[str, object]:
     """The plan as scripts read it."""
     training = bundle.recipe.config.training
     return {
-        **to_json(made),
+        **to_json(replace(made, forecast=None, subsets=())),
+        "forecast": {
+            "plan": _forecast_json(made.forecast) if made.forecast else None,
+            "subsets": [_forecast_json(one) for one in made.subsets],
+        },
         "batch_size": training.batch_size,
         "epochs": training.epochs,
         "recipe": [asdict(choice) for choice in bundle.recipe.choices],
         "data": _data_json(bundle),
+    }
+
+
+def _forecast_json(made: Forecast) -> dict[str, object]:
+    """Seconds and tokens a second of one set of devices. `center` averages for all; null: each averages a part."""
+    center = made.averaging.center if made.averaging else None
+    return {
+        "devices": [member.name for member in made.members],
+        "mode": made.mode,
+        "tokens_per_second": made.tokens_per_second,
+        "useful_tokens_per_second": made.useful_speed,
+        "exchange_seconds": made.exchange_seconds,
+        "center": center.name if center else None,
     }
 
 
@@ -178,6 +191,7 @@ def plan_lines(made: RunPlan, recipe: Recipe, manifest: Manifest) -> Iterator[tu
     """What stands below the roster: a title and a text each."""
     yield t("mode"), f"{made.mode} ({t(made.mode_reason)})"
     yield t("backend"), f"{made.backend} ({t(made.backend_reason)})"
+    yield from _forecast_lines(made)
     train = manifest.train
     text = (
         "{documents} documents and {held_out} held out, {tokens} tokens in {rows} rows of {seq_len}, "
@@ -202,3 +216,19 @@ def plan_lines(made: RunPlan, recipe: Recipe, manifest: Manifest) -> Iterator[tu
         yield t("without"), f"{out.name}: {t(out.why)}"
     if not made.left_out and len(made.roster) == 1:
         yield t("without"), t("other devices: only this one is online")
+
+
+def _forecast_lines(made: RunPlan) -> Iterator[tuple[str, str]]:
+    """What was forecast for this plan, and for other sets of devices."""
+    if made.forecast and made.forecast.averaging and len(made.roster) > 1:
+        seconds, center = f"{made.forecast.exchange_seconds:.2g}", made.forecast.averaging.center
+        text = "{seconds} s a round; each member averages a part"
+        if center:
+            text = "{seconds} s a round, through {name}, which is connected best"
+        yield t("averages"), t(text, seconds=seconds, name=center.name if center else "")
+    for one in made.subsets if len(made.subsets) > 1 else (made.forecast,) if made.forecast else ():
+        text = "{names}: {speed} tokens/s"
+        if one.mode == "local" and len(one.members) > 1:
+            text = "{names}: {speed} tokens/s, of which one device would learn as much with {useful}"
+        names = ", ".join(member.name for member in one.members)
+        yield t("forecast"), t(text, names=names, speed=number(one.tokens_per_second), useful=number(one.useful_speed))

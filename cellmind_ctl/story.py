@@ -26,6 +26,8 @@ SHOWN_CHECKPOINTS = 5  # of each prompt: so many lines are read at once
 SHOWN_CHANGES = 12  # of the roster: the last ones
 CONTRIBUTION_HEADERS = ("name", "tokens", "part")
 CONTRIBUTION_RIGHT = ("tokens", "part")
+SPEED_HEADERS = ("tokens/s", "forecast", "measured", "difference")
+SPEED_RIGHT = ("forecast", "measured", "difference")
 TEXT_HEADERS = ("step", "held-out", "text")
 TEXT_RIGHT = ("step", "held-out")
 _ANSWER_SECONDS = 2.0  # after a run nobody waits longer for a member
@@ -85,6 +87,9 @@ def write(
     if story.contributions:
         print_lines([""])
         print_table(CONTRIBUTION_HEADERS, contribution_rows(story), CONTRIBUTION_RIGHT)
+    if story.speeds:
+        print_lines([""])
+        print_table(SPEED_HEADERS, speed_rows(story), SPEED_RIGHT)
     checkpoints = story.checkpoints if most is None else some_of(story.checkpoints, most)
     for prompt in _prompts(checkpoints):
         print_lines(["", *wrapped(t("after “{prompt}” it wrote:", prompt=_one_line(prompt)), screen.width)])
@@ -97,6 +102,19 @@ def contribution_rows(story: m.RunStory) -> list[list[str]]:
     """The cells of each member, in the order of CONTRIBUTION_HEADERS."""
     total = sum(one.tokens for one in story.contributions)
     return [[one.name, number(one.tokens), percent(_percent(one.tokens, total))] for one in story.contributions]
+
+
+def speed_rows(story: m.RunStory) -> list[list[str]]:
+    """The cells of all members together, and of each, in the order of SPEED_HEADERS."""
+    return [
+        [
+            one.name or t("together"),
+            number(one.forecast),
+            number(one.measured),
+            f"{100 * (one.forecast / one.measured - 1):+.0f}%" if one.measured > 0 else UNKNOWN,
+        ]
+        for one in story.speeds
+    ]
 
 
 def text_rows(checkpoints: Sequence[m.CheckpointStory], prompt: str) -> list[list[str]]:
@@ -128,6 +146,7 @@ def to_json(story: m.RunStory) -> dict[str, object]:
             for one in story.changes
         ],
         "samples": _samples_json(story.audit) if story.audit else None,
+        "speeds": [plain_json(one) for one in story.speeds],
         "checkpoints": [
             {
                 "step": one.step,

@@ -16,6 +16,7 @@ from model.errors import ConfigError
 from model.line.sentence import Sentence
 
 OPTIMIZERS = ("muon", "adamw")
+EXCHANGES = ("auto", "float32", "bfloat16", "int8", "int4")
 MIN_ROUND_SECONDS, MAX_ROUND_SECONDS = 0.5, 60.0  # a round ends with a comparison; what is not committed may be lost
 
 
@@ -28,13 +29,20 @@ class DistributedConfig:
     connect two machines.
     `round_seconds` is about the length of a round: the work that a lost member costs. Others join between two rounds.
     In a run that loses devices often, rounds are shorter.
+    `exchange` is how values travel between members. "auto": gradients of the mode ddp in float32, so that a step is
+    exact, and changes of weights in eight bits, or in four where the network is slow. In the mode ddp "int8" and "int4"
+    count as "bfloat16".
     """
 
     backend: str = "auto"
     trusted_lan: bool = False
     round_seconds: float = 10.0
+    exchange: str = "auto"
 
     def __post_init__(self) -> None:
+        if self.exchange not in EXCHANGES:
+            hint = suggestion(self.exchange, EXCHANGES)
+            raise ConfigError("distributed.exchange is {exchange}", hint, exchange=f"{self.exchange!r}")
         if not MIN_ROUND_SECONDS <= self.round_seconds <= MAX_ROUND_SECONDS:
             raise ConfigError(
                 "distributed.round_seconds is {seconds}",

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
+from model.line.training import StepsTrained
 from model.rounds.round import StepReport
 
 try:
@@ -30,8 +31,11 @@ class Metrics:
                 self._writer.add_scalar(name, value, step)
         self._lines.write(json.dumps({"step": step, **measured}) + "\n")
 
-    def record_round(self, reports: Sequence[StepReport], step: int, **figures: float | None) -> None:
-        """Add what the members report of the steps of a round, and the figures at its end. Flushes."""
+    def record_round(
+        self, reports: Sequence[StepReport], trained: StepsTrained, step: int, tokens_per_second: float
+    ) -> None:
+        """Add what the members report of the steps of a round, and the figures at its end: the losses, how many steps
+        the round had, and how long its exchange took. Flushes."""
         for report in reports:
             self.record(
                 report.step,
@@ -39,7 +43,15 @@ class Metrics:
                 gradient_norm=report.gradient_norm,
                 learning_rate=report.learning_rate,
             )
-        self.record(step, **figures)
+        self.record(
+            step,
+            val_loss=trained.val_loss,
+            average_val_loss=trained.average_val_loss,
+            val_bits_per_byte=trained.val_bits_per_byte,
+            tokens_per_second=tokens_per_second,
+            round_steps=len(reports),
+            exchange_seconds=trained.exchange_seconds,
+        )
         self.flush()
 
     def flush(self) -> None:

@@ -120,7 +120,7 @@ class _Program:
                 is_stopped = functools.partial(self._pace.is_stopped, call.first_step)
                 return self._prepared()[0].take_steps(call.round_step, call.first_step, call.spans, is_stopped)
             case AverageWeights():
-                return self._prepared()[0].average_weights(call.round_step, call.num_steps, call.evaluate)
+                return self._prepared()[0].average_weights(call.round_step, call.num_steps, call.evaluate, call.center)
             case KeepBest():
                 self._prepared()[0].keep_best()
                 return Done()

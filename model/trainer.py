@@ -71,7 +71,9 @@ class Trainer:
         self._round: OwnRound | None = None  # the local round that is under way, or was the last one
         self._kept = KeptState()
         self._keeper = Keeper(config, manifest, self.state)
-        self._method: RoundMethod = mode.make_method(config.training, total_steps, tuning, data, self.state, pace)
+        self._method: RoundMethod = mode.make_method(
+            config.training, total_steps, tuning, data, self.state, pace, config.distributed.exchange
+        )
         self._method.join(group)
         self._is_in_group = True
         self._progress = ProgressReports(report)
@@ -187,12 +189,14 @@ class Trainer:
         self._progress.end_round()
         return StepsTaken(count=len(reports), tokens=sum(report.tokens for report in reports))
 
-    def average_weights(self, round_step: int, num_steps: int, evaluate: bool) -> StepsTrained:
-        """End the local round after `round_step` steps: all members take the average. Raises as `train_round`."""
+    def average_weights(
+        self, round_step: int, num_steps: int, evaluate: bool, center: int | None = None
+    ) -> StepsTrained:
+        """End the local round after `round_step` steps (`AverageWeights`). Raises as `train_round`."""
         if not self._is_in_group:
             raise ValueError("the trainer is in no group")
         own, started = self._local_round(round_step), time.monotonic()
-        reports = self._local.average(round_step, num_steps)
+        reports = self._local.average(round_step, num_steps, center)
         return self._end_round(round_step + num_steps, own.tokens_before, reports, evaluate, started)
 
     def _end_round(
@@ -206,16 +210,7 @@ class Trainer:
         if is_evaluated:
             losses = self._losses = held_out_losses(self.state, self._data, self._group, self._tuning.micro_batch)
         self._step, bits = step, bits_per_byte(losses[0], self._manifest.held_out)
-        if self._metrics:
-            self._metrics.record_round(
-                reports,
-                step,
-                val_loss=losses[0],
-                average_val_loss=losses[1],
-                val_bits_per_byte=bits,
-                tokens_per_second=self.tokens_per_second,
-            )
-        return StepsTrained(
+        trained = StepsTrained(
             state_hash=digest,
             tokens=self.tokens,
             loss=reports[-1].loss if reports else None,
@@ -224,6 +219,9 @@ class Trainer:
             average_val_loss=losses[1],
             exchange_seconds=exchange_seconds,
         )
+        if self._metrics:
+            self._metrics.record_round(reports, trained, step, self.tokens_per_second)
+        return trained
 
     def keep_best(self) -> None:
         """See `Keeper`."""

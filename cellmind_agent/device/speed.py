@@ -1,32 +1,54 @@
-"""This device's measured training speed, kept across restarts in `speed.json`."""
+"""This device's measured training speeds, kept across restarts in `speed.json`."""
 
 from __future__ import annotations
 
 import contextlib
+import math
 from pathlib import Path
 
 from cellmind_agent.protocol.errors import CellmindError
 from cellmind_agent.protocol.messages import Figure
-from cellmind_agent.protocol.plain import to_plain
 from cellmind_agent.storage.files import read_json, write_json
 
+_KEPT = 32  # the oldest are forgotten first
 
-class MeasuredSpeed:
-    """Tokens per second of this device's last run."""
+
+class MeasuredSpeeds:
+    """Tokens per second of this device's last run, and for each `work` (what a step computes) that it knows."""
 
     def __init__(self, home: Path) -> None:
         self._path = home / "speed.json"
-        self.tokens_per_second = self._load()
-
-    def record(self, tokens_per_second: float) -> None:
-        """Remember a newly measured speed."""
-        self.tokens_per_second = Figure(value=tokens_per_second, source="run")
-        with contextlib.suppress(CellmindError, OSError):  # on a full disk: the next run measures it again
-            write_json(self._path, to_plain(self.tokens_per_second))
-
-    def _load(self) -> Figure | None:
         plain = read_json(self._path)
-        try:
-            return Figure(value=float(plain["value"]), source=str(plain["source"]))
-        except (TypeError, KeyError, ValueError):
-            return None
+        plain = plain if isinstance(plain, dict) else {}
+        self._last = _speed(plain.get("value"))
+        by_work = plain.get("by_work")
+        speeds = {name: _speed(value) for name, value in by_work.items()} if isinstance(by_work, dict) else {}
+        self._by_work = {name: speed for name, speed in speeds.items() if speed is not None}
+
+    @property
+    def tokens_per_second(self) -> Figure | None:
+        """Of the last run; None before the first one."""
+        return None if self._last is None else Figure(value=self._last, source="run")
+
+    def of(self, work: str) -> float | None:
+        """The last speed that was measured for this work."""
+        return self._by_work.get(work)
+
+    def record_run(self, work: str, tokens_per_second: float) -> None:
+        """Remember what a run measured."""
+        self._last = tokens_per_second
+        self.record(work, tokens_per_second)
+
+    def record(self, work: str, tokens_per_second: float) -> None:
+        """Remember a newly measured speed."""
+        self._by_work.pop(work, None)
+        if work:
+            self._by_work[work] = tokens_per_second
+        self._by_work = dict(list(self._by_work.items())[-_KEPT:])
+        with contextlib.suppress(CellmindError, OSError):  # on a full disk: the next run measures it again
+            write_json(self._path, {"value": self._last, "source": "run", "by_work": self._by_work})
+
+
+def _speed(value: object) -> float | None:
+    """A speed from a file that may be damaged."""
+    return float(value) if isinstance(value, int | float) and 0 < value < math.inf else None

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cellmind_agent.device.power import Power
-from cellmind_agent.device.speed import MeasuredSpeed
+from cellmind_agent.device.speed import MeasuredSpeeds
 from cellmind_agent.device.vitals import differ_noticeably, read_vitals
 from cellmind_agent.protocol.ids import RunId
 from cellmind_agent.protocol.limits import FREE_LOOK_SECONDS, RUN_VITALS_SECONDS, VITALS_SECONDS
@@ -22,7 +22,7 @@ class VitalsMonitor:
         self,
         home: Path,
         name: str,
-        speed: MeasuredSpeed,
+        speed: MeasuredSpeeds,
         power: Callable[[], Power],
         current_run: Callable[[], RunId | None],
         training_limit: Callable[[Power], TrainingLimit | None] = lambda power: None,

@@ -12,9 +12,9 @@ from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.errors import BusyError
 from cellmind_agent.protocol.limits import (
     CHUNK_BYTES,
+    MAX_RATE_PROBE_SECONDS,
     RATE_FIRST_BYTES,
     RATE_PIECE_SECONDS,
-    RATE_PROBE_SECONDS,
     REQUEST_SECONDS,
 )
 from cellmind_agent.trust.permissions import Caller
@@ -37,20 +37,21 @@ class Rates:
         """Raises BusyError, UnreachableError, and what a request over the link raises."""
         if self._turn.locked():
             raise BusyError("this device is measuring the network already")
+        seconds = min(request.seconds, MAX_RATE_PROBE_SECONDS)
         async with self._turn:
-            return m.RateProbed(bytes_per_second=await sending_rate(self._peers.link(request.device)))
+            return m.RateProbed(bytes_per_second=await sending_rate(self._peers.link(request.device), seconds))
 
     async def _take(self, request: m.TakeBytes, caller: Caller) -> m.Done:
         return m.Done()
 
 
-async def sending_rate(link: Link) -> float:
-    """Bytes a second, over RATE_PROBE_SECONDS. Pieces grow while they take less than RATE_PIECE_SECONDS, so that
+async def sending_rate(link: Link, seconds: float) -> float:
+    """Bytes a second, over so many seconds. Pieces grow while they take less than RATE_PIECE_SECONDS, so that
     heartbeats on the link wait no longer than that. Raises as `Link.request`.
     """
     clock = asyncio.get_running_loop().time
     size, begun, sent = RATE_FIRST_BYTES, clock(), 0
-    ends_at = begun + RATE_PROBE_SECONDS
+    ends_at = begun + seconds
     while True:
         started, data = clock(), os.urandom(size)  # random: no network on the way can make it smaller
         pieces = (link.request(m.TakeBytes(data=data), seconds=REQUEST_SECONDS) for _ in range(_AT_ONCE))

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cellmind_agent.planning.election import elect
+from cellmind_agent.planning.exchange import Network
+from cellmind_agent.planning.forecast import Forecast, Work, chosen, gain, useful_subsets
 from cellmind_agent.planning.shares import shares
 from cellmind_agent.protocol.errors import UnknownNameError
-from cellmind_agent.protocol.ids import BackendName
-from cellmind_agent.protocol.messages import PeerView, RosterMember, RunMode
+from cellmind_agent.protocol.ids import BackendName, DeviceId
+from cellmind_agent.protocol.messages import MemberForecast, PeerView, RosterMember, RunForecast, RunMode
 from model.line.sentence import Sentence
 
 
@@ -33,6 +35,14 @@ class RunPlan:
     backend: BackendName
     backend_reason: Sentence
     left_out: tuple[LeftOut, ...]
+    forecast: Forecast | None = None  # of this plan; None: something that it depends on is not known
+    subsets: tuple[Forecast, ...] = ()  # what fewer devices would do, or more
+
+    @property
+    def center(self) -> DeviceId | None:
+        """The device that averages for all; None: each averages a part."""
+        averaging = self.forecast.averaging if self.forecast else None
+        return averaging.center.device if averaging and averaging.center else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,13 +80,42 @@ def seat(peers: Sequence[PeerView], batch_samples: int, names: Sequence[str] = (
     return Seating(seated=tuple(order[:batch_samples]), left_out=tuple(left_out))
 
 
+def without_idlers(
+    seating: Seating, modes: Sequence[RunMode], work: Work, network: Network
+) -> tuple[Seating, tuple[Forecast, ...]]:
+    """Leave out the devices that would not help, and the forecasts of the sets that were compared.
+
+    Nobody is left out while a speed or a rate is not known.
+    """
+    subsets = tuple(useful_subsets(modes, [seat_of(peer) for peer in seating.seated], work, network))
+    if not subsets:
+        return seating, ()
+    best = chosen(subsets)
+    kept = {member.device for member in best.members}
+    seated = tuple(peer for peer in seating.seated if peer.id in kept)
+    others = [peer for peer in seating.seated if peer.id not in kept]
+    idle = [
+        LeftOut(name=peer.name, why=_why_idle(gain(best, (*best.members, seat_of(peer)), work, network)))
+        for peer in others
+    ]
+    return Seating(seated=seated, left_out=(*seating.left_out, *idle)), subsets
+
+
+def _why_idle(gained: float | None) -> Sentence:
+    if gained is None or gained < 0:
+        return Sentence("it would slow the run down; it can keep the model, and answer")
+    return Sentence("it would bring {percent} %; it can keep the model, and answer", percent=f"+{100 * gained:.1f}")
+
+
 def plan(
     seating: Seating,
     batch_samples: int,
     backend: tuple[BackendName, Sentence],
     mode: tuple[RunMode, Sentence],
+    made: Forecast | None = None,
+    subsets: tuple[Forecast, ...] = (),
 ) -> RunPlan:
-    """The plan, with the results of `choose_backend` and `choose_mode`."""
+    """The plan, with the results of `choose_backend` and `choose_mode`. `made` is its forecast."""
     roster = tuple(seat_of(peer) for peer in seating.seated)
     speeds = [member.tokens_per_second for member in roster]
     return RunPlan(
@@ -87,7 +126,20 @@ def plan(
         backend=backend[0],
         backend_reason=backend[1],
         left_out=seating.left_out,
+        forecast=made,
+        subsets=subsets,
     )
+
+
+def promised(made: RunPlan) -> RunForecast | None:
+    """What the run is to be compared with when it is over. None: something was not known."""
+    if made.forecast is None or not all(member.tokens_per_second for member in made.roster):
+        return None
+    members = tuple(
+        MemberForecast(device=member.device, name=member.name, tokens_per_second=member.tokens_per_second or 0.0)
+        for member in made.roster
+    )
+    return RunForecast(tokens_per_second=made.forecast.tokens_per_second, members=members)
 
 
 def seat_of(peer: PeerView) -> RosterMember:

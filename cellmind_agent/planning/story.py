@@ -21,8 +21,11 @@ from cellmind_agent.protocol.messages import (
     RunSpec,
     RunStory,
     SamplesAudit,
+    SpeedComparison,
 )
 from model.line.held_out import served_loss
+
+_SHORT_ROUNDS = 2  # the first rounds of a run, in which nothing is known yet
 
 
 def story_of(spec: RunSpec, events: Sequence[Noted], checkpoints: tuple[CheckpointStory, ...]) -> RunStory:
@@ -32,7 +35,37 @@ def story_of(spec: RunSpec, events: Sequence[Noted], checkpoints: tuple[Checkpoi
     losses = [(served_loss(one.val_loss, one.average_val_loss), one.step) for one in rounds]
     best = min(((loss, step) for loss, step in losses if loss is not None), default=(None, None))
     known = _story(spec.run, _newest(periods_of(events)), checkpoints, best)
-    return replace(known, changes=known.changes[-MAX_ROSTER_CHANGES:], audit=audit(ledger_of(spec), rounds))
+    changes = known.changes[-MAX_ROSTER_CHANGES:]
+    return replace(known, changes=changes, audit=audit(ledger_of(spec), rounds), speeds=compare_speeds(spec, rounds))
+
+
+def compare_speeds(spec: RunSpec, rounds: Sequence[RoundCommitted]) -> tuple[SpeedComparison, ...]:
+    """The forecast beside the rounds that all its members trained, without those that are not as the others: the first
+    ones, which are short, and those that evaluate the held-out loss. Empty if there are none, or no forecast."""
+    if spec.forecast is None:
+        return ()
+    names = {member.name for member in spec.forecast.members}
+    like = [
+        one
+        for one in rounds
+        if one.round > _SHORT_ROUNDS
+        and one.val_loss is None
+        and one.tokens_per_second > 0
+        and {member.name for member in one.members} == names
+    ]
+    if not like:
+        return ()
+    tokens = [sum(member.tokens for member in one.members) for one in like]
+    seconds = sum(count / one.tokens_per_second for count, one in zip(tokens, like, strict=True))
+    if not sum(tokens) or not seconds:
+        return ()
+    whole = SpeedComparison(name="", forecast=spec.forecast.tokens_per_second, measured=sum(tokens) / seconds)
+    found = [whole]
+    for expected in spec.forecast.members:
+        speeds = [m.tokens_per_second for one in like for m in one.members if m.name == expected.name]
+        measured = sum(speeds) / len(speeds)
+        found.append(SpeedComparison(name=expected.name, forecast=expected.tokens_per_second, measured=measured))
+    return tuple(found)
 
 
 def merged(run: RunId, stories: Sequence[RunStory]) -> RunStory:
@@ -44,7 +77,8 @@ def merged(run: RunId, stories: Sequence[RunStory]) -> RunStory:
     best = min(bests, key=lambda best: best[0], default=(None, None))
     periods = chain([story.periods for story in stories])
     known = _story(run, periods, checkpoints, best)
-    return replace(known, audit=_audit_of(periods, [story.audit for story in stories if story.audit]))
+    speeds = next((story.speeds for story in stories if story.speeds), ())
+    return replace(known, audit=_audit_of(periods, [story.audit for story in stories if story.audit]), speeds=speeds)
 
 
 def with_checkpoint(kept: Sequence[CheckpointStory], new: CheckpointStory) -> tuple[CheckpointStory, ...]:

@@ -78,6 +78,12 @@ def check_backend_name(text: str) -> None:
         raise ValueError(f"{printable(text, 60)!r} is not the name of a backend")
 
 
+def check_work_name(text: str) -> None:
+    """Raises ValueError for what does not name the work of a step: a SHA-256 in hexadecimal digits, or nothing."""
+    if text and not _BLOB.fullmatch(text):
+        raise ValueError(f"{printable(text, 80)!r} does not name the work of a step")
+
+
 def printable(text: str, limit: int = MAX_LABEL_CHARACTERS) -> str:
     """`text` without control, bidirectional and invisible characters, cut to `limit` characters. Every label that
     comes from outside passes here before it is printed."""

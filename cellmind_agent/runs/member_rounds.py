@@ -131,8 +131,13 @@ class MemberRounds:
         """End a local round. Raises as `form_group`."""
         part, child = self._own_trainer(request.run, caller)
         async with part.turn:
-            _place(part, request.term)
-            call = AverageWeights(round_step=request.round_step, num_steps=request.num_steps, evaluate=request.evaluate)
+            place = _place(part, request.term)
+            call = AverageWeights(
+                round_step=request.round_step,
+                num_steps=request.num_steps,
+                evaluate=request.evaluate,
+                center=place.rank_of(part.spec.center),
+            )
             self._begin_round(part, request.round, request.round_step, request.num_steps)
             trained = await self._trainer.call(child, call, ROUND_PATIENCE_SECONDS)
             part.present_state = trained.state_hash

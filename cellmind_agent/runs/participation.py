@@ -33,6 +33,10 @@ class GroupPlace:
     rank: int
     roster: tuple[m.RosterMember, ...]
 
+    def rank_of(self, device: DeviceId | None) -> int | None:
+        """The device's rank; None if it is not in this group."""
+        return next((rank for rank, member in enumerate(self.roster) if member.device == device), None)
+
 
 @dataclass(slots=True, kw_only=True)
 class Participation:

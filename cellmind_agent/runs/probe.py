@@ -1,20 +1,26 @@
-"""Does gloo work on this device? Tried once in a child process for each version of torch, and remembered."""
+"""What is tried in a child process before a run: does gloo work on this device, and how fast does it train? Both are
+remembered."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import os
+import sys
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
+from cellmind_agent.device.speed import MeasuredSpeeds
 from cellmind_agent.network.reception import Handler
 from cellmind_agent.protocol import messages as m
-from cellmind_agent.protocol.errors import CellmindError
-from cellmind_agent.protocol.limits import PROBE_SECONDS
+from cellmind_agent.protocol.errors import BusyError, CellmindError
+from cellmind_agent.protocol.limits import MAX_SPEED_PROBE_SECONDS, PROBE_SECONDS
+from cellmind_agent.runs.environment import trainer_environment
 from cellmind_agent.runs.process import serve_nothing, start_child
 from cellmind_agent.storage.files import read_json, write_json
 from cellmind_agent.trust.permissions import Caller
-from model.line.probing import TryGloo
+from model.line.probing import MeasureSpeed, TryGloo
 from model.line.sentence import Sentence
 
 _SWITCH = "CELLMIND_NO_GLOO"  # for people whose gloo passes the probe and fails later, and for tests
@@ -62,3 +68,49 @@ class GlooProbe:
     @property
     def _path(self) -> Path:
         return self._home / "gloo.json"
+
+
+class SpeedProbe:
+    """How fast this device trains a network. `tuning_file` is the trainer's memory of how it computes fastest, and
+    `is_in_run` says whether this device trains at the moment."""
+
+    def __init__(
+        self, home: Path, tuning_file: Path, speeds: MeasuredSpeeds, nice: int, is_in_run: Callable[[], bool]
+    ) -> None:
+        self._home, self._tuning_file, self._speeds = home, tuning_file, speeds
+        self._nice, self._is_in_run = nice, is_in_run
+        self._turn = asyncio.Lock()
+
+    def handlers(self) -> dict[type, Handler]:
+        return {m.ProbeSpeed: self._probe}
+
+    async def _probe(self, request: m.ProbeSpeed, caller: Caller) -> m.SpeedProbed:
+        """Raises BusyError, CellmindError (the child process failed)."""
+        known = self._speeds.of(request.work)
+        if known is not None or not request.seconds > 0:
+            return m.SpeedProbed(tokens_per_second=known)
+        if self._is_in_run() or self._turn.locked():
+            raise BusyError("this device is training, or measuring its speed already")
+        async with self._turn:
+            speed = await self._measure(request)
+        self._speeds.record(request.work, speed)
+        return m.SpeedProbed(tokens_per_second=speed, is_measured=True)
+
+    async def _measure(self, request: m.ProbeSpeed) -> float:
+        environment = trainer_environment(os.environ, sys.platform)
+        with tempfile.TemporaryDirectory(prefix="speed-", dir=self._home) as folder:
+            config = Path(folder) / "config.json"
+            config.write_bytes(request.config)
+            call = MeasureSpeed(
+                config=str(config),
+                vocab_size=request.vocab_size,
+                size=request.size,
+                members_here=request.members_here,
+                tuning=str(self._tuning_file),
+                seconds=min(request.seconds, MAX_SPEED_PROBE_SECONDS),
+            )
+            child = await start_child("probe", Path(folder), serve_nothing, lambda event: None, environment, self._nice)
+            try:
+                return (await child.call(call, PROBE_SECONDS)).tokens_per_second
+            finally:
+                await child.stop()

@@ -47,12 +47,12 @@ class TakingPart:
         store: BlobStore,
         journal: Journal,
         trainer_calls: TrainerCalls,
-        measured: Callable[[float], None],
+        measured: Callable[[str, float], None],
         pacing: Pacing,
         views: Views,
     ) -> None:
-        """`measured` receives this device's training speed, in tokens a second, at the end of each run. `views` gives
-        all devices of the cell."""
+        """`measured` receives at the end of each run what a step computed (`RunSpec.work`), and this device's speed, in
+        tokens a second. `views` gives all devices of the cell."""
         self._device, self._succession, self._transfer, self._tunnels = device, succession, transfer, tunnels
         self._store, self._journal = store, journal
         self._trainer_calls, self._measured, self._pacing = trainer_calls, measured, pacing
@@ -135,7 +135,7 @@ class TakingPart:
             left()
             part.touch()
         if part.tokens_per_second:
-            self._measured(part.tokens_per_second)
+            self._measured(part.spec.work, part.tokens_per_second)
 
     async def call(self, child: ChildProcess, call: Call[A], seconds: float) -> A:
         """The trainer's answer. Raises GroupBrokenError, ChildFailedError, TimedOutError."""

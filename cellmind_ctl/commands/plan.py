@@ -31,7 +31,7 @@ def command_(
     """Show the roster, shares, mode, backend and data of a run, and start nothing."""
     project = open_project(config, data, session)
     bundle = make_bundle(project, session)
-    made = make_plan(session.client, bundle, devices, mode, backend)
+    made = make_plan(session, bundle, devices, mode, backend, is_trial=True)
     if session.is_json:
         session.emit("plan", plan_json(made, bundle))
     else:

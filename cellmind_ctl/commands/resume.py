@@ -14,11 +14,10 @@ from cellmind_agent.protocol.ids import DeviceId, RunId
 from cellmind_agent.protocol.plain import to_json
 from cellmind_agent.words import t
 from cellmind_ctl.discover import held_models, list_peers, list_runs, run_named
-from cellmind_ctl.planning import devices_named, names_in, plan_run
+from cellmind_ctl.planning import devices_named, names_in, plan_again
 from cellmind_ctl.session import Session, command
 from cellmind_ctl.story import print_contributors
 from cellmind_ctl.watching import follow, summary
-from model.line.sentence import Sentence
 
 
 @command("resume")
@@ -40,9 +39,7 @@ def command_(session: Session, run: str, devices: str | None, backend: str | Non
         spec = replace(spec, devices=devices_named(peers, devices))
     spec = replace(spec, backend=backend or spec.backend)
     allowed = [peer for peer in peers if not spec.devices or peer.id in spec.devices]
-    as_before = spec.mode, Sentence("as before")
-    names, samples = names_in(devices), spec.batch_samples
-    made = plan_run(session.client, allowed, samples, lambda members: as_before, names, spec.backend)
+    made = plan_again(session.client, spec, allowed, names_in(devices))
     leader = made.roster[0].device
     if session.is_json:
         session.emit_event("plan", {**to_json(made), "run": spec.run, "step": checkpoint.step})

@@ -13,13 +13,14 @@ import click
 from cellmind_agent.planning.backends import AUTO, BACKEND_CHOICES, BACKEND_HELP
 from cellmind_agent.planning.ledger import Ledger, evaluation_interval
 from cellmind_agent.planning.mode import ModeChoice
-from cellmind_agent.planning.roster import RunPlan
+from cellmind_agent.planning.roster import RunPlan, promised
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.errors import UnreachableError
 from cellmind_agent.protocol.ids import DeviceId, parse_run_id
 from cellmind_agent.words import t
 from cellmind_ctl.discover import list_peers
 from cellmind_ctl.keeping import keep_checkpoint
+from cellmind_ctl.measuring import name_of_work
 from cellmind_ctl.planning import backend_choice, devices_named, make_plan, plan_json, show_plan
 from cellmind_ctl.project import Bundle, checkpoint_paths, make_bundle, open_project, tokenizer_path
 from cellmind_ctl.push import push, refs, shard_refs, start_view
@@ -64,7 +65,7 @@ def command_(
         return 0
     leader = made.roster[0].device
     # 4. Start the run. From here on the leader drives it, and this command only watches.
-    spec = _spec(bundle, devices_named(list_peers(session.client), devices), backend, made.mode)
+    spec = _spec(bundle, devices_named(list_peers(session.client), devices), backend, made)
     start = start_view(bundle, spec.run)
     session.client.request(m.StartRun(spec=spec, roster=made.roster, backend=made.backend, start=start), device=leader)
     tokenizer = tokenizer_path(project)
@@ -93,7 +94,7 @@ def _plan_and_push(
     """
     lost: set[DeviceId] = set()
     while True:
-        made = make_plan(session.client, bundle, devices, mode, backend, lost)
+        made = make_plan(session, bundle, devices, mode, backend, lost)
         if not _is_agreed(made, bundle, session, yes or bool(lost)):
             return None
         leader = made.roster[0]
@@ -121,7 +122,7 @@ def _is_agreed(made: RunPlan, bundle: Bundle, session: Session, yes: bool) -> bo
     return input(t("start? [Y/n] ")).strip().lower() in ("", "y", "yes", "ㅛ", "네", "예")
 
 
-def _spec(bundle: Bundle, devices: tuple[DeviceId, ...], backend: str, mode: m.RunMode) -> m.RunSpec:
+def _spec(bundle: Bundle, devices: tuple[DeviceId, ...], backend: str, made: RunPlan) -> m.RunSpec:
     """The run that the leader is to start, under a new name. Only `devices` may take part, if there are any."""
     run = parse_run_id(f"run-{time.strftime('%m%d')}-{secrets.token_hex(3)}")
     config, ref_by_name = bundle.recipe.config, refs(bundle)
@@ -142,7 +143,10 @@ def _spec(bundle: Bundle, devices: tuple[DeviceId, ...], backend: str, mode: m.R
         devices=devices,
         backend=backend_choice(config, backend),
         round_seconds=config.distributed.round_seconds,
-        mode=mode,
+        mode=made.mode,
+        work=name_of_work(bundle),
+        center=made.center,
+        forecast=promised(made),
     )
 
 

@@ -1,8 +1,28 @@
-"""Between an agent and a probing process."""
+"""Between an agent and a probing process, which tries what a run needs before it begins."""
 
 from __future__ import annotations
 
 from model.line.declare import Call, Done, line_message
+
+
+@line_message
+class SpeedMeasured:
+    tokens_per_second: float
+
+
+@line_message
+class MeasureSpeed(Call[SpeedMeasured]):
+    """Train a network of this configuration on made-up rows for about so many seconds, as one of `size` members of a
+    run, `members_here` of them on this machine. `tuning` is the file in which this device remembers how it computes
+    fastest.
+    """
+
+    config: str
+    vocab_size: int
+    size: int
+    members_here: int
+    tuning: str
+    seconds: float
 
 
 @line_message

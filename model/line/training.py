@@ -136,6 +136,7 @@ class AverageWeights(Call[StepsTrained]):
     round_step: int
     num_steps: int
     evaluate: bool
+    center: int | None = None  # the rank that averages for all; None: each averages a part
 
 
 @line_message

@@ -47,8 +47,14 @@ class Group:
         """Where a tensor must lie that one rank sends to another: NCCL sends from its GPU, the others from the CPU."""
         return self.device if self._is_nccl else torch.device("cpu")
 
-    def wrap(self, model: nn.Module, watch: Callable[[Tensor], None] = lambda gradients: None) -> nn.Module:
-        """`model`, whose backward pass averages gradients over the members. The weights of all must be equal.
+    def wrap(
+        self,
+        model: nn.Module,
+        watch: Callable[[Tensor], None] = lambda gradients: None,
+        travels_in: torch.dtype = torch.float32,
+    ) -> nn.Module:
+        """`model`, whose backward pass averages gradients over the members, which send them in this precision. The
+        weights of all must be equal.
 
         `watch` sees this member's own gradients, some at a time, before they are averaged. It may neither keep them nor
         refer to the wrapped model.
@@ -58,7 +64,7 @@ class Group:
         ids = [self.device.index] if self._is_nccl else None
         with self.communicating():
             wrapped = DistributedDataParallel(model, device_ids=ids, gradient_as_bucket_view=True, init_sync=False)
-        wrapped.register_comm_hook(None, lambda _, bucket: _average(bucket.buffer(), watch, self.size))
+        wrapped.register_comm_hook(None, lambda _, bucket: _average(bucket.buffer(), watch, self.size, travels_in))
         return wrapped
 
     def sum(self, values: Sequence[float]) -> list[float]:
@@ -155,15 +161,13 @@ class Group:
         return self.device.type == "cuda" and dist.get_backend() == "nccl"
 
 
-def _average(gradients: Tensor, watch: Callable[[Tensor], None], size: int) -> Future[Tensor]:
-    """What DDP itself does with its buckets of gradients, to the bit, after `watch` has seen them."""
+def _average(gradients: Tensor, watch: Callable[[Tensor], None], size: int, travels_in: torch.dtype) -> Future[Tensor]:
+    """What DDP itself does with its buckets of gradients, to the bit, after `watch` has seen them. In bfloat16 it is
+    what torch's `bf16_compress_hook` does."""
     watch(gradients)
-    work = dist.all_reduce(gradients.mul_(1 / size), async_op=True)
-    return _is_started(work).get_future().then(_first_value)
-
-
-def _first_value(averaged: Future[list[Tensor]]) -> Tensor:
-    return averaged.value()[0]
+    sent = gradients.mul_(1 / size).to(travels_in)
+    work = dist.all_reduce(sent, async_op=True)
+    return _is_started(work).get_future().then(lambda averaged: gradients.copy_(averaged.value()[0]))
 
 
 def _is_started(work: dist.Work | None) -> dist.Work:

@@ -1,8 +1,9 @@
 """The weighted mean over all members of a vector, with few bytes on the wire and the same bits everywhere.
 
 A reduce-scatter and an all-gather, both of encoded values: each rank owns a part of the vector, receives that part from
-every other rank, averages, and sends the mean to all. With k ranks each sends and receives 2 (k - 1) / k vectors.
-Everybody, the owner too, goes on with what the owner's bytes decode to.
+every other rank, averages, and sends the mean to all. With k ranks each sends and receives 2 (k - 1) / k vectors. Or
+one rank, the center, owns all of it: a star, for networks in which that one is connected best. Everybody, the owner
+too, goes on with what the owner's bytes decode to.
 """
 
 from __future__ import annotations
@@ -41,7 +42,21 @@ class InFull:
         return data.clone().view(torch.float32)
 
 
+class InHalf:
+    """The values in bfloat16: as far from zero, with three digits."""
+
+    def encoded_bytes(self, count: int) -> int:
+        return 2 * count
+
+    def encode(self, values: Tensor) -> Tensor:
+        return values.to(torch.bfloat16).view(torch.uint8)
+
+    def decode(self, data: Tensor, count: int) -> Tensor:
+        return data.clone().view(torch.bfloat16).float()
+
+
 FLOAT32: Coding = InFull()
+BFLOAT16: Coding = InHalf()
 INT8: Coding = EIGHT_BITS
 INT4: Coding = FOUR_BITS
 
@@ -75,19 +90,24 @@ class Feedback:
 
 
 def weighted_mean(
-    group: Group, own: Tensor, weights: Sequence[float], coding: Coding, feedback: Feedback | None = None
+    group: Group,
+    own: Tensor,
+    weights: Sequence[float],
+    coding: Coding,
+    feedback: Feedback | None = None,
+    center: int | None = None,
 ) -> Tensor:
     """The mean (N,) of the vectors of all members, by their weights; `own` (N,) is float32 on the CPU, and finite.
 
-    Every rank calls it with a vector of one length and the same weights, one for each rank and at least 0. Zeros if all
-    weights are 0. Raises PeerLostError.
+    Every rank calls it with a vector of one length, the same weights, one for each rank and at least 0, and the same
+    `center`: the rank that averages all of it. Zeros if all weights are 0. Raises PeerLostError.
     """
     total = sum(weights)
     if total <= 0:
         return torch.zeros_like(own)
     lost_before = feedback.own(len(own)) if feedback and weights[group.rank] else None
     values = own if lost_before is None else own + lost_before
-    parts = list(_parts(len(own), group.size))
+    parts = list(_parts(len(own), group.size, center))
     mine, others = parts[group.rank], [rank for rank in range(group.size) if rank != group.rank]
     # 1. Every rank sends each other one that one's part, and averages its own part.
     encoded = {rank: coding.encode(values[parts[rank].start : parts[rank].stop]) for rank in others}
@@ -123,8 +143,11 @@ def _swap(group: Group, data: Mapping[int, Tensor], lengths: Mapping[int, int]) 
     return dict(enumerate(group.swap([data.get(rank, nothing) for rank in ranks], [lengths.get(r, 0) for r in ranks])))
 
 
-def _parts(size: int, count: int) -> Iterator[range]:
-    """Equal parts of a vector, which begin at blocks."""
+def _parts(size: int, count: int, center: int | None) -> Iterator[range]:
+    """Equal parts of a vector, which begin at blocks; or all of it for `center`, and nothing for the others."""
+    if center is not None:
+        yield from (range(size) if rank == center else range(0) for rank in range(count))
+        return
     blocks = -(-size // _ALIGNMENT)
     for number in range(count):
         first, last = (blocks * place // count * _ALIGNMENT for place in (number, number + 1))

@@ -31,7 +31,7 @@ from model.errors import DivergedError, NotFiniteError
 from model.line.training import Span
 from model.meeting.group import Group
 from model.rounds.agreement import agree_on_weights
-from model.rounds.averaging import FLOAT32, INT4, INT8, Coding, Feedback, weighted_mean
+from model.rounds.averaging import BFLOAT16, FLOAT32, INT4, INT8, Coding, Feedback, weighted_mean
 from model.rounds.ddp import SynchronousRounds
 from model.rounds.round import StepProgress, StepReport
 from model.tuning.choice import Tuning
@@ -39,6 +39,7 @@ from model.tuning.choice import Tuning
 _FIGURES = struct.Struct("<Qd?")
 _LONG_EXCHANGE_SECONDS = 3.0  # in eight bits: then the rounds would have to be longer than ten seconds
 _SHORT_EXCHANGE_SECONDS = 1.0  # in four bits
+_CODINGS = {"float32": FLOAT32, "bfloat16": BFLOAT16, "int8": INT8, "int4": INT4}
 
 
 class LocalRounds:
@@ -52,8 +53,9 @@ class LocalRounds:
         data: PackedData,
         state: TrainingState,
         pace: Callable[[], None] = lambda: None,
+        exchange: str = "auto",
     ) -> None:
-        """`pace` is called before each step."""
+        """`pace` is called before each step. `exchange` is a key of the configuration (`DistributedConfig`)."""
         self._state, self._lr = state, config.lr
         self._steps = SynchronousRounds(config, total_steps, tuning, data, state, pace)
         self._group = Group(0, 1, state.model.embed_tokens.weight.device)
@@ -63,7 +65,8 @@ class LocalRounds:
         self._reports: dict[int, StepReport] = {}  # of this member's steps in the round
         self._num_equal: float | None = None  # so many equal members would have done the last round
         self._exchange_seconds = 0.0  # of the last average
-        self._coding, self._feedback = INT8, Feedback()
+        self._coding, self._feedback = _CODINGS.get(exchange, INT8), Feedback()
+        self._is_coding_chosen = exchange not in _CODINGS  # by the time that an average takes
 
     @property
     def tokens_per_second(self) -> float:
@@ -115,13 +118,13 @@ class LocalRounds:
         """See `LocalMethod`."""
         self._before, self._own, self._reports = {}, {}, {}
 
-    def average(self, round_step: int, num_steps: int) -> list[StepReport]:
+    def average(self, round_step: int, num_steps: int, center: int | None = None) -> list[StepReport]:
         """See `LocalMethod`."""
         self._check_finite()
         reports = self._reports_of_all(round_step, num_steps)
         self._own = {name: weight.detach().clone() for name, weight in self._parameters.items()}
         started = time.perf_counter()
-        self._average_changes(self._targets_of_all())
+        self._average_changes(self._targets_of_all(), center)
         self._exchange_seconds = time.perf_counter() - started
         self._steps.note_wait(self._exchange_seconds)
         return reports
@@ -136,7 +139,7 @@ class LocalRounds:
         return digest
 
     @torch.no_grad()
-    def _average_changes(self, targets: Sequence[int]) -> None:
+    def _average_changes(self, targets: Sequence[int], center: int | None) -> None:
         """All members take the mean of their changes, weighted by their targets. Norms and other vectors are few: they
         travel in full."""
         if self._group.size == 1:  # all the others were lost
@@ -151,7 +154,7 @@ class LocalRounds:
             changes = [(self._own[name] - self._before[name]).float().cpu().view(-1) for name in names]
             if not changes:
                 continue
-            mean = weighted_mean(self._group, torch.cat(changes), targets, coding, feedback)
+            mean = weighted_mean(self._group, torch.cat(changes), targets, coding, feedback, center)
             parts = torch.split(mean, [len(change) for change in changes])
             for name, part in zip(names, parts, strict=True):
                 before = self._before[name]
@@ -171,6 +174,8 @@ class LocalRounds:
 
     def _choose_coding(self, longest_seconds: float, has_four_bits: bool) -> None:
         """All members choose alike, newcomers too. What four bits lose comes with the next average (`Feedback`)."""
+        if not self._is_coding_chosen:
+            return
         limit = _SHORT_EXCHANGE_SECONDS if has_four_bits else _LONG_EXCHANGE_SECONDS
         self._coding = INT4 if longest_seconds > limit else INT8
 

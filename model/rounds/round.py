@@ -89,15 +89,16 @@ class LocalMethod(RoundMethod, Protocol):
     def forget_round(self) -> None:
         """Nothing of the present round counts."""
 
-    def average(self, round_step: int, num_steps: int) -> list[StepReport]:
-        """Take the average of all members, and return the reports of all steps of the round.
+    def average(self, round_step: int, num_steps: int, center: int | None = None) -> list[StepReport]:
+        """Take the average of all members, and return the reports of all steps of the round. The rank `center` averages
+        for all; None: each averages a part.
 
         Raises DivergedError, PeerLostError; NotFiniteError where only this member has values that are not finite.
         """
 
 
 # Makes a `RoundMethod` for the configuration, the steps of the whole run, how this device computes, a trainer's parts,
-# and what must be called before each step.
+# what must be called before each step, and how values travel (`DistributedConfig.exchange`).
 MakeRoundMethod: TypeAlias = Callable[
-    [TrainingConfig, int, Tuning, PackedData, TrainingState, Callable[[], None]], RoundMethod
+    [TrainingConfig, int, Tuning, PackedData, TrainingState, Callable[[], None], str], RoundMethod
 ]

@@ -7,7 +7,7 @@ import pytest
 
 from cellmind_agent.device import vitals_monitor
 from cellmind_agent.device.power import read_sensors
-from cellmind_agent.device.speed import MeasuredSpeed
+from cellmind_agent.device.speed import MeasuredSpeeds
 from cellmind_agent.device.vitals_monitor import VitalsMonitor
 from cellmind_agent.protocol.ids import RunId
 from cellmind_agent.protocol.messages import Figure
@@ -22,7 +22,7 @@ def test_a_watcher_gets_the_vitals_at_once_and_then_each_change(
 
     async def play() -> None:
         nonlocal run
-        monitor = VitalsMonitor(tmp_path, "laptop", MeasuredSpeed(tmp_path), read_sensors, lambda: run)
+        monitor = VitalsMonitor(tmp_path, "laptop", MeasuredSpeeds(tmp_path), read_sensors, lambda: run)
         serving = asyncio.create_task(monitor.serve())
         watching = monitor.watch()
         async with asyncio.timeout(30):
@@ -40,13 +40,32 @@ def test_a_watcher_gets_the_vitals_at_once_and_then_each_change(
     asyncio.run(play())
 
 
-def test_the_measured_speed_survives_a_restart(tmp_path: Path) -> None:
-    assert MeasuredSpeed(tmp_path).tokens_per_second is None
-    speed = MeasuredSpeed(tmp_path)
-    speed.record(1234.5)
-    assert speed.tokens_per_second == MeasuredSpeed(tmp_path).tokens_per_second == Figure(value=1234.5, source="run")
-    (tmp_path / "speed.json").write_text('{"value": "torn')
-    assert MeasuredSpeed(tmp_path).tokens_per_second is None
+def test_measured_speeds_survive_a_restart(tmp_path: Path) -> None:
+    assert MeasuredSpeeds(tmp_path).tokens_per_second is None
+    speeds = MeasuredSpeeds(tmp_path)
+    speeds.record_run("one", 1234.5)
+    speeds.record("other", 99.0)  # a probe is no run
+    again = MeasuredSpeeds(tmp_path)
+    assert speeds.tokens_per_second == again.tokens_per_second == Figure(value=1234.5, source="run")
+    assert (again.of("one"), again.of("other"), again.of("third")) == (1234.5, 99.0, None)
+
+
+def test_only_the_newest_speeds_are_kept(tmp_path: Path) -> None:
+    speeds = MeasuredSpeeds(tmp_path)
+    for number in range(100):
+        speeds.record(str(number), 1.0 + number)
+    again = MeasuredSpeeds(tmp_path)
+    assert (again.of("99"), again.of("0")) == (100.0, None)
+
+
+@pytest.mark.parametrize(
+    "text", ['{"value": "torn', "[]", '{"by_work": 3}', '{"value": -1, "by_work": {"one": "fast", "two": 1e999}}']
+)
+def test_a_damaged_file_of_speeds_is_no_speed(tmp_path: Path, text: str) -> None:
+    (tmp_path / "speed.json").write_text(text)
+    speeds = MeasuredSpeeds(tmp_path)
+    assert speeds.tokens_per_second is None
+    assert speeds.of("one") is speeds.of("two") is None
 
 
 def test_the_end_of_a_run_is_published_before_the_next_reading_is_due(
@@ -57,7 +76,7 @@ def test_the_end_of_a_run_is_published_before_the_next_reading_is_due(
 
     async def play() -> None:
         nonlocal run
-        monitor = VitalsMonitor(tmp_path, "laptop", MeasuredSpeed(tmp_path), read_sensors, lambda: run)
+        monitor = VitalsMonitor(tmp_path, "laptop", MeasuredSpeeds(tmp_path), read_sensors, lambda: run)
         serving, watching = asyncio.create_task(monitor.serve()), monitor.watch()
         async with asyncio.timeout(30):
             assert (await anext(watching)).run == run

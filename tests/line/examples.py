@@ -21,7 +21,7 @@ from model.line.meeting import (
     StoreValue,
 )
 from model.line.pace import PaceChanged
-from model.line.probing import TryGloo
+from model.line.probing import MeasureSpeed, SpeedMeasured, TryGloo
 from model.line.sampling import Sampling
 from model.line.training import (
     AverageWeights,
@@ -57,7 +57,7 @@ VALUES: list[object] = [
     ),
     TakeSteps(round_step=4, first_step=6, spans=(Span(epoch=0, start=8, stop=12),)),
     StepsTaken(count=1, tokens=480),
-    AverageWeights(round_step=4, num_steps=20, evaluate=False),
+    AverageWeights(round_step=4, num_steps=20, evaluate=False, center=1),
     KeepBest(),
     WriteCheckpoint(
         step=12, tokens=1234, val_loss=3.25, held_out=HeldOutRecord(best_loss=3.0, best_step=9, num_worse=1)
@@ -77,6 +77,10 @@ VALUES: list[object] = [
     TextGenerated(num_tokens=20, seconds=0.5, reason="length"),
     TextPiece(text="하세요\n", num_tokens=3),
     TryGloo(),
+    MeasureSpeed(
+        config="/home/config.json", vocab_size=4000, size=3, members_here=1, tuning="/home/tuning.json", seconds=6.0
+    ),
+    SpeedMeasured(tokens_per_second=4541.0),
     StoreSet(key="k", data=b"\0\xff"),
     StoreGet(keys=("a", "b"), seconds=2.5),
     StoreValue(data=b"\0\xff"),

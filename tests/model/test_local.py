@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from model.errors import ModelError, PeerLostError
 from model.line.training import Span, StepsTaken
 from model.meeting.group import Group
-from model.rounds.averaging import FLOAT32, INT4, INT8, Coding, Feedback, weighted_mean
+from model.rounds.averaging import BFLOAT16, FLOAT32, INT4, INT8, Coding, Feedback, weighted_mean
 from model.rounds.blockwise import EIGHT_BITS, FOUR_BITS, Blockwise
 from model.rounds.modes import DDP, LOCAL
 from model.trainer import Trainer
@@ -75,6 +75,9 @@ def average(rank: int, size: int, folder: str, backend: str) -> None:
         found[f"int4 {length}"] = weighted_mean(group, vectors(length)[rank], WEIGHTS, INT4)
         found[f"int8 {length}"] = weighted_mean(group, vectors(length)[rank], WEIGHTS, INT8)
         found[f"float32 {length}"] = weighted_mean(group, vectors(length)[rank], WEIGHTS, FLOAT32)
+        found[f"bfloat16 {length}"] = weighted_mean(group, vectors(length)[rank], WEIGHTS, BFLOAT16)
+        found[f"star int8 {length}"] = weighted_mean(group, vectors(length)[rank], WEIGHTS, INT8, None, 1)
+        found[f"star int4 {length}"] = weighted_mean(group, vectors(length)[rank], WEIGHTS, INT4, Feedback(), 2)
     found["nobody"] = weighted_mean(group, vectors(9)[rank], (0.0, 0.0, 0.0), INT8)
     torch.save(found, f"{folder}/result-{rank}")
     end(group)
@@ -85,7 +88,8 @@ def test_all_members_have_the_same_bits_of_the_weighted_mean(backend: str) -> No
     results = spawn(average, len(WEIGHTS), backend)
     for length in LENGTHS:
         expected = sum(vector * weight for vector, weight in zip(vectors(length), WEIGHTS, strict=True)) / sum(WEIGHTS)
-        for coding, tolerance in (("int4", 1.3), ("int8", 0.08), ("float32", 1e-6)):
+        tolerances = {"int4": 1.3, "star int4": 1.3, "int8": 0.08, "star int8": 0.08, "bfloat16": 0.03, "float32": 1e-6}
+        for coding, tolerance in tolerances.items():
             found = [result[f"{coding} {length}"] for result in results]
             assert all(torch.equal(found[0], other) for other in found[1:])
             assert torch.allclose(found[0], torch.as_tensor(expected), atol=tolerance), (coding, length)
@@ -94,8 +98,8 @@ def test_all_members_have_the_same_bits_of_the_weighted_mean(backend: str) -> No
 
 def average_often(rank: int, size: int, folder: str) -> None:
     """The same vectors again and again. The last rank has no weight in every second round."""
-    group, feedback, length = meet(rank, size, folder), Feedback(), 700
-    totals = {"plain": torch.zeros(length), "feedback": torch.zeros(length), "true": torch.zeros(length)}
+    group, feedback, in_a_star, length = meet(rank, size, folder), Feedback(), Feedback(), 700
+    totals = {name: torch.zeros(length) for name in ("plain", "feedback", "star", "true")}
     for number in range(60):
         weights = WEIGHTS if number % 2 else (1.0, 3.0, 2.0)
         own = vectors(length)[rank]
@@ -103,6 +107,8 @@ def average_often(rank: int, size: int, folder: str) -> None:
         weighted_mean(group, own, weights, INT4, feedback)  # an average that is done again changes nothing
         totals["feedback"] += weighted_mean(group, own, weights, INT4, feedback)
         feedback.settle()
+        totals["star"] += weighted_mean(group, own, weights, INT4, in_a_star, 1)
+        in_a_star.settle()
         totals["true"] += weighted_mean(group, own, weights, FLOAT32)
     torch.save(totals, f"{folder}/result-{rank}")
     end(group)
@@ -111,8 +117,10 @@ def average_often(rank: int, size: int, folder: str) -> None:
 def test_what_four_bits_lose_comes_with_the_next_average() -> None:
     results = spawn(average_often, len(WEIGHTS))
     assert all(torch.equal(results[0]["feedback"], other["feedback"]) for other in results[1:])
-    errors = {name: float((results[0][name] - results[0]["true"]).abs().max()) for name in ("plain", "feedback")}
+    names = ("plain", "feedback", "star")
+    errors = {name: float((results[0][name] - results[0]["true"]).abs().max()) for name in names}
     assert errors["feedback"] < 2.0  # however many averages
+    assert errors["star"] < 2.0
     assert errors["plain"] > 5 * errors["feedback"]
 
 

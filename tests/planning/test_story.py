@@ -21,7 +21,7 @@ from cellmind_agent.protocol.limits import (
 )
 from model.line.continuation import NUM_PROMPTS, Continuation
 from model.line.sentence import Sentence
-from tests.protocol.examples import RUN, SPEC, STORY
+from tests.protocol.examples import DEVICE, RUN, SPEC, STORY
 
 
 def a_round(first: int, last: int, tokens: dict[str, int], val_loss: float | None = None) -> list[Noted]:
@@ -138,3 +138,36 @@ def test_the_largest_story_fits_into_a_frame() -> None:
     assert len(story.periods) == MAX_PERIOD_MEMBERS // 2
     assert story.periods[-1].step == MAX_PERIOD_MEMBERS
     assert len(encode(Envelope(kind="answer", correlation=1, message=story))) < MAX_FRAME_BYTES
+
+
+# -- forecast and measured ---------------------------------------------------------------------------------------------
+
+
+def rounds_of(*numbers: int, names: str = "ab", val_loss: float | None = None) -> list[Noted]:
+    """Rounds of 100 tokens at 10 tokens a second, in which each member computes 5 tokens a second."""
+    found = []
+    for number in numbers:
+        noted = a_round(number, number + 1, dict.fromkeys(names, 100 // len(names)), val_loss)[1]
+        assert isinstance(noted.event, m.RoundCommitted)
+        found.append(Noted(event=replace(noted.event, round=number)))
+    return found
+
+
+def expected(*names: str) -> m.RunSpec:
+    members = tuple(m.MemberForecast(device=DEVICE, name=name, tokens_per_second=6.0) for name in names)
+    return replace(SPEC, forecast=m.RunForecast(tokens_per_second=12.0, members=members))
+
+
+def test_the_forecast_stands_beside_the_rounds_of_all_members() -> None:
+    events = rounds_of(0, 1, 2, 3, 4) + rounds_of(5, val_loss=3.0) + rounds_of(6, names="a")
+    assert story_of(expected("a", "b"), events, ()).speeds == (
+        m.SpeedComparison(name="", forecast=12.0, measured=10.0),
+        m.SpeedComparison(name="a", forecast=6.0, measured=5.0),
+        m.SpeedComparison(name="b", forecast=6.0, measured=5.0),
+    )
+
+
+@pytest.mark.parametrize("events", [[], rounds_of(0, 1, 2), rounds_of(3, names="a"), rounds_of(3, val_loss=3.0)])
+def test_nothing_is_compared_without_a_round_like_the_forecast(events: list[Noted]) -> None:
+    assert story_of(expected("a", "b"), events, ()).speeds == ()
+    assert story_of(replace(SPEC, forecast=None), rounds_of(3, 4), ()).speeds == ()

@@ -48,7 +48,10 @@ LAST = m.LastCommit(
 SPEC = m.RunSpec(
     run=RUN, config=REF, tokenizer=REF, manifest=REF, shards=(REF, REF), num_samples=100, batch_samples=16, epochs=3,
     max_steps=20, evaluate_every=7, patience=2, created=1767312000.0, devices=(DEVICE,), backend="gloo",
-    round_seconds=5.0,
+    round_seconds=5.0, mode="local", work="cd" * 32, center=DEVICE,
+    forecast=m.RunForecast(
+        tokens_per_second=12.5, members=(m.MemberForecast(device=DEVICE, name="노트북", tokens_per_second=7.5),)
+    ),
 )  # fmt: skip
 VIEW = m.RunView(
     run=RUN, state="failed", roster=("노트북",), leader=DEVICE, step=10, total_steps=20, tokens=999,
@@ -143,6 +146,7 @@ _ALL = [
             num_samples=100, batch_samples=16, num_epochs=3, epoch=2, num_counted=0, num_missing=100,
             faults=(Sentence("epoch {epoch} used {count} samples twice", epoch=2, count=5),),
         ),
+        speeds=(m.SpeedComparison(name="노트북", forecast=7.5, measured=7.25),),
     ),
     m.WatchRun(run=RUN),
     m.RoundStarted(run=RUN, round=1, step=0, num_steps=2, total_steps=21),
@@ -192,6 +196,8 @@ _ALL = [
     m.HasState(run=RUN, state_hash="cd" * 32),
     m.StateKnown(is_known=True),
     m.ProbeGloo(),
+    m.ProbeSpeed(work="cd" * 32, config=b"{}", vocab_size=4000, size=3, members_here=1, seconds=6.0),
+    m.SpeedProbed(tokens_per_second=4541.0, is_measured=True),
     m.GlooProbed(fault="it crashed"),
     m.ProbeReach(device=DEVICE),
     m.ProbeRate(device=DEVICE),

@@ -108,7 +108,7 @@ def play(tmp_path: Path, scene: Callable[[RunMember, FakePeers, Journal], Awaita
             nothing,
             journal,
             nothing,
-            lambda speed: None,
+            lambda work, speed: None,
             Pacing(Politeness(), Power),
             list,
         )

@@ -10,6 +10,7 @@ from cellmind_agent.protocol.messages.declarations import *
 from cellmind_agent.protocol.messages.diagnosis import *
 from cellmind_agent.protocol.messages.endings import *
 from cellmind_agent.protocol.messages.links import *
+from cellmind_agent.protocol.messages.measuring import *
 from cellmind_agent.protocol.messages.membership import *
 from cellmind_agent.protocol.messages.rounds import *
 from cellmind_agent.protocol.messages.runs import *

@@ -169,25 +169,6 @@ class ProbeReach(Request[ReachProbed]):
     device: DeviceId
 
 
-@message
-class RateProbed:
-    bytes_per_second: float
-
-
-@request(asked_by="member", size="small")
-class ProbeRate(Request[RateProbed]):
-    """Send to this device for about a second, as fast as it takes the bytes."""
-
-    device: DeviceId
-
-
-@request(asked_by="member", size="large")
-class TakeBytes(Request[Done]):
-    """Take these bytes, and keep none: the asker measures how fast they get here."""
-
-    data: bytes
-
-
 # -- what users ask about peers ----------------------------------------------------------------------------------------
 
 

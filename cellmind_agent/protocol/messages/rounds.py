@@ -258,18 +258,3 @@ class HasState(Request[StateKnown]):
 
     run: RunId
     state_hash: str
-
-
-# -- before a run ------------------------------------------------------------------------------------------------------
-
-
-@message
-class GlooProbed:
-    """Why gloo does not work on the device; None if it works."""
-
-    fault: Sentence | None = None
-
-
-@request(asked_by="member", size="small")
-class ProbeGloo(Request[GlooProbed]):
-    """Try gloo in a process of its own, once for each version of torch."""

@@ -26,6 +26,23 @@ class RosterMember:
 
 
 @value
+class MemberForecast:
+    """What a device was expected to train alone, in tokens a second."""
+
+    device: DeviceId
+    name: str
+    tokens_per_second: float
+
+
+@value
+class RunForecast:
+    """What was expected of a run before it began: all its members together, in tokens a second."""
+
+    tokens_per_second: float
+    members: tuple[MemberForecast, ...]
+
+
+@value
 class RunSpec:
     """What defines a run from its first round to its last: data and model, but no members, which belong to a round.
 
@@ -48,6 +65,9 @@ class RunSpec:
     backend: str = "auto"  # what the person chose: the name of a process group, or `auto`
     round_seconds: float = ROUND_SECONDS  # about as long is a round
     mode: RunMode = "ddp"
+    work: str = ""  # names what a step computes: by it devices remember how fast they are
+    center: DeviceId | None = None  # in local rounds it averages for all, while it takes part; None: each does a part
+    forecast: RunForecast | None = None
 
 
 @value

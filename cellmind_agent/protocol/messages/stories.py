@@ -81,6 +81,16 @@ class CheckpointStory:
     continuations: tuple[Continuation, ...]
 
 
+@value
+class SpeedComparison:
+    """Tokens a second as forecast before the run, and as measured in its rounds. `name` is a member's, or empty for all
+    together."""
+
+    name: str
+    forecast: float
+    measured: float
+
+
 @message
 class RunStory:
     """How a run went, as far as one device knows it: it has none of the rounds of the time when it was away.
@@ -99,6 +109,7 @@ class RunStory:
     changes: tuple[RosterChange, ...] = ()
     periods: tuple[Period, ...] = ()
     audit: SamplesAudit | None = None
+    speeds: tuple[SpeedComparison, ...] = ()
 
 
 @request(asked_by="member", size="small")

@@ -50,6 +50,28 @@ SENTENCES: Mapping[str, str] = {
     "at {rate} Mbit/s a step takes {ddp} s together, and {local} s in local rounds": (
         "{rate} Mbit/s에서 한 단계를 함께 하면 {ddp}초, 따로 하고 평균하면 {local}초"
     ),
+    "at {rate} Mbit/s, which all share, a step takes {ddp} s together, and {local} s in local rounds": (
+        "모두 나누어 쓰는 {rate} Mbit/s에서 한 단계를 함께 하면 {ddp}초, 따로 하고 평균하면 {local}초"
+    ),
+    "it would slow the run down; it can keep the model, and answer": (
+        "학습을 느리게 할 것임. 모델을 보관하고 답할 수는 있음"
+    ),
+    "it would bring {percent} %; it can keep the model, and answer": (
+        "{percent} %만 보탤 것임. 모델을 보관하고 답할 수는 있음"
+    ),
+    "averages": "평균",
+    "forecast": "예측",
+    "{seconds} s a round; each member averages a part": "라운드마다 {seconds}초, 구성원마다 한 부분씩 평균함",
+    "{seconds} s a round, through {name}, which is connected best": (
+        "라운드마다 {seconds}초, 연결이 가장 좋은 {name}을(를) 거침"
+    ),
+    "{names}: {speed} tokens/s": "{names}: 초당 토큰 {speed}개",
+    "{names}: {speed} tokens/s, of which one device would learn as much with {useful}": (
+        "{names}: 초당 토큰 {speed}개 (기기 하나의 {useful}개만큼 배움)"
+    ),
+    "measuring how fast {names} can train this network, about ten seconds": (
+        "{names}이(가) 이 모델을 얼마나 빨리 학습하는지 재는 중 (10초쯤)"
+    ),
     "as before": "앞서와 같음",
     "no device is paired and online": "페어링되고 온라인인 기기가 없음",
     "no device can train ({reasons})": "학습할 수 있는 기기가 없습니다 ({reasons})",

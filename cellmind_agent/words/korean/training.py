@@ -33,6 +33,7 @@ SENTENCES: Mapping[str, str] = {
     "leave it out for {default}": "적지 않으면 {default}입니다",
     "training.{name} is {value}, it cannot be negative": "training.{name} 값 {value}은(는) 음수일 수 없습니다",
     "leave it out": "적지 마십시오",
+    "distributed.exchange is {exchange}": "distributed.exchange가 {exchange}입니다",
     "distributed.round_seconds is {seconds}": "distributed.round_seconds가 {seconds}입니다",
     "write a number from {least} to {most}, or leave it out for 10": (
         "{least}에서 {most} 사이의 수를 쓰십시오. 적지 않으면 10입니다"

@@ -38,6 +38,10 @@ SENTENCES: Mapping[str, str] = {
     "share": "몫",
     "idle": "대기",
     "part": "비율",
+    "tokens/s": "초당 토큰",
+    "measured": "실제",
+    "difference": "차이",
+    "together": "모두 함께",
     "text": "텍스트",
     # states and marks
     " (this)": " (이 기기)",

@@ -34,7 +34,7 @@ import torch
 from tests.bench.results import Results
 from tests.bench.wifi.project import prepare
 from tests.bench.wifi.run import Plan, train_peer
-from tests.bench.wifi.ways import WAYS, OurWay, PeerWay, Reached, Way, table, with_tuned_rate
+from tests.bench.wifi.ways import ONE_THREAD, WAYS, OurWay, PeerWay, Reached, Way, table, with_tuned_rate
 from tests.bench.wifi.with_cellmind import switch_off, train_cellmind
 from tests.lab.home import Home, LabDevice
 
@@ -52,7 +52,7 @@ def main() -> int:
         folder = Path(name)
         project, plan = prepare(folder, options.seconds, options.seed, options.target_loss, options.hivemind_python)
         names = [f"device{number}" for number in range(options.devices)]
-        devices = [home.device(name, cpu=options.cores, has_probed_gloo=True) for name in names]
+        devices = [home.device(name, cpu=options.cores, environment=ONE_THREAD, has_probed_gloo=True) for name in names]
         home.cell.paired(list(devices))
         course = Course(devices, folder, project, plan, options.json.with_suffix(""))
         for way in options.ways.split(";"):

@@ -14,7 +14,18 @@ from torch import Tensor
 from model.tensor_file import load
 from tests.agents import ENVIRONMENT
 from tests.bench.judge import Judge
-from tests.bench.wifi.ways import DONE, PROGRESS, SNAPSHOT, STOP, WEIGHTS, PeerWay, Reached, Setting, reason_in
+from tests.bench.wifi.ways import (
+    DONE,
+    ONE_THREAD,
+    PROGRESS,
+    SNAPSHOT,
+    STOP,
+    WEIGHTS,
+    PeerWay,
+    Reached,
+    Setting,
+    reason_in,
+)
 from tests.lab.home import LabDevice
 
 START_SECONDS = 600.0
@@ -69,7 +80,7 @@ class PeerRun:
                 snapshot_seconds=_SNAPSHOT_SECONDS,
             )
             words = [*self._launcher(rank, plan.python), str(_PROGRAM), setting.to_json()]
-            variables = {"PYTHONPATH": str(_ROOT), "GLOO_SOCKET_IFNAME": "eth0"}
+            variables = {"PYTHONPATH": str(_ROOT), "GLOO_SOCKET_IFNAME": "eth0", **ONE_THREAD}
             with open(own / "screen.txt", "wb") as screen:
                 self._processes.append(
                     subprocess.Popen(

@@ -20,7 +20,7 @@ import torch
 from tests.bench.results import Results
 from tests.bench.wifi.project import prepare
 from tests.bench.wifi.run import START_SECONDS
-from tests.bench.wifi.ways import WAYS, OurWay
+from tests.bench.wifi.ways import ONE_THREAD, WAYS, OurWay
 from tests.bench.wifi.with_cellmind import switch_on, write_config
 from tests.lab.home import Home, LabDevice
 from tests.watcher import Event, has_trained, start_training
@@ -41,7 +41,10 @@ def main() -> int:
     shares = [float(share) for share in options.cores.split(",")]
     with tempfile.TemporaryDirectory() as name, Home(Path(name) / "homes", link=options.link) as home:
         project, _ = prepare(Path(name), options.seconds)
-        devices = [home.device(f"device{rank}", cpu=share, has_probed_gloo=True) for rank, share in enumerate(shares)]
+        devices = [
+            home.device(f"device{rank}", cpu=share, environment=ONE_THREAD, has_probed_gloo=True)
+            for rank, share in enumerate(shares)
+        ]
         home.cell.paired(list(devices))
         way = WAYS["CellMind, local"]
         assert isinstance(way, OurWay)

@@ -19,6 +19,7 @@ SHAPE = Shape(d_model=224, nhead=4, num_layers=4, vocab_size=4000, seq_len=128, 
 # What the program of a device writes in its folder, and the file by which it is asked to stop.
 DONE, PROGRESS, SNAPSHOT, STOP, WEIGHTS = "done", "progress.json", "snapshot.json", "stop", "weights.safetensors"
 MUON_LR, ADAMW_LR = 0.003, 0.003
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # a device with a part of a core has no other core for a second thread
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

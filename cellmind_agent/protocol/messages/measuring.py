@@ -1,0 +1,66 @@
+"""Before a run: how fast devices compute and send, and whether gloo works on them."""
+
+from __future__ import annotations
+
+from cellmind_agent.protocol.ids import DeviceId, check_work_name
+from cellmind_agent.protocol.messages.declarations import Request, message, request
+from cellmind_agent.protocol.messages.endings import Done
+from model.line.sentence import Sentence
+
+
+@message
+class SpeedProbed:
+    """Tokens a second that the device trains on; None: it is not known. `is_measured`: now, and not remembered."""
+
+    tokens_per_second: float | None = None
+    is_measured: bool = False
+
+
+@request(asked_by="member", size="small")
+class ProbeSpeed(Request[SpeedProbed]):
+    """Say how fast you train a network: as remembered under `work`, or else measured now, for about `seconds`; with 0
+    nothing is measured. `config` describes the network and its steps, which `size` members divide, `members_here` of
+    them on your machine. Refused with `busy` during a run.
+    """
+
+    work: str
+    config: bytes
+    vocab_size: int
+    size: int
+    members_here: int
+    seconds: float
+
+    def __post_init__(self) -> None:
+        check_work_name(self.work)
+
+
+@message
+class RateProbed:
+    bytes_per_second: float
+
+
+@request(asked_by="member", size="small")
+class ProbeRate(Request[RateProbed]):
+    """Send to this device for so many seconds, 2 at most, as fast as it takes the bytes."""
+
+    device: DeviceId
+    seconds: float = 1.0
+
+
+@request(asked_by="member", size="large")
+class TakeBytes(Request[Done]):
+    """Take these bytes, and keep none: the asker measures how fast they get here."""
+
+    data: bytes
+
+
+@message
+class GlooProbed:
+    """Why gloo does not work on the device; None if it works."""
+
+    fault: Sentence | None = None
+
+
+@request(asked_by="member", size="small")
+class ProbeGloo(Request[GlooProbed]):
+    """Try gloo in a process of its own, once for each version of torch."""
