@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from cellmind_agent.planning.ledger import Ledger
 from cellmind_agent.planning.ranges import Range, Ranges
-from cellmind_agent.protocol.limits import MAX_ROUND_STEPS
+from cellmind_agent.protocol.limits import MAX_LOCAL_ROUND_STEPS, MAX_ROUND_STEPS
 from cellmind_agent.protocol.messages import MemberProgress, RoundCommitted, SamplesAudit
 from model.line.sentence import Sentence
 
@@ -85,7 +85,7 @@ def _is_divided(ledger: Ledger, committed: RoundCommitted) -> bool:
     num_steps = committed.step - committed.first_step
     if not num_steps:
         return True
-    if num_steps > MAX_ROUND_STEPS:
+    if num_steps > (MAX_LOCAL_ROUND_STEPS if _is_local(committed) else MAX_ROUND_STEPS):
         return False
     if _is_local(committed):
         return all(committed.first_step <= start <= stop <= committed.step for _, (start, stop) in _steps_of(committed))

@@ -15,17 +15,19 @@ from cellmind_agent.protocol.limits import (
     LEAST_COMMIT_SECONDS,
     LEAST_ROUND_SECONDS,
     LOCAL_ROUND_SECONDS,
+    MAX_LOCAL_ROUND_STEPS,
     MAX_ROUND_STEPS,
 )
-from cellmind_agent.protocol.messages import RoundTrained
+from cellmind_agent.protocol.messages import RoundTrained, RunMode
 from model.line.held_out import HeldOutRecord, after, served_loss
 
 
-def steps_for_round(pace: Pace, round_number: int) -> int:
+def steps_for_round(pace: Pace, round_number: int, mode: RunMode) -> int:
     """Steps that take about as long as a round should; the first is short, since nothing has been measured."""
     if pace.seconds_per_step is None or pace.seconds_per_step <= 0 or round_number <= 1:
         return pace.first_steps
-    return max(1, min(MAX_ROUND_STEPS, round(pace.round_seconds / pace.seconds_per_step)))
+    most = MAX_LOCAL_ROUND_STEPS if mode == "local" else MAX_ROUND_STEPS
+    return max(1, min(most, round(pace.round_seconds / pace.seconds_per_step)))
 
 
 def round_seconds(most: float, commit_seconds: float, run_seconds: float, num_lost: int) -> float:

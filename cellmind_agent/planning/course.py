@@ -20,11 +20,13 @@ def open_round(standing: Standing, ledger: Ledger, pace: Pace) -> Next:
     """The held-out loss is evaluated at the start, at fixed steps and at the end: never by a clock, so that a second
     run with the same seed stops at the same step."""
     to_evaluation = ledger.steps_to_evaluation(standing.step)
-    steps = min(steps_for_round(pace, standing.round), to_evaluation)
+    is_alone = len(standing.roster) == 1
+    mode = "ddp" if is_alone else ledger.mode  # a device alone takes a round as in `ddp`
+    steps = min(steps_for_round(pace, standing.round, mode), to_evaluation)
     if standing.round == 0 or standing.is_stop_asked:  # after a stop one round without steps evaluates what was trained
         steps = 0
     is_evaluated = steps in (0, to_evaluation)
-    is_together = ledger.mode == "ddp" or len(standing.roster) == 1 or not steps
+    is_together = mode == "ddp" or not steps
     action = OpenRound(
         roster=standing.roster,
         term=standing.term,

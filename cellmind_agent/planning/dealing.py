@@ -15,6 +15,7 @@ from typing import NamedTuple
 from cellmind_agent.planning.ranges import Range
 from cellmind_agent.planning.shares import known_speeds
 from cellmind_agent.protocol.ids import DeviceId
+from cellmind_agent.protocol.limits import MAX_ROUND_STEPS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,19 +57,20 @@ def deal(work: LocalWork, roster: Sequence[DeviceId], speeds: Mapping[DeviceId, 
     """
     known = dict(zip(roster, known_speeds([speeds.get(device) for device in roster]), strict=True))
     deals: dict[DeviceId, Range] = {}
-    free = list(work.free)
-    for device in sorted(roster, key=lambda one: -known[one]):
-        num_left = sum(stop - start for start, stop in free)
-        if device in work.dealt or not num_left or _others_are_sooner(device, known, num_left):
+    free, together = list(work.free), sum(known.values())
+    idle = [device for device in roster if device not in work.dealt]
+    for device in sorted(idle, key=lambda one: -known[one]):
+        num_left = sum(map(_count, free))
+        if not num_left or _others_are_sooner(device, known, num_left):
             continue
         start, stop = free.pop(0)
-        wanted = max(1, int(num_left * known[device] / sum(known.values()) / 2))
+        wanted = min(MAX_ROUND_STEPS, max(1, int(num_left * known[device] / together / 2)))
         deals[device] = start, min(stop, start + wanted)
         if deals[device][1] < stop:
             free.insert(0, (deals[device][1], stop))
     dealt = {**work.dealt, **deals}
     # A member that is free now, and could take a step in time, would wait for the others.
-    is_waiting = not free and any(one not in dealt and not _others_are_sooner(one, known, 1) for one in roster)
+    is_waiting = not free and any(one not in deals and not _others_are_sooner(one, known, 1) for one in idle)
     back = tuple(one for one, steps in dealt.items() if _count(steps) > 1 and one not in work.called_back)
     called = back if is_waiting else ()
     after = replace(work, free=tuple(free), dealt=dealt, called_back=work.called_back | set(called))

@@ -86,11 +86,11 @@ def _apart(members: Sequence[RosterMember], speeds: Sequence[float], work: Work,
         width, averaging = INT4, best_averaging(members, INT4 * work.weights, network)
     if averaging is None:
         return None
-    exchange = averaging.seconds
+    exchange = average_seconds(speeds, averaging.seconds)
     training = local_round_seconds(work.round_seconds, exchange)
     waiting = USUAL_COMMIT_SECONDS
-    if len(members) > 1:  # for the slowest: for the end of its last step, and for its arithmetic
-        waiting += (_LAST_STEP * work.step_tokens + _AVERAGE_TOKENS) / min(speeds)
+    if len(members) > 1:
+        waiting += _LAST_STEP * work.step_tokens / min(speeds)
     speed = sum(speeds) * training / (training + exchange + waiting)
     num_equal = sum(speeds) ** 2 / sum(one**2 for one in speeds)
     return Forecast(
@@ -102,6 +102,12 @@ def _apart(members: Sequence[RosterMember], speeds: Sequence[float], work: Work,
         bytes_per_value=width,
         averaging=averaging,
     )
+
+
+def average_seconds(speeds: Sequence[float], exchange_seconds: float) -> float:
+    """How long an average takes members of these speeds, if the network needs `exchange_seconds`: all wait for the
+    arithmetic of the slowest."""
+    return exchange_seconds + (_AVERAGE_TOKENS / min(speeds) if len(speeds) > 1 else 0.0)
 
 
 def better(one: Forecast | None, other: Forecast | None) -> Forecast | None:

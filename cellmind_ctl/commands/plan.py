@@ -12,6 +12,7 @@ from cellmind_agent.planning.mode import ModeChoice
 from cellmind_ctl.planning import make_plan, plan_json, show_plan
 from cellmind_ctl.project import make_bundle, open_project
 from cellmind_ctl.session import Session, command
+from cellmind_ctl.simulating import show_simulated
 
 
 @command("plan")
@@ -20,6 +21,7 @@ from cellmind_ctl.session import Session, command
 @click.option("--devices", metavar="NAME,...", help="Plan for these devices only.")
 @click.option("--mode", type=click.Choice(get_args(ModeChoice)), default="auto", help="How the members train together.")
 @click.option("--backend", type=click.Choice(BACKEND_CHOICES), default=AUTO, help=BACKEND_HELP)
+@click.option("--simulate", metavar="FILE", type=click.Path(path_type=Path), help="Plan for the homes in this file.")
 def command_(
     session: Session,
     config: Path | None,
@@ -27,8 +29,16 @@ def command_(
     devices: str | None,
     mode: ModeChoice,
     backend: str,
+    simulate: Path | None,
 ) -> None:
-    """Show the roster, shares, mode, backend and data of a run, and start nothing."""
+    """Show the roster, shares, mode, backend and data of a run, and start nothing.
+
+    It also measures devices and network, and forecasts how many tokens a second each useful set of devices will train.
+    With --simulate it does so for devices that a file describes, and needs no agent.
+    """
+    if simulate:
+        show_simulated(session, simulate)
+        return
     project = open_project(config, data, session)
     bundle = make_bundle(project, session)
     made = make_plan(session, bundle, devices, mode, backend, is_trial=True)

@@ -47,8 +47,8 @@ from cellmind_agent.planning.run_life import (
     Training,
 )
 from cellmind_agent.protocol.ids import DeviceId
-from cellmind_agent.protocol.limits import MAX_BROKEN_GROUPS
-from cellmind_agent.protocol.messages import LastCommit, RosterMember, RoundTrained, Term
+from cellmind_agent.protocol.limits import MAX_BROKEN_GROUPS, MAX_ROUND_STEPS
+from cellmind_agent.protocol.messages import LastCommit, RosterMember, RoundTrained, RunMode, Term
 from model.line.held_out import NO_EVALUATION, HeldOutRecord
 from model.line.sentence import Sentence
 
@@ -467,13 +467,15 @@ def test_an_answer_out_of_turn_changes_nothing() -> None:
 
 
 def test_a_round_takes_about_ten_seconds() -> None:
-    def steps(seconds: float | None, number: int) -> int:
-        return steps_for_round(Pace(round_seconds=10.0, seconds_per_step=seconds), number)
+    def steps(seconds: float | None, number: int, mode: RunMode = "ddp") -> int:
+        return steps_for_round(Pace(round_seconds=10.0, seconds_per_step=seconds), number, mode)
 
     assert steps(None, 2) == 2
     assert steps(0.1, 1) == 2
     assert steps(0.1, 2) == 100
     assert steps(60.0, 2) == 1
+    assert steps(0.001, 2) == MAX_ROUND_STEPS
+    assert steps(0.001, 2, "local") == 10_000  # many devices take them, each a few
 
 
 DEVICES = st.sampled_from([A, B, C])

@@ -100,6 +100,14 @@ SENTENCES: Mapping[str, str] = {
     ),
     "Text to train on (repeatable).": "학습할 텍스트(여러 번 쓸 수 있음).",
     "Plan for these devices only.": "이 기기들만으로 계획합니다.",
+    "Plan for the homes in this file.": "이 파일에 적힌 집들로 계획합니다.",
+    (
+        "It also measures devices and network, and forecasts how many tokens a second each useful set of devices "
+        "will train. With --simulate it does so for devices that a file describes, and needs no agent."
+    ): (
+        "기기와 네트워크를 재어, 쓸모 있는 기기 조합마다 초당 몇 토큰을 학습할지 예측합니다. --simulate를 쓰면 파일에 적힌 "
+        "기기들로 예측하며, 에이전트가 필요 없습니다."
+    ),
     "How the members train together.": "구성원이 함께 학습하는 방식.",
     "Train one model together, on the text that CONFIG or --data names.": (
         "CONFIG나 --data가 가리키는 텍스트로 모델 하나를 함께 학습합니다."
