@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from cellmind_agent.planning.run_life import StopAsked
+from cellmind_agent.planning.run_life import Grouping, StopAsked
 from cellmind_agent.protocol import messages as m
 from tests.planning.simulated.cell import SimulatedCell
 from tests.planning.simulated.device import Device
@@ -141,8 +141,11 @@ class CellMachine(RuleBasedStateMachine):
             assert self.cell.drain(MOST_EVENTS), otherwise
 
     def teardown(self) -> None:
-        """All devices are up and reach each other: the run goes on to an end, and the history is exact."""
-        if not hasattr(self, "cell"):
+        """All devices are up and reach each other: the run goes on to an end, and the history is exact.
+
+        After a failed check a leader's task is gone, and the run cannot end: that would only hide what was wrong.
+        """
+        if not hasattr(self, "cell") or not self.cell.is_settled:
             return
         self.cell.cut_off = frozenset()
         self.end("the run neither goes on nor ends")
@@ -162,6 +165,42 @@ def play(max_examples: int, *, is_random: bool) -> None:
             database=None, report_multiple_bugs=False, suppress_health_check=list(HealthCheck),
         ),
     )  # fmt: skip
+
+
+def test_a_member_that_could_not_commit_a_round_comes_back_before_the_round_counts() -> None:
+    """Found by many random examples. The round counts for those that committed it, and b receives its state."""
+    machine = CellMachine()
+    machine.begin(num_devices=4, num_members=2, ahead=69)
+    machine.suffer(after=8, number=1, trouble="fill_disk")  # all have trained a round
+    machine.deliver(choices=[0] * 7)  # b cannot write it down, and is dropped
+    machine.go_on(count=1)
+    machine.deliver(choices=[0] * 5)  # b is asked to join again, and c commits
+    machine.wait(number=0)
+    machine.go_on(count=4)  # b is ready, and then d commits too
+    a, b = machine.device(0), machine.device(1)
+    assert a.leading
+    assert isinstance(a.leading.life, Grouping)
+    assert b.id in a.leading.roster
+    assert len(committed_rounds(a)) == len(committed_rounds(b)) + 1
+    machine.teardown()
+
+
+def committed_rounds(device: Device) -> list[m.RoundCommitted]:
+    return [noted.event for noted in device.disk.log if isinstance(noted.event, m.RoundCommitted)]
+
+
+def test_a_failed_check_is_not_hidden_by_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hypothesis calls `teardown` after an error too, and reports the last error."""
+
+    def fail(*_: object) -> None:
+        raise AssertionError("it is wrong")
+
+    machine = CellMachine()
+    machine.begin(num_devices=2, num_members=2, ahead=20)
+    monkeypatch.setattr(machine.cell.checks, "note_transition", fail)
+    with pytest.raises(AssertionError, match="it is wrong"):
+        machine.go_on(count=40)
+    machine.teardown()
 
 
 def test_whatever_happens_to_the_devices_a_run_stays_exact() -> None:

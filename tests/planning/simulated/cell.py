@@ -59,6 +59,7 @@ class SimulatedCell:
         self.now = 0.0
         self.cut_off: frozenset[DeviceId] = frozenset()  # one of the two parts of the cell
         self.trace: list[str] | None = None
+        self.is_settled = True  # or else an event is under way, or has failed a check: then nothing can go on from here
         self._meetings: dict[tuple[DeviceId, int], Meeting] = {}
         self._begun: dict[Operation, float] = {}
         for one, other in self.pairs():
@@ -95,13 +96,16 @@ class SimulatedCell:
         self.now += MESSAGE_SECONDS
         if self.trace is not None:
             self.trace.append(f"{self.now:.1f} {event.name}")
+        self.is_settled = False
         event.do()
         self.settle(event.devices)
 
     def settle(self, devices: Sequence[Device] = ()) -> None:
         """Let these devices do what they can, or all."""
+        self.is_settled = False
         for _ in range(1000):
             if not sum(device.run() for device in devices or self.devices.values() if device.is_awake):
+                self.is_settled = True
                 return
         raise AssertionError("the devices are busy for ever")
 

@@ -12,6 +12,7 @@ from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.ids import DeviceId
 
 if TYPE_CHECKING:
+    from tests.planning.simulated.attending import Stay
     from tests.planning.simulated.device import Device
     from tests.planning.simulated.leading import Leading
     from tests.planning.simulated.part import Part
@@ -112,14 +113,17 @@ class Checks:
             if last and last.state_hash in held and leading.is_taken_over:
                 assert last.step <= action.step, f"{device[0]} knows step {last.step}, and the leader {action.step}"
 
-    def note_recorded(self, leading: Leading, event: m.RoundCommitted) -> None:
-        """Each member of a round that counts, and that is up, has it on its disk."""
-        for member in leading.stays.values():
-            device = leading.cell.devices[member.device]
-            if device.is_up and member.seat.name in {one.name for one in event.members}:
-                part = device.member.part if device.member else None
-                if part and part.leader == leading.device.id and member.device in leading.roster:
-                    assert any(noted.event == event for noted in device.disk.log), f"{device.name} lacks {event}"
+    def note_recorded(
+        self, leading: Leading, event: m.RoundCommitted, roster: tuple[DeviceId, ...], asked: Iterable[Stay]
+    ) -> None:
+        """A round counts for each member that was asked to commit it and was not dropped: each has it on its disk.
+
+        One that was dropped may be back by now: in another stay, and without the round. The next group sends the state.
+        """
+        left = {stay.device for stay in asked if leading.stays.get(stay.device) is stay}
+        assert left == set(roster), f"{event} counts for {roster}, and {left} are left"
+        for device in (leading.cell.devices[one] for one in roster):
+            assert any(noted.event == event for noted in device.disk.log), f"{device.name} lacks {event}"
 
     def note_end(self, state: str, why: object) -> None:
         self.ends.append((state, str(why)))

@@ -14,7 +14,7 @@ from cellmind_agent.protocol.errors import CellmindError
 from cellmind_agent.protocol.ids import BackendName, DeviceId
 from cellmind_agent.protocol.limits import ALONE_SECONDS
 from cellmind_agent.runs.attendance import Leadership
-from tests.planning.simulated.attending import Attending
+from tests.planning.simulated.attending import Attending, Stay
 from tests.planning.simulated.device import Device, Work
 from tests.planning.simulated.trainer import Meeting
 
@@ -25,6 +25,7 @@ class Leading(Attending):
     def __init__(self, device: Device, leadership: Leadership, ledger: Ledger) -> None:
         super().__init__(device, leadership, ledger.total_steps)
         self.ledger, self.is_over = ledger, False
+        self._asked: tuple[Stay, ...] = ()  # to commit the last round
         self.life: life.RunLife = rounds.begin(
             self._roster, self.term, self._figures.step, self._figures.held_out, self.is_taken_over
         )
@@ -87,7 +88,7 @@ class Leading(Attending):
                 self._commit(action)
             case act.Record():
                 event, checkpoint = self.book.close()
-                self.cell.checks.note_recorded(self, event)
+                self.cell.checks.note_recorded(self, event, action.roster, self._asked)
                 for other in action.roster:
                     self._tries[other] = min(self._tries[other], 1)
                 if checkpoint:
@@ -163,6 +164,7 @@ class Leading(Attending):
 
     def _commit(self, action: act.Commit) -> None:
         request = self.book.request(action, self._figures, self._seats(action.roster), self.cell.now)
+        self._asked = tuple(self.stays[device] for device in action.roster)
 
         def committed(device: DeviceId, answer: m.MemberCommitted) -> life.RunEvent:
             self.book.note_answer(request, answer)
