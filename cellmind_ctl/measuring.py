@@ -120,7 +120,7 @@ def measure_network(client: Client, roster: Sequence[RosterMember], work: Work) 
     First all send at once. Only where an average would take long, each device then sends to each other one alone: that
     shows whether all share one medium, and which of them has a cable.
     """
-    hosts = list({member.host: member for member in roster}.values())
+    hosts = list(_first_of_hosts(roster).values())
     if len(hosts) < 2:
         return MeasuredNetwork(rates={})
     ring = list(zip(hosts, (*hosts[1:], hosts[0]), strict=True))
@@ -140,12 +140,20 @@ def measure_network(client: Client, roster: Sequence[RosterMember], work: Work) 
     return _network(roster, alone, is_shared)
 
 
+def _first_of_hosts(roster: Sequence[RosterMember]) -> dict[str, RosterMember]:
+    """One member of each machine."""
+    found: dict[str, RosterMember] = {}
+    for member in roster:
+        found.setdefault(member.host, member)
+    return found
+
+
 def _network(
     roster: Sequence[RosterMember], rates: dict[tuple[DeviceId, DeviceId], float], is_shared: bool
 ) -> MeasuredNetwork:
     """The members of one machine have the rates of the one that was measured; what was not measured is as slow as the
     slowest."""
-    measured = {member.host: member.device for member in reversed(roster)}
+    measured = {host: member.device for host, member in _first_of_hosts(roster).items()}
     slowest = min(rates.values())
     found = {}
     for one in roster:

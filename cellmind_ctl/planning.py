@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence, Set
 from dataclasses import asdict, replace
 
 from cellmind_agent.planning.backends import AUTO, choose_backend, needs_probe
-from cellmind_agent.planning.forecast import Forecast, forecast
+from cellmind_agent.planning.exchange import best_averaging
+from cellmind_agent.planning.forecast import INT8, Forecast, forecast
 from cellmind_agent.planning.mode import ModeChoice, choose_mode, possible_modes
 from cellmind_agent.planning.roster import RunPlan, Seating, find_device, plan, seat, seat_of, without_idlers
 from cellmind_agent.protocol import messages as m
@@ -69,10 +70,12 @@ def make_plan(
     # 3. How they train together.
     roster = [seat_of(peer) for peer in seating.seated]
     chosen_mode = choose_mode(mode, roster, work, network)
+    is_apart = network and chosen_mode[0] == "local" and len(roster) > 1
+    averaging = best_averaging(roster, INT8 * work.weights, network) if network and is_apart else None
     made = forecast(chosen_mode[0], roster, work, network) if network else None
     trusts_lan = config.distributed.trusted_lan and any(peer.is_self and peer.role == "owner" for peer in peers)
     chosen_backend = _backend_of(client, seating, backend_choice(config, backend), trusts_lan)
-    return plan(seating, batch_samples, chosen_backend, chosen_mode, made, subsets)
+    return plan(seating, batch_samples, chosen_backend, chosen_mode, averaging, made, subsets)
 
 
 def plan_again(client: Client, spec: m.RunSpec, peers: Sequence[PeerView], names: Sequence[str]) -> RunPlan:
@@ -121,7 +124,8 @@ def plan_json(made: RunPlan, bundle: Bundle) -> dict[str, object]:
     """The plan as scripts read it."""
     training = bundle.recipe.config.training
     return {
-        **to_json(replace(made, forecast=None, subsets=())),
+        **to_json(replace(made, averaging=None, forecast=None, subsets=())),
+        "center": made.averaging.center.name if made.averaging and made.averaging.center else None,
         "forecast": {
             "plan": _forecast_json(made.forecast) if made.forecast else None,
             "subsets": [_forecast_json(one) for one in made.subsets],
@@ -220,8 +224,8 @@ def plan_lines(made: RunPlan, recipe: Recipe, manifest: Manifest) -> Iterator[tu
 
 def _forecast_lines(made: RunPlan) -> Iterator[tuple[str, str]]:
     """What was forecast for this plan, and for other sets of devices."""
-    if made.forecast and made.forecast.averaging and len(made.roster) > 1:
-        seconds, center = f"{made.forecast.exchange_seconds:.2g}", made.forecast.averaging.center
+    if made.averaging:
+        seconds, center = f"{made.averaging.seconds:.2g}", made.averaging.center
         text = "{seconds} s a round; each member averages a part"
         if center:
             text = "{seconds} s a round, through {name}, which is connected best"

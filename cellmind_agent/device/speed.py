@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 from cellmind_agent.protocol.errors import CellmindError
@@ -21,9 +22,7 @@ class MeasuredSpeeds:
         plain = read_json(self._path)
         plain = plain if isinstance(plain, dict) else {}
         self._last = _speed(plain.get("value"))
-        by_work = plain.get("by_work")
-        speeds = {name: _speed(value) for name, value in by_work.items()} if isinstance(by_work, dict) else {}
-        self._by_work = {name: speed for name, speed in speeds.items() if speed is not None}
+        self._by_work = dict(_pairs(plain.get("by_work")))  # the oldest first
 
     @property
     def tokens_per_second(self) -> Figure | None:
@@ -46,7 +45,16 @@ class MeasuredSpeeds:
             self._by_work[work] = tokens_per_second
         self._by_work = dict(list(self._by_work.items())[-_KEPT:])
         with contextlib.suppress(CellmindError, OSError):  # on a full disk: the next run measures it again
-            write_json(self._path, {"value": self._last, "source": "run", "by_work": self._by_work})
+            pairs = [list(pair) for pair in self._by_work.items()]
+            write_json(self._path, {"value": self._last, "source": "run", "by_work": pairs})
+
+
+def _pairs(plain: object) -> Iterator[tuple[str, float]]:
+    """Names of works and speeds from a file that may be damaged."""
+    for pair in plain if isinstance(plain, list) else ():
+        match pair:
+            case [str(name), value] if (speed := _speed(value)) is not None:
+                yield name, speed
 
 
 def _speed(value: object) -> float | None:

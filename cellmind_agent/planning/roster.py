@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cellmind_agent.planning.election import elect
-from cellmind_agent.planning.exchange import Network
+from cellmind_agent.planning.exchange import Averaging, Network
 from cellmind_agent.planning.forecast import Forecast, Work, chosen, gain, useful_subsets
 from cellmind_agent.planning.shares import shares
 from cellmind_agent.protocol.errors import UnknownNameError
@@ -35,14 +35,14 @@ class RunPlan:
     backend: BackendName
     backend_reason: Sentence
     left_out: tuple[LeftOut, ...]
+    averaging: Averaging | None = None  # in local rounds, if the network is known
     forecast: Forecast | None = None  # of this plan; None: something that it depends on is not known
     subsets: tuple[Forecast, ...] = ()  # what fewer devices would do, or more
 
     @property
     def center(self) -> DeviceId | None:
         """The device that averages for all; None: each averages a part."""
-        averaging = self.forecast.averaging if self.forecast else None
-        return averaging.center.device if averaging and averaging.center else None
+        return self.averaging.center.device if self.averaging and self.averaging.center else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,10 +112,11 @@ def plan(
     batch_samples: int,
     backend: tuple[BackendName, Sentence],
     mode: tuple[RunMode, Sentence],
+    averaging: Averaging | None = None,
     made: Forecast | None = None,
     subsets: tuple[Forecast, ...] = (),
 ) -> RunPlan:
-    """The plan, with the results of `choose_backend` and `choose_mode`. `made` is its forecast."""
+    """The plan, with the results of `choose_backend`, `choose_mode` and `best_averaging`. `made` is its forecast."""
     roster = tuple(seat_of(peer) for peer in seating.seated)
     speeds = [member.tokens_per_second for member in roster]
     return RunPlan(
@@ -126,6 +127,7 @@ def plan(
         backend=backend[0],
         backend_reason=backend[1],
         left_out=seating.left_out,
+        averaging=averaging,
         forecast=made,
         subsets=subsets,
     )

@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import os
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from cellmind_agent.protocol.errors import BusyError, CellmindError
 from cellmind_agent.protocol.limits import MAX_SPEED_PROBE_SECONDS, PROBE_SECONDS
 from cellmind_agent.runs.environment import trainer_environment
 from cellmind_agent.runs.process import serve_nothing, start_child
-from cellmind_agent.storage.files import read_json, write_json
+from cellmind_agent.storage.files import read_json, write_file, write_json
 from cellmind_agent.trust.permissions import Caller
 from model.line.probing import MeasureSpeed, TryGloo
 from model.line.sentence import Sentence
@@ -85,7 +84,7 @@ class SpeedProbe:
         return {m.ProbeSpeed: self._probe}
 
     async def _probe(self, request: m.ProbeSpeed, caller: Caller) -> m.SpeedProbed:
-        """Raises BusyError, CellmindError (the child process failed)."""
+        """Raises BusyError, StorageFullError, CellmindError (the child process failed)."""
         known = self._speeds.of(request.work)
         if known is not None or not request.seconds > 0:
             return m.SpeedProbed(tokens_per_second=known)
@@ -98,19 +97,18 @@ class SpeedProbe:
 
     async def _measure(self, request: m.ProbeSpeed) -> float:
         environment = trainer_environment(os.environ, sys.platform)
-        with tempfile.TemporaryDirectory(prefix="speed-", dir=self._home) as folder:
-            config = Path(folder) / "config.json"
-            config.write_bytes(request.config)
-            call = MeasureSpeed(
-                config=str(config),
-                vocab_size=request.vocab_size,
-                size=request.size,
-                members_here=request.members_here,
-                tuning=str(self._tuning_file),
-                seconds=min(request.seconds, MAX_SPEED_PROBE_SECONDS),
-            )
-            child = await start_child("probe", Path(folder), serve_nothing, lambda event: None, environment, self._nice)
-            try:
-                return (await child.call(call, PROBE_SECONDS)).tokens_per_second
-            finally:
-                await child.stop()
+        config = self._home / "speed-probe.json"
+        write_file(config, request.config)
+        call = MeasureSpeed(
+            config=str(config),
+            vocab_size=request.vocab_size,
+            size=request.size,
+            members_here=request.members_here,
+            tuning=str(self._tuning_file),
+            seconds=min(request.seconds, MAX_SPEED_PROBE_SECONDS),
+        )
+        child = await start_child("probe", self._home, serve_nothing, lambda event: None, environment, self._nice)
+        try:
+            return (await child.call(call, PROBE_SECONDS)).tokens_per_second
+        finally:
+            await child.stop()

@@ -51,10 +51,10 @@ class Group:
         self,
         model: nn.Module,
         watch: Callable[[Tensor], None] = lambda gradients: None,
-        travels_in: torch.dtype = torch.float32,
+        travels_in: torch.dtype | None = None,
     ) -> nn.Module:
-        """`model`, whose backward pass averages gradients over the members, which send them in this precision. The
-        weights of all must be equal.
+        """`model`, whose backward pass averages gradients over the members, which send them in this precision (None: as
+        they are). The weights of all must be equal.
 
         `watch` sees this member's own gradients, some at a time, before they are averaged. It may neither keep them nor
         refer to the wrapped model.
@@ -161,11 +161,14 @@ class Group:
         return self.device.type == "cuda" and dist.get_backend() == "nccl"
 
 
-def _average(gradients: Tensor, watch: Callable[[Tensor], None], size: int, travels_in: torch.dtype) -> Future[Tensor]:
+def _average(
+    gradients: Tensor, watch: Callable[[Tensor], None], size: int, travels_in: torch.dtype | None
+) -> Future[Tensor]:
     """What DDP itself does with its buckets of gradients, to the bit, after `watch` has seen them. In bfloat16 it is
     what torch's `bf16_compress_hook` does."""
     watch(gradients)
-    sent = gradients.mul_(1 / size).to(travels_in)
+    sent = gradients.mul_(1 / size)
+    sent = sent if travels_in is None else sent.to(travels_in)
     work = dist.all_reduce(sent, async_op=True)
     return _is_started(work).get_future().then(lambda averaged: gradients.copy_(averaged.value()[0]))
 

@@ -55,7 +55,7 @@ class SynchronousRounds:
         self._group = Group(0, 1, state.model.embed_tokens.weight.device)
         self._averaging_model: nn.Module | None = None
         self._own_gradients = OwnGradients()
-        self._travels_in = torch.float32 if exchange in ("auto", "float32") else torch.bfloat16
+        self._travels_in = None if exchange in ("auto", "float32") else torch.bfloat16
         self._replicas = Replicas(state.model, [torch.device(name) for name in tuning.further_devices])
         self._meter = ComputeMeter(state.model)
         self._num_steps = 0  # of this process

@@ -59,7 +59,13 @@ def test_only_the_newest_speeds_are_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ['{"value": "torn', "[]", '{"by_work": 3}', '{"value": -1, "by_work": {"one": "fast", "two": 1e999}}']
+    "text",
+    [
+        '{"value": "torn',
+        "[]",
+        '{"by_work": 3}',
+        '{"value": -1, "by_work": [["one", "fast"], ["two", 1e999], 3, ["one"]]}',
+    ],
 )
 def test_a_damaged_file_of_speeds_is_no_speed(tmp_path: Path, text: str) -> None:
     (tmp_path / "speed.json").write_text(text)

@@ -80,8 +80,10 @@ class LabDevice(Device):
 class Home:
     """Use as a context manager, which always cleans up. The next home removes whatever a crashed one has left."""
 
-    def __init__(self, folder: Path, link: str | None = None, shared: str | None = None) -> None:
-        """Raises RuntimeError on a machine that cannot make it."""
+    def __init__(
+        self, folder: Path, link: str | None = None, shared: str | None = None, is_relayed: bool = False
+    ) -> None:
+        """The network is that of `Network`. Raises RuntimeError on a machine that cannot make it."""
         why_not = network.why_not_here()
         if why_not:
             raise RuntimeError(why_not)
@@ -89,7 +91,7 @@ class Home:
         self.lab = f"cm{secrets.token_hex(3)}"
         network.register(self.lab)
         self.cell = Cell(folder)
-        self.network = Network(self.lab, link, shared)
+        self.network = Network(self.lab, link, shared, is_relayed)
         self.devices: dict[str, LabDevice] = {}
 
     def __enter__(self) -> Home:
@@ -112,10 +114,11 @@ class Home:
         environment: dict[str, str] | None = None,
         paths: Sequence[Path] = (),
         has_probed_gloo: bool = False,
+        is_wired: bool = False,
     ) -> LabDevice:
         """A new device. `cpu` is its share of one core, `disk_bytes` the size of the disk that its home is on; without
         `options` it uses mDNS, as any device does."""
-        port = self.network.plug(name, delay_seconds, loss, link)
+        port = self.network.plug(name, delay_seconds, loss, link, is_wired)
         groups = network.control_groups(self.lab, name)
         _limit(groups, cpu, memory_bytes)
         entering = (f"LAB_SPACE={port.namespace}", f"LAB_GROUPS={' '.join(map(str, groups.values()))}")

@@ -64,10 +64,11 @@ class Port:
 
 class Network:
     """One bridge and its ports. `shared` is the rate of a medium that all ports share, as on Wi-Fi; `link` is the rate
-    of each port, in both directions (as tc writes rates: 100mbit)."""
+    of each port, in both directions (as tc writes rates: 100mbit). What a device sends uses the medium; with
+    `is_relayed` what it receives does so too, as from an access point."""
 
-    def __init__(self, lab: str, link: str | None = None, shared: str | None = None) -> None:
-        self.lab, self.link, self.shared = lab, link, shared
+    def __init__(self, lab: str, link: str | None = None, shared: str | None = None, is_relayed: bool = False) -> None:
+        self.lab, self.link, self.shared, self.is_relayed = lab, link, shared, is_relayed
         self.air = f"{lab}-air"
         self.ports: dict[str, Port] = {}
         self._relays: list[subprocess.Popen[bytes]] = []
@@ -83,8 +84,16 @@ class Network:
             hook = "{ type filter hook forward priority 0; policy accept; }"
             self._nft(self.air, f"add chain bridge lab {chain} {hook}")
 
-    def plug(self, device: str, delay_seconds: float = 0.0, loss: float = 0.0, link: str | None = None) -> Port:
-        """Make a namespace for the device and a cable to the bridge; delay and loss need a relay between."""
+    def plug(
+        self,
+        device: str,
+        delay_seconds: float = 0.0,
+        loss: float = 0.0,
+        link: str | None = None,
+        is_wired: bool = False,
+    ) -> Port:
+        """Make a namespace for the device and a cable to the bridge; delay and loss need a relay between. A device that
+        `is_wired` does not use the shared medium."""
         number = len(self.ports) + 1
         port = Port(device, f"{self.lab}-{device}", f"p{number}", f"{SUBNET}.{number}")
         run("ip", "netns", "add", port.namespace)
@@ -102,13 +111,14 @@ class Network:
         if rate:
             self._shape(port.namespace, "eth0", rate)
             self._shape(self.air, port.name, rate)
-        if self.shared:
-            run("tc", "-n", self.air, "qdisc", "add", "dev", port.name, "ingress")
-            run(
-                *("tc", "-n", self.air, "filter", "add", "dev", port.name, "parent", "ffff:", "protocol", "all"),
-                *("u32", "match", "u32", "0", "0"),
-                *("action", "mirred", "egress", "redirect", "dev", "medium"),
-            )
+        if self.shared and not is_wired:
+            run("tc", "-n", self.air, "qdisc", "add", "dev", port.name, "clsact")
+            for direction in ("ingress", "egress") if self.is_relayed else ("ingress",):
+                run(
+                    *("tc", "-n", self.air, "filter", "add", "dev", port.name, direction, "protocol", "all"),
+                    *("u32", "match", "u32", "0", "0"),
+                    *("action", "mirred", "egress", "redirect", "dev", "medium"),
+                )
         self.ports[device] = port
         return port
 

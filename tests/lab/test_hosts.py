@@ -117,6 +117,22 @@ def test_the_mode_follows_from_the_network(tmp_path: Path, air: str | None, mode
     assert "Mbit/s" in rates
 
 
+def test_on_wi_fi_a_device_with_a_cable_averages_for_all(tmp_path: Path) -> None:
+    """What two devices on Wi-Fi send to each other crosses the air twice."""
+    why_not = network.why_not_here()
+    if why_not:
+        pytest.skip(why_not)
+    large = {**CONFIG, "model": {"d_model": 256, "nhead": 4, "num_layers": 4}}
+    with Home(tmp_path / "homes", shared="35mbit", is_relayed=True) as home:
+        devices = [home.device(name, is_wired=name == "two", has_probed_gloo=True) for name in NAMES]
+        home.cell.paired(list(devices))
+        events = train(devices[0], make_project(tmp_path / "project", large), "--mode", "local")
+    assert next(event for event in events if event["event"] == "plan")["center"] == "two"
+    assert events[-1]["event"] == "finished"
+    committed = [event for event in events if event["event"] == "round_committed"]
+    assert len({event["state_hash"] for event in committed}) > 1
+
+
 @pytest.mark.parametrize(
     ("trouble", "limit"), [("lid_closes", 5.0), pytest.param("power_cut", 1.0, marks=pytest.mark.full)]
 )

@@ -230,6 +230,29 @@ def test_k_unequal_members_equal_one_device(amounts: list[int], seed: int) -> No
             assert torch.allclose(gradients[name], parameter.grad, atol=1e-10, rtol=0), name
 
 
+def average_in_bfloat16(rank: int, size: int, folder: str) -> None:
+    group = meet(rank, size, folder)
+    torch.manual_seed(3)
+    model = GPT(replace(MODEL, dropout=0.0), 50)
+    wrapped = group.wrap(model, travels_in=torch.bfloat16)
+    rows = torch.randint(0, 50, (size, 9), generator=torch.Generator().manual_seed(1))[rank : rank + 1]
+    wrapped(rows[:, :-1], rows[:, 1:]).backward()
+    torch.save({name: parameter.grad for name, parameter in model.named_parameters()}, f"{folder}/result-{rank}")
+    end(group)
+
+
+def test_gradients_that_travel_in_bfloat16_are_the_same_everywhere_and_nearly_exact() -> None:
+    results = spawn(average_in_bfloat16, 2)
+    torch.manual_seed(3)
+    model = GPT(replace(MODEL, dropout=0.0), 50)
+    rows = torch.randint(0, 50, (2, 9), generator=torch.Generator().manual_seed(1))
+    (model(rows[:, :-1], rows[:, 1:]) / 2).backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None
+        assert torch.equal(results[0][name], results[1][name]), name
+        assert torch.allclose(results[0][name], parameter.grad, atol=0.01 * float(parameter.grad.abs().max())), name
+
+
 def train_as_member(rank: int, size: int, folder: str, drift: bool) -> None:
     group = meet(rank, size, folder)
     trainer = make_trainer(Path(folder) / f"data-{rank}", group, replace(CONFIG, model=replace(MODEL, dropout=0.0)))
