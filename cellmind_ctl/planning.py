@@ -18,6 +18,7 @@ from cellmind_agent.protocol.messages import PeerView
 from cellmind_agent.protocol.plain import to_json
 from cellmind_agent.words import t
 from cellmind_ctl.client import Client
+from cellmind_ctl.closing import exact_duration
 from cellmind_ctl.discover import list_peers
 from cellmind_ctl.figures import number
 from cellmind_ctl.help import paired, width_of
@@ -71,8 +72,9 @@ def make_plan(
     roster = [seat_of(peer) for peer in seating.seated]
     chosen_mode = choose_mode(mode, roster, work, network)
     is_apart = network and chosen_mode[0] == "local" and len(roster) > 1
-    averaging = best_averaging(roster, INT8 * work.weights, network) if network and is_apart else None
     made = forecast(chosen_mode[0], roster, work, network) if network else None
+    averaging = best_averaging(roster, INT8 * work.weights, network) if network and is_apart else None
+    averaging = made.averaging if made and is_apart else averaging
     trusts_lan = config.distributed.trusted_lan and any(peer.is_self and peer.role == "owner" for peer in peers)
     chosen_backend = _backend_of(client, seating, backend_choice(config, backend), trusts_lan)
     return plan(seating, batch_samples, chosen_backend, chosen_mode, averaging, made, subsets)
@@ -196,6 +198,16 @@ def plan_lines(made: RunPlan, recipe: Recipe, manifest: Manifest) -> Iterator[tu
     yield t("mode"), f"{made.mode} ({t(made.mode_reason)})"
     yield t("backend"), f"{made.backend} ({t(made.backend_reason)})"
     yield from _forecast_lines(made)
+    if made.forecast:
+        training = recipe.config.training
+        tokens = manifest.train.tokens * training.epochs
+        if training.max_steps is not None:
+            tokens = min(tokens, training.max_steps * training.batch_size * manifest.seq_len)
+        text = "about {duration} for {epochs} epochs, or less if it learns nothing more"
+        yield (
+            t("time"),
+            t(text, duration=exact_duration(tokens / made.forecast.tokens_per_second), epochs=training.epochs),
+        )
     train = manifest.train
     text = (
         "{documents} documents and {held_out} held out, {tokens} tokens in {rows} rows of {seq_len}, "
@@ -233,6 +245,6 @@ def _forecast_lines(made: RunPlan) -> Iterator[tuple[str, str]]:
     for one in made.subsets if len(made.subsets) > 1 else (made.forecast,) if made.forecast else ():
         text = "{names}: {speed} tokens/s"
         if one.mode == "local" and len(one.members) > 1:
-            text = "{names}: {speed} tokens/s, of which one device would learn as much with {useful}"
+            text = "{names}: {speed} tokens/s, worth {useful} of one device"
         names = ", ".join(member.name for member in one.members)
         yield t("forecast"), t(text, names=names, speed=number(one.tokens_per_second), useful=number(one.useful_speed))

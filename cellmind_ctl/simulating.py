@@ -23,6 +23,7 @@ from cellmind_ctl.session import Session
 
 HEADERS = ("name", "devices", "way", "tok/s", "of sum", "average", "bytes/tok", "links", "leader")
 RIGHT = ("devices", "tok/s", "of sum", "average", "bytes/tok", "links", "leader")
+LESS = ("leader", "links", "bytes/tok")  # left out first on a narrow terminal
 MAX_DEVICES = 1000  # of one home: planning for more takes minutes
 _MEGABIT = 1e6 / 8
 _MESSAGE_SECONDS = 1e-4  # of a processor, to send or receive one: measured with a link on loopback
@@ -72,7 +73,7 @@ def show_simulated(session: Session, path: Path) -> None:
     if session.is_json:
         session.emit("plan", {"simulated": [asdict(one) for one in found]})
     else:
-        print_table(session.color, HEADERS, rows(found), RIGHT)
+        print_table(session.color, HEADERS, rows(found), RIGHT, LESS)
 
 
 def read_homes(path: Path) -> list[Home]:

@@ -66,8 +66,12 @@ SENTENCES: Mapping[str, str] = {
         "라운드마다 {seconds}초, 연결이 가장 좋은 {name}을(를) 거침"
     ),
     "{names}: {speed} tokens/s": "{names}: 초당 토큰 {speed}개",
-    "{names}: {speed} tokens/s, of which one device would learn as much with {useful}": (
+    "{names}: {speed} tokens/s, worth {useful} of one device": (
         "{names}: 초당 토큰 {speed}개 (기기 하나의 {useful}개만큼 배움)"
+    ),
+    "time": "시간",
+    "about {duration} for {epochs} epochs, or less if it learns nothing more": (
+        "에포크 {epochs}번에 {duration}쯤, 더 배우지 못하면 더 짧게"
     ),
     "measuring how fast {names} can train this network, about ten seconds": (
         "{names}이(가) 이 모델을 얼마나 빨리 학습하는지 재는 중 (10초쯤)"

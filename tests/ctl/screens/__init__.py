@@ -5,13 +5,18 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cellmind_agent.planning.backends import choose_backend
-from cellmind_agent.planning.roster import plan, seat
+from cellmind_agent.planning.exchange import MeasuredNetwork, best_averaging
+from cellmind_agent.planning.forecast import INT8, Work, forecast
+from cellmind_agent.planning.mode import choose_mode, possible_modes
+from cellmind_agent.planning.roster import plan, seat, seat_of, without_idlers
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.blobs import BlobRef
 from cellmind_agent.protocol.ids import BlobId, DeviceId, RunId
-from cellmind_ctl import planning, watching
+from cellmind_agent.words import t
+from cellmind_ctl import planning, simulating, watching
 from cellmind_ctl.attendance import Attendance
 from cellmind_ctl.commands import models, peers, runs
+from cellmind_ctl.story import SPEED_HEADERS, SPEED_RIGHT, speed_rows
 from model.config import Config
 from model.line.sentence import Sentence
 from model.recipe import TextSize, choose_recipe
@@ -79,6 +84,77 @@ def plan_view() -> View:
     recipe = choose_recipe(Config(), TextSize(tokens=text.train.tokens, rows=text.train.rows, seq_len=text.seq_len))
     lines = list(planning.plan_lines(made, recipe, text))
     return View(headers=planning.HEADERS, rows=planning.seat_rows(made), right=planning.RIGHT, pairs=lines)
+
+
+def forecast_view() -> View:
+    """On Wi-Fi, where the desktop has a cable, and the phone would bring nothing."""
+    speeds = {"거실에 있는 오래된 노트북": 7210.5, "desktop": 9000.0, "부엌 태블릿": 6600.0, "phone": 12.0}
+    seen = [device(name, host=name, tokens_per_second=figure(speed)) for name, speed in speeds.items()]
+    seating = seat(seen, batch_samples=16)
+    roster = [seat_of(peer) for peer in seating.seated]
+    work = Work(weights=4_000_000, step_tokens=2048, batch_samples=16)
+    rates = {
+        (one.device, other.device): 4e6 if "desktop" in (one.name, other.name) else 2e6
+        for one in roster
+        for other in roster
+        if one != other
+    }
+    network = MeasuredNetwork(rates=rates, is_shared=True)
+    seating, subsets = without_idlers(seating, possible_modes("auto", roster), work, network)
+    roster = [seat_of(peer) for peer in seating.seated]
+    made = plan(
+        seating,
+        16,
+        choose_backend(seating.seated),
+        choose_mode("auto", roster, work, network),
+        best_averaging(roster, INT8 * work.weights, network),
+        forecast("local", roster, work, network),
+        subsets,
+    )
+    text = manifest()
+    recipe = choose_recipe(Config(), TextSize(tokens=text.train.tokens, rows=text.train.rows, seq_len=text.seq_len))
+    lines = list(planning.plan_lines(made, recipe, text))
+    return View(headers=planning.HEADERS, rows=planning.seat_rows(made), right=planning.RIGHT, pairs=lines)
+
+
+def simulated_view() -> View:
+    """Laptops on Wi-Fi and a class with cables, as `plan --simulate` shows them."""
+    found = [
+        simulating.Outcome(
+            home=name,
+            devices=count,
+            way=t(way),
+            tokens_per_second=speed,
+            efficiency=speed / (5400 * count),
+            average_seconds=seconds,
+            bytes_per_token=sent,
+            links=count - 1,
+            leader=leader,
+        )
+        for name, count, way, speed, seconds, sent, leader in (
+            ("거실의 노트북 두 대", 2, "each step", 172.0, 11.7, 12_500.0, None),
+            ("거실의 노트북 두 대", 2, "parts", 7960.0, 3.01, 62.0, 0.001),
+            ("a class with cables", 1000, "cells", 3_937_590.0, 5.84, 37.0, 0.03),
+        )
+    ]
+    return View(headers=simulating.HEADERS, rows=simulating.rows(found), right=simulating.RIGHT, less=simulating.LESS)
+
+
+def speeds_view() -> View:
+    """The forecast of a run beside what was measured, as `runs show` shows it."""
+    speeds = (("", 8123.4, 7900.1), ("거실에 있는 오래된 노트북", 3210.5, 3100.0), ("desktop", 9000.0, 9400.0))
+    story = m.RunStory(
+        run=RunId("run-1"),
+        seconds=1.0,
+        contributions=(),
+        checkpoints=(),
+        speeds=tuple(m.SpeedComparison(name=name, forecast=one, measured=other) for name, one, other in speeds),
+    )
+    return View(headers=SPEED_HEADERS, rows=speed_rows(story), right=SPEED_RIGHT)
+
+
+def figure(value: float) -> m.Figure:
+    return m.Figure(value=value, source="test")
 
 
 def live_view() -> View:
@@ -221,6 +297,9 @@ SCREENS: dict[str, Callable[[], View]] = {
     "models": models_view,
     "model": model_view,
     "plan": plan_view,
+    "forecast": forecast_view,
+    "simulated": simulated_view,
+    "speeds": speeds_view,
     "live": live_view,
     "churn": churn_view,
 }
