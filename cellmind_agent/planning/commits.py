@@ -30,14 +30,15 @@ def steps_for_round(pace: Pace, round_number: int, mode: RunMode) -> int:
     return max(1, min(most, round(pace.round_seconds / pace.seconds_per_step)))
 
 
-def round_seconds(most: float, commit_seconds: float, run_seconds: float, num_lost: int) -> float:
+def round_seconds(most: float, commit_seconds: float, run_seconds: float, num_lost: int, costly: float = 1.0) -> float:
     """How long a round should be, at most `most` seconds, in a run that has lost so many devices in `run_seconds`.
+    `costly` is the part of all losses that cost a round.
 
     With a loss every M seconds and C seconds for a commit, sqrt(2 C M) loses the least time to both (Young, "A first
     order approximation to the optimum checkpoint interval", Communications of the ACM 17(9), 1974). Before it has lost
     a device a run expects a loss in CALM_SECONDS.
     """
-    seconds_between = (CALM_SECONDS + run_seconds) / (1 + num_lost)
+    seconds_between = (CALM_SECONDS + run_seconds) / (1 + num_lost) / costly
     best = math.sqrt(2 * max(commit_seconds, LEAST_COMMIT_SECONDS) * seconds_between)
     return min(most, max(LEAST_ROUND_SECONDS, best))
 

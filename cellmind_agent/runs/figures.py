@@ -57,8 +57,14 @@ class RunFigures:
     def pace(self, now: float) -> Pace:
         """What the state machine of rounds needs to know of time."""
         since = None if self._checkpoint_at is None else now - self._checkpoint_at
-        seconds = round_seconds(self._spec.round_seconds, self._commit_seconds, now - self._started_at, self._num_lost)
         is_local = self._spec.mode == "local"
+        seconds = round_seconds(
+            self._spec.round_seconds,
+            self._commit_seconds,
+            now - self._started_at,
+            self._num_lost,
+            1 / max(1, len(self._roster)) if is_local else 1.0,  # a lost member's steps are dealt to others
+        )
         return Pace(
             round_seconds=local_round_seconds(seconds, self._exchange_seconds) if is_local else seconds,
             seconds_per_step=self._seconds_per_step,

@@ -536,6 +536,7 @@ def test_rounds_become_shorter_where_devices_are_lost_and_longer_where_a_commit_
     assert round_seconds(60.0, 2.0, 600.0, 5) > round_seconds(60.0, 0.2, 600.0, 5)
     assert round_seconds(0.5, 0.1, 600.0, 1000) == 0.5  # as a person has asked
     assert round_seconds(10.0, 0.0, 600.0, 10_000) == 1.0
+    assert round_seconds(60.0, 0.2, 600.0, 3, costly=0.25) == 2 * round_seconds(60.0, 0.2, 600.0, 3)
 
 
 # -- local rounds ------------------------------------------------------------------------------------------------------

@@ -1,11 +1,12 @@
 """Devices of unequal speeds in the mode `local`: how long does each wait, and how much of the sum of all is left?
 
-    python -m tests.bench.wifi.unequal [--cores 0.2,0.4,0.8] [--link 1gbit] [--seconds 90] [--json FILE]     needs root
+    python -m tests.bench.wifi.unequal [--cores 0.2,0.4,0.8] [--link 1gbit] [--round-seconds 10,30] [--seconds 90]
+                                       [--json FILE]                                                       needs root
 
 Each device of a simulated home has a part of a core (a CPU quota) and a cable of the given rate to a switch. First each
-trains alone, then all train together, the same network as in `tests.bench.wifi`. Idle is the part of the rounds in
-which a device took no step: it waited for the others, or exchanged with them. The first rounds, which are short because
-nothing is known, are left out. Prints a table, writes JSON.
+trains alone, then all train together, the same network as in `tests.bench.wifi`, in rounds of each of these lengths.
+Idle is the part of the rounds in which a device took no step: it waited for the others, or exchanged with them. The
+first rounds, which are short because nothing is known, are left out. Prints a table, writes JSON.
 """
 
 import argparse
@@ -32,6 +33,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cores", default="0.2,0.4,0.8", metavar="SHARE,...")
     parser.add_argument("--link", default="1gbit", metavar="RATE")
+    parser.add_argument("--round-seconds", default="10,30", metavar="SECONDS,...")
     parser.add_argument("--seconds", type=float, default=90.0)
     parser.add_argument("--json", type=Path, default=Path("tests/bench/results/unequal.json"))
     options = parser.parse_args()
@@ -50,15 +52,22 @@ def main() -> int:
         assert isinstance(way, OurWay)
         write_config(project, way, way.lr, seed=1)
         alone = [speed_of(train(devices, [device], project, options.seconds)) for device in devices]
-        rounds = train(devices, devices, project, options.seconds)
-    together = speed_of(rounds)
-    idle = {device.name: idle_of(rounds, device.name) for device in devices}
+        together = {}
+        for length in map(float, options.round_seconds.split(",")):
+            write_config(project, way, way.lr, seed=1, round_seconds=length)
+            together[length] = train(devices, devices, project, options.seconds)
     print(f"\n{options.cores} cores, {options.link}, {results.about()}")
-    print("| device | cores | alone, tokens/s | idle together |\n|---|---|---|---|")
+    columns = ["device", "cores", "alone, tokens/s", *(f"idle in rounds of {length:g} s" for length in together)]
+    print(f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|")
     for device, share, speed in zip(devices, shares, alone, strict=True):
-        print(f"| {device.name} | {share} | {speed:,.0f} | {idle[device.name]:.1%} |")
-    print(f"| all | {sum(shares):g} | {sum(alone):,.0f} | {together:,.0f} tokens/s: {together / sum(alone):.0%} |")
-    results.save({"alone": alone, "together": together, "idle": idle}, {"rounds": [event.data for event in rounds]})
+        idle = [f"{idle_of(rounds, device.name):.1%}" for rounds in together.values()]
+        print(f"| {' | '.join([device.name, f'{share:g}', f'{speed:,.0f}', *idle])} |")
+    speeds = [speed_of(rounds) for rounds in together.values()]
+    parts = [f"{speed:,.0f} tokens/s: {speed / sum(alone):.0%}" for speed in speeds]
+    print(f"| {' | '.join(['all', f'{sum(shares):g}', f'{sum(alone):,.0f}', *parts])} |")
+    figures = {f"{length:g} s": speed / sum(alone) for length, speed in zip(together, speeds, strict=True)}
+    values = {f"{length:g} s": [event.data for event in rounds] for length, rounds in together.items()}
+    results.save({"alone": alone, "of the sum": figures}, values)
     return 0
 
 

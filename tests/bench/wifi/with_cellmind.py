@@ -54,9 +54,11 @@ def train_cellmind(devices: Sequence[LabDevice], project: Path, way: OurWay, lr:
     )
 
 
-def write_config(project: Path, way: OurWay, lr: float, seed: int) -> None:
+def write_config(project: Path, way: OurWay, lr: float, seed: int, round_seconds: float | None = None) -> None:
     """The configuration of this way, for the project's text and tokenizer."""
     config = small_config(SHAPE, lr=lr, seed=seed, optimizer=way.optimizer)
+    if round_seconds is not None:
+        config["distributed"] = {"round_seconds": round_seconds}
     config["tokenizer"] = {"model_path": TOKENIZER}
     (project / "cellmind.json").write_text(json.dumps(config), encoding="utf-8")
 
