@@ -20,11 +20,16 @@ def recruits(
         peer
         for peer in peers
         if peer.id not in taken
-        and (not spec.devices or peer.id in spec.devices)
+        and may_take_part(peer.id, spec)
         and tries.get(peer.id, 0) < MAX_RECRUITINGS
         and _could_train(peer, spec)
     ]
     return tuple(able[: max(0, spec.batch_samples - len(taken))])
+
+
+def may_take_part(device: DeviceId, spec: RunSpec) -> bool:
+    """Whether the person who started the run has allowed it: by name, or by naming nobody."""
+    return device in spec.devices if spec.devices else device not in spec.left_out
 
 
 def others_train_on(device: DeviceId, roster: Collection[DeviceId], peers: Iterable[PeerView]) -> bool:

@@ -35,6 +35,7 @@ class RunPlan:
     backend: BackendName
     backend_reason: Sentence
     left_out: tuple[LeftOut, ...]
+    idlers: tuple[DeviceId, ...] = ()  # of those that are left out: they could train, and would bring nothing
     averaging: Averaging | None = None  # in local rounds, if the network is known
     forecast: Forecast | None = None  # of this plan; None: something that it depends on is not known
     subsets: tuple[Forecast, ...] = ()  # what fewer devices would do, or more
@@ -47,10 +48,12 @@ class RunPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seating:
-    """The devices that take part, rank 0 first, and those that do not."""
+    """The devices that take part, rank 0 first, and those that do not; of these the `idlers` could, and would bring
+    nothing."""
 
     seated: tuple[PeerView, ...]
     left_out: tuple[LeftOut, ...]
+    idlers: tuple[DeviceId, ...] = ()
 
 
 def seat(peers: Sequence[PeerView], batch_samples: int, names: Sequence[str] = ()) -> Seating:
@@ -98,7 +101,8 @@ def without_idlers(
         LeftOut(name=peer.name, why=_why_idle(gain(best, (*best.members, seat_of(peer)), work, network)))
         for peer in others
     ]
-    return Seating(seated=seated, left_out=(*seating.left_out, *idle)), subsets
+    idlers = tuple(peer.id for peer in others)
+    return Seating(seated=seated, left_out=(*seating.left_out, *idle), idlers=idlers), subsets
 
 
 def _why_idle(gained: float | None) -> Sentence:
@@ -127,6 +131,7 @@ def plan(
         backend=backend[0],
         backend_reason=backend[1],
         left_out=seating.left_out,
+        idlers=seating.idlers,
         averaging=averaging,
         forecast=made,
         subsets=subsets,

@@ -10,6 +10,7 @@ from typing import TypeVar
 from cellmind_agent.network.peers import Peers
 from cellmind_agent.planning.backends import choose_backend, needs_probe
 from cellmind_agent.planning.ledger import ledger_of
+from cellmind_agent.planning.recruits import may_take_part
 from cellmind_agent.planning.resuming import (
     interrupted_run,
     is_under_way,
@@ -81,7 +82,7 @@ class Resuming:
         checkpoint, spec = await self._newest(run), await self._latest_spec(spec, own.term, known)
         if checkpoint.step >= ledger_of(spec).total_steps:
             return True
-        allowed = [peer for peer in self._views() if not spec.devices or peer.id in spec.devices]
+        allowed = [peer for peer in self._views() if may_take_part(peer.id, spec)]
         seating = seat(allowed, spec.batch_samples)
         faults = await self._gloo_faults(seating) if needs_probe(seating.seated, spec.backend) else {}
         made = plan(

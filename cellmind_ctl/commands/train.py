@@ -146,6 +146,7 @@ def _spec(bundle: Bundle, devices: tuple[DeviceId, ...], backend: str, made: Run
         mode=made.mode,
         work=name_of_work(bundle),
         center=made.center,
+        left_out=made.idlers,
         forecast=promised(made),
     )
 

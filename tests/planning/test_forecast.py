@@ -1,13 +1,20 @@
 """What devices will train together, and which of them help."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cellmind_agent.planning.exchange import MeasuredNetwork
 from cellmind_agent.planning.forecast import INT4, INT8, Work, chosen, forecast, gain, useful_subsets
-from cellmind_agent.protocol.ids import DeviceId
-from cellmind_agent.protocol.messages import RosterMember, RunMode
+from cellmind_agent.planning.recruits import may_take_part, recruits
+from cellmind_agent.planning.roster import plan, promised, seat, seat_of, without_idlers
+from cellmind_agent.protocol.ids import BackendName, DeviceId
+from cellmind_agent.protocol.messages import Figure, RosterMember, RunMode
+from model.line.sentence import Sentence
+from tests.planning.peers import peer
+from tests.protocol.examples import SPEC
 
 WORK = Work(weights=4_000_000, step_tokens=2048, batch_samples=16)
 WIFI = 35e6 / 8
@@ -113,3 +120,44 @@ def test_no_choice_is_slower_than_the_best_device_alone(speeds: list[float], rat
     assert best.useful_speed >= subsets[0].useful_speed
     for one in subsets:
         assert one.tokens_per_second <= sum(member.tokens_per_second or 0 for member in one.members) * 1.0001
+
+
+# -- who takes part ----------------------------------------------------------------------------------------------------
+
+
+def test_who_would_not_help_is_left_out_and_does_not_join_later() -> None:
+    speeds = {"aa": 4000.0, "bb": 3500.0, "cc": 15.0}
+    peers = [
+        peer(name, host=name, tokens_per_second=Figure(value=speed, source="run")) for name, speed in speeds.items()
+    ]
+    seating = seat(peers, 16)
+    network = air([seat_of(one) for one in peers])
+    chosen_seating, subsets = without_idlers(seating, BOTH, WORK, network)
+    assert [one.name for one in chosen_seating.seated] == ["aa", "bb"]
+    assert [(out.name, "slow the run down" in str(out.why)) for out in chosen_seating.left_out] == [("cc", True)]
+    assert [len(one.members) for one in subsets] == [1, 2, 3]
+    spec = replace(SPEC, devices=(), left_out=chosen_seating.idlers, batch_samples=16)
+    joining = recruits(peers, spec, frozenset(), {})
+    assert [one.name for one in joining] == ["aa", "bb"]
+    assert may_take_part(peers[2].id, replace(spec, devices=(peers[2].id,)))  # a person has named it
+
+
+def test_nobody_is_left_out_while_the_network_is_not_known() -> None:
+    peers = [peer(name, host=name, tokens_per_second=Figure(value=9.0, source="run")) for name in ("aa", "bb")]
+    seating = seat(peers, 16)
+    assert without_idlers(seating, BOTH, WORK, MeasuredNetwork(rates={})) == (seating, ())
+
+
+def test_the_run_carries_the_forecast_of_its_members() -> None:
+    peers = [peer(name, host=name, tokens_per_second=Figure(value=9.0, source="run")) for name in ("aa", "bb")]
+    roster = [seat_of(one) for one in peers]
+    made = forecast("local", roster, WORK, air(roster))
+    assert made
+    planned = plan(
+        seat(peers, 16), 16, (BackendName("gloo"), Sentence("")), ("local", Sentence("")), made.averaging, made
+    )
+    promise = promised(planned)
+    assert promise
+    assert promise.tokens_per_second == made.tokens_per_second
+    assert {member.name: member.tokens_per_second for member in promise.members} == {"aa": 9.0, "bb": 9.0}
+    assert promised(replace(planned, forecast=None)) is None

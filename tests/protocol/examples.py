@@ -49,6 +49,7 @@ SPEC = m.RunSpec(
     run=RUN, config=REF, tokenizer=REF, manifest=REF, shards=(REF, REF), num_samples=100, batch_samples=16, epochs=3,
     max_steps=20, evaluate_every=7, patience=2, created=1767312000.0, devices=(DEVICE,), backend="gloo",
     round_seconds=5.0, mode="local", work="cd" * 32, center=DEVICE,
+    left_out=(DEVICE,),
     forecast=m.RunForecast(
         tokens_per_second=12.5, members=(m.MemberForecast(device=DEVICE, name="노트북", tokens_per_second=7.5),)
     ),

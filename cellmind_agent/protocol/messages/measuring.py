@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cellmind_agent.protocol.ids import DeviceId, check_work_name
-from cellmind_agent.protocol.messages.declarations import Request, message, request
+from cellmind_agent.protocol.messages.declarations import Request, message, request, value
 from cellmind_agent.protocol.messages.endings import Done
 from model.line.sentence import Sentence
 
@@ -64,3 +64,20 @@ class GlooProbed:
 @request(asked_by="member", size="small")
 class ProbeGloo(Request[GlooProbed]):
     """Try gloo in a process of its own, once for each version of torch."""
+
+
+@value
+class MemberForecast:
+    """What a device was expected to train alone, in tokens a second."""
+
+    device: DeviceId
+    name: str
+    tokens_per_second: float
+
+
+@value
+class RunForecast:
+    """What was expected of a run before it began: all its members together, in tokens a second."""
+
+    tokens_per_second: float
+    members: tuple[MemberForecast, ...]

@@ -10,6 +10,7 @@ from cellmind_agent.protocol.limits import ROUND_SECONDS
 from cellmind_agent.protocol.messages.answers import ModelView
 from cellmind_agent.protocol.messages.declarations import Request, StreamRequest, message, request, value
 from cellmind_agent.protocol.messages.endings import Done
+from cellmind_agent.protocol.messages.measuring import RunForecast
 from model.line.held_out import NO_EVALUATION, HeldOutRecord
 from model.line.sentence import Sentence
 
@@ -23,23 +24,6 @@ class RosterMember:
     name: str
     host: str = ""  # as in Vitals: members on one machine share its processors
     tokens_per_second: float | None = None
-
-
-@value
-class MemberForecast:
-    """What a device was expected to train alone, in tokens a second."""
-
-    device: DeviceId
-    name: str
-    tokens_per_second: float
-
-
-@value
-class RunForecast:
-    """What was expected of a run before it began: all its members together, in tokens a second."""
-
-    tokens_per_second: float
-    members: tuple[MemberForecast, ...]
 
 
 @value
@@ -62,6 +46,7 @@ class RunSpec:
     patience: int = 0  # evaluations in a row that are worse than the best end the run; 0: never
     created: float = 0.0  # seconds since 1970
     devices: tuple[DeviceId, ...] = ()  # only these may take part; empty: every device of the cell that can train
+    left_out: tuple[DeviceId, ...] = ()  # but for these, which would not help
     backend: str = "auto"  # what the person chose: the name of a process group, or `auto`
     round_seconds: float = ROUND_SECONDS  # about as long is a round
     mode: RunMode = "ddp"
