@@ -25,6 +25,7 @@ class Pace:
         self._own_threads: int | None = None  # as the trainer chose them
         self._is_group_over = False
         self._stopped: int | None = None  # the first step of the call that should end
+        self._cut: int | None = None  # the same, in the middle of a step
 
     def hear(self, event: Event) -> None:
         """Take an event of the agent, on any thread. A rest that is under way ends if it is no longer asked for."""
@@ -35,6 +36,7 @@ class Pace:
                 self._is_group_over = True
             elif isinstance(event, StopSteps):
                 self._stopped = event.first_step
+                self._cut = event.first_step if event.at_once else self._cut
             self._changed.notify_all()
 
     @property
@@ -56,6 +58,14 @@ class Pace:
             return False
         self._stopped = None
         return True
+
+    def is_cut(self, first_step: int) -> bool:
+        """Whether that call should end in the middle of a step."""
+        return self._cut == first_step
+
+    def end_steps(self) -> None:
+        """The call has ended: the same steps may be dealt again."""
+        self._stopped = self._cut = None
 
     def begin_round(self) -> None:
         """A round begins, or this device's next steps of a local one: rests are possible again."""
@@ -91,7 +101,11 @@ class Pace:
             seconds = min(self._latest.rest_seconds, self._rest_left_seconds)
             if seconds > 0:
                 self._rest_left_seconds -= seconds
-                self._changed.wait_for(lambda: self._latest.rest_seconds == 0 or self._is_group_over, timeout=seconds)
+                self._changed.wait_for(self._is_rest_over, timeout=seconds)
+
+    def _is_rest_over(self) -> bool:
+        """Nobody asks for it any more, or the others wait for this device."""
+        return self._latest.rest_seconds == 0 or self._is_group_over or self._cut is not None
 
 
 def peak_memory_bytes() -> int:

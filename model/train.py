@@ -117,8 +117,7 @@ class _Program:
             case TakeSteps():
                 self._pace.begin_round()
                 self._tune_again_if_slow()
-                is_stopped = functools.partial(self._pace.is_stopped, call.first_step)
-                return self._prepared()[0].take_steps(call.round_step, call.first_step, call.spans, is_stopped)
+                return self._take_steps(call)
             case AverageWeights():
                 return self._prepared()[0].average_weights(call.round_step, call.num_steps, call.evaluate, call.center)
             case KeepBest():
@@ -198,6 +197,15 @@ class _Program:
         of_rank_zero = (self._metrics, self._prompts) if call.rank == 0 else (None, None)
         trainer.regroup(group, call.step, call.holders, *of_rank_zero)
         return Done()
+
+    def _take_steps(self, call: TakeSteps) -> StepsTaken:
+        from model.rounds.round import Ending
+
+        first = call.first_step
+        ending = Ending(functools.partial(self._pace.is_stopped, first), functools.partial(self._pace.is_cut, first))
+        taken = self._prepared()[0].take_steps(call.round_step, first, call.spans, ending)
+        self._pace.end_steps()
+        return taken
 
     def _prepare_rank_zero(self, folder: Path) -> None:
         """The figures and texts cover all members, so one of them writes them."""

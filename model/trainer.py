@@ -28,7 +28,7 @@ from model.metrics import Metrics
 from model.progress import OwnRound, ProgressReports
 from model.rollback import KeptState
 from model.rounds.modes import DDP, Mode
-from model.rounds.round import LocalMethod, RoundMethod, StepProgress, StepReport
+from model.rounds.round import Ending, LocalMethod, RoundMethod, StepProgress, StepReport
 from model.tuning.choice import PLAIN, Tuning
 from tokenizer.sharding.manifest import Manifest
 
@@ -177,15 +177,13 @@ class Trainer:
         self._progress.end_round()
         return self._end_round(first_step + len(spans), tokens_before, reports, evaluate, time.monotonic())
 
-    def take_steps(
-        self, round_step: int, first_step: int, spans: Sequence[Span], is_stopped: Callable[[], bool]
-    ) -> StepsTaken:
-        """Take steps of the local round after `round_step` steps, without the other members; fewer if `is_stopped`.
+    def take_steps(self, round_step: int, first_step: int, spans: Sequence[Span], ending: Ending) -> StepsTaken:
+        """Take steps of the local round after `round_step` steps, without the other members; fewer, if so `ending`.
 
         Raises as `train_round`, without PeerLostError.
         """
         self._local_round(round_step)
-        reports = self._local.take_steps(first_step, spans, self._note_own_step, is_stopped)
+        reports = self._local.take_steps(first_step, spans, self._note_own_step, ending)
         self._progress.end_round()
         return StepsTaken(count=len(reports), tokens=sum(report.tokens for report in reports))
 

@@ -6,12 +6,22 @@ from collections import Counter
 from dataclasses import replace
 
 from cellmind_agent.planning.commits import commit_of, steps_for_round
-from cellmind_agent.planning.dealing import begin_work, deal
+from cellmind_agent.planning.dealing import begin_work, deal, grace_seconds
 from cellmind_agent.planning.endings import end, hand_over
 from cellmind_agent.planning.groups import Next, form_group
 from cellmind_agent.planning.ledger import Ledger
-from cellmind_agent.planning.run_actions import Action, Average, CallBack, Deal, Drop, OpenRound, Pace, Record
-from cellmind_agent.planning.run_life import Committing, Dealing, Standing, Training
+from cellmind_agent.planning.run_actions import (
+    Action,
+    Average,
+    CallBack,
+    Deal,
+    Drop,
+    LookAgain,
+    OpenRound,
+    Pace,
+    Record,
+)
+from cellmind_agent.planning.run_life import Committing, Dealing, Looked, Standing, Training
 from cellmind_agent.protocol.limits import MAX_BROKEN_GROUPS
 from model.line.sentence import Sentence
 
@@ -75,7 +85,25 @@ def deal_steps(dealing: Dealing, pace: Pace) -> Next:
         CallBack(device=device, term=standing.term, first_step=dealt.work.dealt[device][0])
         for device in dealt.called_back
     ]
+    grace = grace_seconds(dealt.work, standing.roster, pace)
+    if grace is not None:
+        count = dealt.work.num_answers
+        actions.append(LookAgain(term=standing.term, round=standing.round, num_answers=count, seconds=grace))
     return replace(dealing, standing=replace(standing, work=dealt.work)), tuple(actions)
+
+
+def cut_stragglers(dealing: Dealing, looked: Looked, pace: Pace) -> Next:
+    """Members have waited for as long as one of them would need for the step that they wait for, and nobody has
+    answered meanwhile."""
+    standing, work = dealing.standing, dealing.standing.work
+    assert work
+    is_waiting = grace_seconds(work, standing.roster, pace) is not None
+    if looked.round != standing.round or looked.num_answers != work.num_answers or not is_waiting:
+        return dealing, ()
+    return dealing, tuple(
+        CallBack(device=device, term=standing.term, first_step=steps[0], at_once=True)
+        for device, steps in work.dealt.items()
+    )
 
 
 def compare(training: Training, ledger: Ledger, pace: Pace) -> Next:

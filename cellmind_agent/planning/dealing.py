@@ -3,7 +3,8 @@
 Guided self-scheduling (Polychronopoulos and Kuck, IEEE Transactions on Computers C-36(12), 1987): a member that is
 free receives half of its part, by speed, of the steps that nobody has yet. So speeds need not be exact, and the pieces
 become smaller towards the end of the round. Steps of a lost member are dealt to the others. If a member is free and
-nothing is left to deal, the others give back what they have not begun.
+nothing is left to deal, the others give back what they have not begun; if they still keep it waiting, they are cut in
+the middle of their step, and what they have finished counts.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from cellmind_agent.planning.ranges import Range
+from cellmind_agent.planning.run_actions import Pace
 from cellmind_agent.planning.shares import known_speeds
 from cellmind_agent.protocol.ids import DeviceId
-from cellmind_agent.protocol.limits import MAX_ROUND_STEPS
+from cellmind_agent.protocol.limits import LEAST_GRACE_SECONDS, MAX_ROUND_STEPS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +31,8 @@ class LocalWork:
     dealt: Mapping[DeviceId, Range] = field(default_factory=dict)
     taken: Mapping[DeviceId, tuple[Range, ...]] = field(default_factory=dict)
     called_back: frozenset[DeviceId] = frozenset()  # asked to give back what they have not begun
+    cut: frozenset[DeviceId] = frozenset()  # in the middle of a step: they get no more in this round
+    num_answers: int = 0
 
     @property
     def is_done(self) -> bool:
@@ -55,10 +59,11 @@ def deal(work: LocalWork, roster: Sequence[DeviceId], speeds: Mapping[DeviceId, 
 
     The fastest member always gets some, so the round goes on as long as one is left.
     """
-    known = dict(zip(roster, known_speeds([speeds.get(device) for device in roster]), strict=True))
+    trusted = [device for device in roster if device not in work.cut] or roster
+    known = dict(zip(trusted, known_speeds([speeds.get(device) for device in trusted]), strict=True))
     deals: dict[DeviceId, Range] = {}
     free, together = list(work.free), sum(known.values())
-    idle = [device for device in roster if device not in work.dealt]
+    idle = [device for device in trusted if device not in work.dealt]
     for device in sorted(idle, key=lambda one: -known[one]):
         num_left = sum(map(_count, free))
         if not num_left or _others_are_sooner(device, known, num_left):
@@ -89,11 +94,26 @@ def note_taken(work: LocalWork, device: DeviceId, first_step: int, count: int) -
     taken = _joined((*work.taken.get(device, ()), (first_step, until)))
     return replace(
         work,
+        cut=work.cut | {device} if until == first_step else work.cut,
+        num_answers=work.num_answers + 1,
         free=_joined((*work.free, (until, steps[1]))),
         dealt={other: its for other, its in work.dealt.items() if other != device},
-        taken={**work.taken, device: taken},
+        taken={**work.taken, device: taken} if taken else work.taken,
         called_back=work.called_back - {device},
     )
+
+
+def grace_seconds(work: LocalWork, roster: Sequence[DeviceId], pace: Pace) -> float | None:
+    """How long the members that are free should wait for the others, if nothing is left to deal: as long as the fastest
+    of them needs for a step. With this rule the work takes at most twice as long as if they had known from the start
+    whether waiting pays (ski rental; Karlin et al. 1994). None: nobody waits, or no speed is known yet.
+    """
+    idle = [device for device in roster if device not in work.dealt and device not in work.cut]
+    if work.free or not work.dealt or not idle or not pace.seconds_per_step:
+        return None
+    known = dict(zip(roster, known_speeds([pace.speeds.get(device) for device in roster]), strict=True))
+    own = pace.seconds_per_step * sum(known.values()) / max(known[device] for device in idle)
+    return max(LEAST_GRACE_SECONDS, own)
 
 
 def without(work: LocalWork, device: DeviceId) -> LocalWork:
@@ -105,6 +125,7 @@ def without(work: LocalWork, device: DeviceId) -> LocalWork:
         dealt={other: steps for other, steps in work.dealt.items() if other != device},
         taken={other: steps for other, steps in work.taken.items() if other != device},
         called_back=work.called_back - {device},
+        cut=work.cut - {device},
     )
 
 

@@ -20,8 +20,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TypeAlias
 
-from cellmind_agent.planning.course import after_commit, compare, deal_steps, open_round
-from cellmind_agent.planning.dealing import note_taken, shortened
+from cellmind_agent.planning.course import after_commit, compare, cut_stragglers, deal_steps, open_round
+from cellmind_agent.planning.dealing import LocalWork, note_taken, shortened
 from cellmind_agent.planning.endings import end, hand_over
 from cellmind_agent.planning.groups import Next, form_group, less, note_broken
 from cellmind_agent.planning.ledger import Ledger
@@ -36,6 +36,7 @@ from cellmind_agent.planning.run_life import (
     Ended,
     Grouped,
     Grouping,
+    Looked,
     Lost,
     Preparing,
     Ready,
@@ -97,9 +98,9 @@ def transition(life: RunLife, event: RunEvent, ledger: Ledger, pace: Pace) -> Ne
                 return grouping, ()
             return _go_on(grouping.standing, ledger, pace)
         case _, Took() if life.standing.work:
-            work = note_taken(life.standing.work, event.device, event.first_step, event.count)
-            life = replace(life, standing=replace(life.standing, work=work))
-            return deal_steps(life, pace) if isinstance(life, Dealing) else (life, ())
+            return _take(life, life.standing.work, event, pace)
+        case Dealing(), Looked() if event.term == life.standing.term and life.standing.work:
+            return cut_stragglers(life, event, pace)
         case Training(), Trained() if event.term == life.standing.term and event.device in life.standing.roster:
             training = replace(life, results={**life.results, event.device: event.result})
             is_whole = len(training.results) == len(life.standing.roster)
@@ -114,6 +115,13 @@ def transition(life: RunLife, event: RunEvent, ledger: Ledger, pace: Pace) -> Ne
             return form_group(replace(life.standing, is_cut_off=False))
         case _:  # an answer to what has been given up meanwhile
             return life, ()
+
+
+def _take(life: _Alive, work: LocalWork, took: Took, pace: Pace) -> Next:
+    """A member has taken steps; it may have said so when the round was given up already."""
+    work = note_taken(work, took.device, took.first_step, took.count)
+    life = replace(life, standing=replace(life.standing, work=work))
+    return deal_steps(life, pace) if isinstance(life, Dealing) else (life, ())
 
 
 def _go_on(standing: Standing, ledger: Ledger, pace: Pace) -> Next:

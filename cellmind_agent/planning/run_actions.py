@@ -64,11 +64,23 @@ class Deal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallBack:
-    """A member ends what it was dealt from `first_step` on after its present step: others wait."""
+    """A member ends what it was dealt from `first_step` on after its present step, since others wait; or `at_once`,
+    because they have waited for long."""
 
     device: DeviceId
     term: int
     first_step: int
+    at_once: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookAgain:
+    """Members wait for others: say Looked after so many seconds."""
+
+    term: int
+    round: int
+    num_answers: int
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +156,7 @@ Action: TypeAlias = (
     | OpenRound
     | Deal
     | CallBack
+    | LookAgain
     | Average
     | Commit
     | Record

@@ -127,11 +127,21 @@ class Grouped:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Took:
-    """A member has taken the first `count` of the steps that it was dealt from `first_step` on, and no more."""
+    """A member has taken the first `count` of the steps that it was dealt from `first_step` on, and no more; none, if
+    it was cut in the middle of the first one."""
 
     device: DeviceId
     first_step: int
     count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looked:
+    """In a local round some members have waited for the others, since so many answers were there."""
+
+    term: int
+    round: int
+    num_answers: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,5 +203,5 @@ class Replaced:
 
 
 RunEvent: TypeAlias = (
-    Ready | Grouped | Took | Trained | Committed | Lost | Broken | Answered | StillAlone | StopAsked | Replaced
+    Ready | Grouped | Took | Looked | Trained | Committed | Lost | Broken | Answered | StillAlone | StopAsked | Replaced
 )

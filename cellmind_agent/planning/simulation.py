@@ -154,7 +154,7 @@ class _Simulation:
         del self._deals[device]
         self._busy[device] += deal.ends_at - deal.begun_at
         step_seconds = self._step_tokens / self._speeds[device]
-        count = max(1, round((deal.ends_at - deal.begun_at) / step_seconds))
+        count = int((deal.ends_at - deal.begun_at) / step_seconds + _ROUNDING)
         return life.Took(device=device, first_step=deal.steps[0], count=min(count, deal.steps[1] - deal.steps[0]))
 
     def _perform(self, action: act.Action) -> None:
@@ -176,7 +176,10 @@ class _Simulation:
                 self._deals[action.device] = _Deal(begun, ends, action.steps)
                 self._clock.when_done(ends - self._clock.now, action.device)
             case act.CallBack():
-                self._call_back(action.device)
+                self._call_back(action.device, action.at_once)
+            case act.LookAgain():
+                looked = life.Looked(term=action.term, round=action.round, num_answers=action.num_answers)
+                self._clock.after(action.seconds, looked)
             case act.Average():
                 self._average(action, self._average_seconds)
             case act.Commit():
@@ -184,15 +187,15 @@ class _Simulation:
                 self._ask_all(events, USUAL_COMMIT_SECONDS)
                 self._note_pace(action)
 
-    def _call_back(self, device: DeviceId) -> None:
-        """It ends after the step that it is in."""
+    def _call_back(self, device: DeviceId, at_once: bool) -> None:
+        """It ends after the step that it is in, or in the middle of it."""
         self._requests += 1
         deal = self._deals.get(device)
         if deal is None:
             return
         step_seconds = self._step_tokens / self._speeds[device]
         done = max(1, -int(-(self._clock.now - deal.begun_at) // step_seconds))
-        deal.ends_at = min(deal.ends_at, deal.begun_at + done * step_seconds)
+        deal.ends_at = min(deal.ends_at, self._clock.now if at_once else deal.begun_at + done * step_seconds)
         self._clock.when_done(max(0.0, deal.ends_at - self._clock.now), device)
 
     def _average(self, action: act.OpenRound | act.Average, seconds: float) -> None:

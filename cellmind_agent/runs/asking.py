@@ -11,6 +11,7 @@ from cellmind_agent.planning import run_life as life
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.errors import CellmindError, GroupBrokenError, ProtocolError, SupersededError
 from cellmind_agent.protocol.ids import DeviceId
+from cellmind_agent.protocol.limits import MAX_CUTS
 from cellmind_agent.runs.commit_book import CommitBook
 from cellmind_agent.runs.figures import RunFigures
 from cellmind_agent.runs.members import Member
@@ -34,6 +35,7 @@ class Asking:
         """`happened` receives the events, `lose` the members that refuse or are gone. `start` runs work beside this."""
         self._spec, self._company, self._figures, self._book = spec, company, figures, book
         self._happened, self._lose, self._start = happened, lose, start
+        self._cut_in: dict[DeviceId, int] = {}  # how often in a row a member has taken none of its steps
 
     def form_group(self, action: act.FormGroup) -> None:
         """The members meet in the process group of a new term."""
@@ -84,7 +86,8 @@ class Asking:
 
         async def take(stay: Stay) -> life.RunEvent:
             done = await stay.member.take_steps(request)
-            if not 1 <= done.count <= stop - first_step or done.tokens < 0:
+            self._cut_in[stay.device] = (0 if done.count else self._cut_in.get(stay.device, 0)) + (not done.count)
+            if not 0 <= done.count <= stop - first_step or done.tokens < 0 or self._cut_in[stay.device] > MAX_CUTS:
                 raise ProtocolError("it took {count} of {dealt} steps", count=done.count, dealt=stop - first_step)
             self._figures.note_taken(stay.device, done.tokens, _now() - asked_at)
             return life.Took(device=stay.device, first_step=first_step, count=done.count)
@@ -92,9 +95,11 @@ class Asking:
         self._ask_all((action.device,), action.term, take)
 
     def call_back(self, action: act.CallBack) -> None:
-        """A member gives back what it has not begun, with its answer to `deal`."""
+        """A member gives back what it has not begun, or not finished, with its answer to `deal`."""
         stay = self._company.stay(action.device)
-        request = m.CallBackSteps(run=self._spec.run, term=action.term, first_step=action.first_step)
+        request = m.CallBackSteps(
+            run=self._spec.run, term=action.term, first_step=action.first_step, at_once=action.at_once
+        )
 
         async def ask(member: Member) -> None:
             with contextlib.suppress(CellmindError):  # then it ends its steps later

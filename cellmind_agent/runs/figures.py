@@ -99,8 +99,11 @@ class RunFigures:
         """In a local round a member has taken steps with so many targets, so long after it was asked for them."""
         self._own_tokens[device] = self._own_tokens.get(device, 0) + tokens
         self._busy_seconds[device] = self._busy_seconds.get(device, 0.0) + seconds
+        speed = self._speeds[device]
         if tokens > 0 and seconds > 0:
-            self._speeds[device] = averaged(self._speeds[device], tokens / seconds)
+            self._speeds[device] = averaged(speed, tokens / seconds)
+        elif speed:  # it was cut in its first step: it is slower than it seemed
+            self._speeds[device] = speed / 2
 
     def commit_round(self, action: Commit, now: float) -> m.RoundCommitted:
         """The figures of the round that all members have trained and now commit."""

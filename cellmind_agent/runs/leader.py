@@ -133,6 +133,9 @@ class Leader:
                 self._asking.deal(action)
             case act.CallBack():
                 self._asking.call_back(action)
+            case act.LookAgain():
+                looked = life.Looked(term=action.term, round=action.round, num_answers=action.num_answers)
+                asyncio.get_running_loop().call_later(action.seconds, self._inbox.put_nowait, looked)
             case act.Average():
                 self._asking.average(action)
             case act.Commit():

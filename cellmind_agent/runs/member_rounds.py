@@ -120,11 +120,11 @@ class MemberRounds:
         return m.StepsDone(count=taken.count, tokens=taken.tokens)
 
     async def call_back(self, request: m.CallBackSteps, caller: Caller) -> m.Done:
-        """End what this device was dealt after the present step, if it has not ended yet. Raises as `_own_trainer`."""
+        """End what this device was dealt, if it has not ended yet. Raises as `_own_trainer`."""
         part, child = self._own_trainer(request.run, caller)
         if part.dealt == request.first_step:
             with contextlib.suppress(ChildFailedError):
-                await child.report(StopSteps(first_step=request.first_step))
+                await child.report(StopSteps(first_step=request.first_step, at_once=request.at_once))
         return m.Done()
 
     async def average(self, request: m.AverageRound, caller: Caller) -> m.RoundTrained:

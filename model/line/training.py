@@ -102,7 +102,8 @@ class TrainSteps(Call[StepsTrained]):
 
 @line_message
 class StepsTaken:
-    """So many of the steps were taken, the first ones, and their targets. `StopSteps` leaves at least one."""
+    """So many of the steps were taken, the first ones, and their targets. `StopSteps` leaves at least one, if it is not
+    `at_once`."""
 
     count: int
     tokens: int
@@ -122,9 +123,11 @@ class TakeSteps(Call[StepsTaken]):
 
 @line_message
 class StopSteps(Event):
-    """From the agent: end the call that takes steps from `first_step` on, after the step that is under way."""
+    """From the agent: end the call that takes steps from `first_step` on, after the step that is under way; with
+    `at_once` in the middle of it, and then that step is not taken."""
 
     first_step: int
+    at_once: bool = False
 
 
 @line_message

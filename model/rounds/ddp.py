@@ -27,7 +27,7 @@ from model.meeting.group import Group
 from model.rounds.agreement import agree_on_weights
 from model.rounds.finiteness import OwnGradients, check_steps, first_not_finite
 from model.rounds.replicas import Replicas
-from model.rounds.round import StepProgress, StepReport
+from model.rounds.round import TO_THE_END, Ending, StepProgress, StepReport
 from model.rounds.speed import ComputeMeter
 from model.tuning.choice import Tuning
 
@@ -84,7 +84,7 @@ class SynchronousRounds:
         first_step: int,
         spans: Sequence[Span],
         on_step: Callable[[StepProgress], None],
-        is_stopped: Callable[[], bool] = lambda: False,
+        ending: Ending = TO_THE_END,
     ) -> list[StepReport]:
         """See `RoundMethod`. In the first call all members take the state of rank 0 if their weights differ."""
         if self._averaging_model is None:
@@ -98,7 +98,10 @@ class SynchronousRounds:
         for number, batch in enumerate(prefetched(self._data, spans, self._group.device)):
             self._pace()  # between steps: here this device may rest, or change its number of threads
             started = time.perf_counter()
-            loss_sum, norm = self._take_step(self._averaging_model, first_step + number, batch, tokens[number])
+            taken = self._take_step(self._averaging_model, first_step + number, batch, tokens[number], ending)
+            if taken is None:
+                break
+            loss_sum, norm = taken
             losses.append(loss_sum)
             own_gradients.append(self._own_gradients.end_step())
             norms.append(norm)
@@ -106,7 +109,7 @@ class SynchronousRounds:
             if self._num_steps > _WARM_UP_STEPS:
                 self._meter.count(batch.num_targets, time.perf_counter() - started)
             on_step(self._progress(first_step + number + 1, loss_sum, batch.num_targets, tokens[number]))
-            if self._group.size == 1 and is_stopped():
+            if self._group.size == 1 and ending.is_stopped():
                 break
         # 3. The losses over all members.
         if not losses:
@@ -137,13 +140,19 @@ class SynchronousRounds:
         totals = [int(total) for total in self._group.sum([*own, *(float(targets > 0) for targets in own)])]
         return totals[: len(own)], totals[len(own) :]
 
-    def _take_step(self, model: nn.Module, step: int, batch: Batch, num_targets: int) -> tuple[Tensor, Tensor]:
-        """The sum of this member's losses, and the norm of all members' gradient before clipping."""
+    def _take_step(
+        self, model: nn.Module, step: int, batch: Batch, num_targets: int, ending: Ending
+    ) -> tuple[Tensor, Tensor] | None:
+        """The sum of this member's losses, and the norm of all members' gradient before clipping. None: it was cut, and
+        nothing has changed."""
         # 1. Gradients, averaged over the members.
         self._state.model.train()
         torch.manual_seed(_dropout_seed(self._config.seed, step, self._group.rank))
         with self._meter:
-            loss_sum = self._backward(model, batch, self._group.size / max(1, num_targets))
+            loss_sum = self._backward(model, batch, self._group.size / max(1, num_targets), ending)
+        if loss_sum is None:
+            self._state.model.zero_grad(set_to_none=True)
+            return None
         # 2. The same update on every member.
         norm = nn.utils.clip_grad_norm_(self._state.model.parameters(), _MAX_GRADIENT_NORM)
         self._state.optimizer.step(self._rate(step))
@@ -151,11 +160,15 @@ class SynchronousRounds:
             self._state.average.update(step)
         return loss_sum, norm
 
-    def _backward(self, model: nn.Module, batch: Batch, factor: float) -> Tensor:
-        """Add up the gradients of `factor` times the losses. Returns the sum of the losses, without the factor."""
+    def _backward(self, model: nn.Module, batch: Batch, factor: float, ending: Ending) -> Tensor | None:
+        """Add up the gradients of `factor` times the losses. Returns the sum of the losses, without the factor; None if
+        it was cut: other members of a process group would wait for the rest."""
         total = torch.zeros((), device=self._group.device)
         parts, of_replicas = self._replicas.start(batch.split(self._micro_batch), factor)
         for number, part in enumerate(parts):
+            if self._group.size == 1 and ending.is_cut():
+                self._replicas.finish(of_replicas)
+                return None
             is_last = number == len(parts) - 1
             if is_last:
                 total += self._replicas.finish(of_replicas)

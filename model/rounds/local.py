@@ -33,7 +33,7 @@ from model.meeting.group import Group
 from model.rounds.agreement import agree_on_weights
 from model.rounds.averaging import BFLOAT16, FLOAT32, INT4, INT8, Coding, Feedback, weighted_mean
 from model.rounds.ddp import SynchronousRounds
-from model.rounds.round import StepProgress, StepReport
+from model.rounds.round import TO_THE_END, Ending, StepProgress, StepReport
 from model.tuning.choice import Tuning
 
 _FIGURES = struct.Struct("<Qd?")
@@ -91,12 +91,12 @@ class LocalRounds:
         first_step: int,
         spans: Sequence[Span],
         on_step: Callable[[StepProgress], None],
-        is_stopped: Callable[[], bool] = lambda: False,
+        ending: Ending = TO_THE_END,
     ) -> list[StepReport]:
         """See `RoundMethod`. Nothing is exchanged."""
         num_equal = (self._num_equal or self._group.size) if self._before else 1
         self._steps.rate_factor, self._steps.averages_steps = math.sqrt(num_equal), not self._before
-        reports = self._steps.take_steps(first_step, spans, on_step, is_stopped)
+        reports = self._steps.take_steps(first_step, spans, on_step, ending)
         if self._before:
             self._reports.update((report.step, report) for report in reports)
         return reports

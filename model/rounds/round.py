@@ -39,6 +39,18 @@ class StepProgress:
     idle_fraction: float  # the part of the time in which this device waits for others
 
 
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """When a member that takes its steps alone ends before the last: after the present step, if it `is_stopped`, or in
+    the middle of it, if it `is_cut`. Then that step is not taken."""
+
+    is_stopped: Callable[[], bool] = lambda: False
+    is_cut: Callable[[], bool] = lambda: False
+
+
+TO_THE_END = Ending()
+
+
 class RoundMethod(Protocol):
     """A way to train rounds, in one group after the other. On every member the trainer calls `take_steps`, then
     `synchronize_weights`."""
@@ -58,10 +70,10 @@ class RoundMethod(Protocol):
         first_step: int,
         spans: Sequence[Span],
         on_step: Callable[[StepProgress], None],
-        is_stopped: Callable[[], bool] = lambda: False,
+        ending: Ending = TO_THE_END,
     ) -> list[StepReport]:
         """Take one step for each span, call `on_step` after each, and return the reports of all. A member that takes
-        its steps alone ends after the step at which `is_stopped` says so.
+        its steps alone may end sooner.
 
         Raises DivergedError, PeerLostError; NotFiniteError where only this member computes values that are not finite.
         """

@@ -67,7 +67,7 @@ VALUES: list[object] = [
         continuations=(Continuation(prompt="오늘 점심은", text=" 뭐 먹지"),), served_loss=3.125,
     ),
     GroupOver(),
-    StopSteps(first_step=6),
+    StopSteps(first_step=6, at_once=True),
     StepsProgressed(step=5, loss=3.75, tokens=640, compute_tokens_per_second=1000.5, idle_fraction=0.25),
     PaceChanged(threads=1, rest_seconds=20.0, memory_bytes=2 << 30),
     LoadModel(checkpoint=CheckpointPaths(weights="/h/w", state="/h/s"), tokenizer="/h/t"),

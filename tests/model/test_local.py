@@ -16,6 +16,7 @@ from model.meeting.group import Group
 from model.rounds.averaging import BFLOAT16, FLOAT32, INT4, INT8, Coding, Feedback, weighted_mean
 from model.rounds.blockwise import EIGHT_BITS, FOUR_BITS, Blockwise
 from model.rounds.modes import DDP, LOCAL
+from model.rounds.round import TO_THE_END, Ending
 from model.trainer import Trainer
 from tests.model.test_portable import meet as meet_over
 from tests.model.test_training import CONFIG, CPU, MODEL, end, make_trainer, meet, spawn
@@ -137,7 +138,7 @@ def spans_of(first: int, count: int) -> list[Span]:
 
 
 def take(trainer: Trainer, round_step: int, first: int, count: int) -> StepsTaken:
-    return trainer.take_steps(round_step, first, spans_of(first, count), lambda: False)
+    return trainer.take_steps(round_step, first, spans_of(first, count), TO_THE_END)
 
 
 def train_locally(rank: int, size: int, folder: str) -> None:
@@ -324,9 +325,21 @@ def test_the_others_keep_their_steps_and_average_in_another_group() -> None:
 def test_a_call_ends_early_when_another_member_is_free(tmp_path: Path) -> None:
     trainer = local_trainer(0, str(tmp_path), Group(0, 1, CPU))
     answers = iter((False, True))
-    taken = trainer.take_steps(0, 0, spans_of(0, 5), lambda: next(answers))
+    taken = trainer.take_steps(0, 0, spans_of(0, 5), Ending(lambda: next(answers)))
     assert taken.count == 2
     assert taken.tokens == trainer.average_weights(0, 2, evaluate=False).tokens
+
+
+def test_a_step_that_is_cut_changes_nothing(tmp_path: Path) -> None:
+    trainer = local_trainer(0, str(tmp_path), Group(0, 1, CPU))
+    whole = local_trainer(0, str(tmp_path / "whole"), Group(0, 1, CPU))
+    assert take(whole, 0, 0, 2).count == 2
+    answers = iter((False, False, True))
+    taken = trainer.take_steps(0, 0, spans_of(0, 5), Ending(is_cut=lambda: next(answers)))
+    assert taken.count == 2
+    assert trainer.state_hash == whole.state_hash
+    assert trainer.average_weights(0, 2, evaluate=False) == whole.average_weights(0, 2, evaluate=False)
+    assert trainer.take_steps(2, 2, spans_of(2, 1), Ending(is_cut=lambda: True)) == StepsTaken(count=0, tokens=0)
 
 
 def test_steps_of_a_round_that_is_given_up_do_not_count(tmp_path: Path) -> None:

@@ -116,3 +116,26 @@ def test_a_call_hears_once_that_it_should_end() -> None:
     assert not pace.is_stopped(5)
     assert pace.is_stopped(7)
     assert not pace.is_stopped(7)  # the same steps may be dealt again
+
+
+def test_a_call_may_end_in_the_middle_of_a_step_and_the_next_one_does_not() -> None:
+    pace = Pace()
+    pace.hear(StopSteps(first_step=7))
+    assert not pace.is_cut(7)
+    pace.hear(StopSteps(first_step=7, at_once=True))
+    assert not pace.is_cut(5)
+    assert pace.is_cut(7)
+    pace.end_steps()
+    assert not pace.is_cut(7)  # the same steps may be dealt again
+    assert not pace.is_stopped(7)
+
+
+def test_a_rest_ends_when_the_others_wait_for_this_device() -> None:
+    pace = Pace()
+    pace.hear(PaceChanged(rest_seconds=60.0))
+    cutting = threading.Timer(0.2, pace.hear, [StopSteps(first_step=7, at_once=True)])
+    cutting.start()
+    started = time.monotonic()
+    pace.apply()
+    assert time.monotonic() - started < 30
+    cutting.join()

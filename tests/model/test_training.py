@@ -31,7 +31,7 @@ from model.meeting.group import Group
 from model.meeting.process_group import register
 from model.metrics import Metrics
 from model.rounds.modes import DDP
-from model.rounds.round import StepProgress, StepReport
+from model.rounds.round import TO_THE_END, Ending, StepProgress, StepReport
 from model.trainer import Trainer
 from model.tuning.choice import PLAIN, Tuning
 from tests.tokenizer.test_shards import ENCODER, TEXTS, shards_of
@@ -120,7 +120,7 @@ class OneReport:
         first_step: int,
         spans: Sequence[Span],
         on_step: Callable[[StepProgress], None],
-        is_stopped: Callable[[], bool] = lambda: False,
+        ending: Ending = TO_THE_END,
     ) -> list[StepReport]:
         self.calls.append((first_step, len(spans)))
         step = first_step + len(spans)

@@ -1,13 +1,16 @@
 """The steps of a local round: who takes which, and how long all of them need."""
 
 import heapq
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cellmind_agent.planning.dealing import LocalWork, begin_work, deal, note_taken, without
+from cellmind_agent.planning.dealing import LocalWork, begin_work, deal, grace_seconds, note_taken, without
+from cellmind_agent.planning.run_actions import Pace
 from cellmind_agent.protocol.ids import DeviceId
+from cellmind_agent.protocol.limits import LEAST_GRACE_SECONDS
 
 DEVICES = tuple(DeviceId(letter * 32) for letter in "abcd")
 
@@ -119,3 +122,48 @@ def test_an_answer_to_another_deal_changes_nothing() -> None:
     work = deal(begin_work(0, 10, is_evaluated=False), DEVICES[:1], {}).work
     assert note_taken(work, DEVICES[0], 7, 1) == work
     assert note_taken(work, DEVICES[1], 0, 1) == work
+
+
+def test_a_member_that_is_cut_gets_no_more_in_the_round_and_its_finished_steps_count() -> None:
+    fast, slow = DEVICES[:2]
+    speeds = {fast: 5.0, slow: 100.0}  # it was fast, and is no longer
+    work = deal(begin_work(0, 8, is_evaluated=False), (fast, slow), speeds).work
+    first = work.dealt[slow]
+    work = deal(note_taken(work, slow, first[0], 1), (fast, slow), speeds).work
+    work = note_taken(work, slow, work.dealt[slow][0], 0)
+    assert work.cut == {slow}
+    for _ in range(20):
+        work = deal(work, (fast, slow), speeds).work
+        assert slow not in work.dealt
+        if work.is_done:
+            break
+        work = note_taken(work, fast, *(work.dealt[fast][0], work.dealt[fast][1] - work.dealt[fast][0]))
+    check_exact(work)
+    assert work.taken[slow] == ((first[0], first[0] + 1),)
+
+
+def test_if_the_others_are_lost_a_member_that_was_cut_takes_the_rest() -> None:
+    fast, slow = DEVICES[:2]
+    work = deal(begin_work(0, 8, is_evaluated=False), (fast, slow), {}).work
+    work = note_taken(work, slow, work.dealt[slow][0], 0)
+    assert deal(without(work, fast), (slow,), {}).deals
+
+
+def test_free_members_wait_for_as_long_as_a_step_of_the_fastest_takes() -> None:
+    pace = Pace(
+        round_seconds=10.0, seconds_per_step=2.0, speeds=dict(zip(DEVICES, (100.0, 200.0, 700.0), strict=False))
+    )
+    roster = DEVICES[:3]
+    all_dealt = LocalWork(
+        first_step=0,
+        num_steps=2,
+        is_evaluated=False,
+        free=(),
+        dealt={DEVICES[0]: (0, 1)},
+        taken={DEVICES[2]: ((1, 2),)},
+    )
+    assert grace_seconds(all_dealt, roster, pace) == pytest.approx(2.0 * 1000 / 700)
+    assert grace_seconds(all_dealt, roster, replace(pace, seconds_per_step=0.1)) == LEAST_GRACE_SECONDS
+    assert grace_seconds(all_dealt, roster, replace(pace, seconds_per_step=None)) is None
+    assert grace_seconds(all_dealt, DEVICES[:1], pace) is None  # nobody waits
+    assert grace_seconds(replace(all_dealt, free=((1, 2),)), roster, pace) is None

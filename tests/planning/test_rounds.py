@@ -14,12 +14,14 @@ from cellmind_agent.planning.run_actions import (
     Action,
     Adopt,
     Average,
+    CallBack,
     Commit,
     Deal,
     Drop,
     End,
     FormGroup,
     HandOver,
+    LookAgain,
     OpenRound,
     Pace,
     Question,
@@ -33,6 +35,7 @@ from cellmind_agent.planning.run_life import (
     Committed,
     Ended,
     Grouped,
+    Looked,
     Lost,
     Preparing,
     Ready,
@@ -583,6 +586,22 @@ def test_the_others_take_the_steps_of_a_lost_member_and_keep_their_own() -> None
     ]
     life, actions = local_round(life, Grouped(device=A, term=2), Grouped(device=C, term=2))
     assert [action.roster for action in of(Average, actions)] == [(A, C)]
+
+
+def test_a_member_that_keeps_the_others_waiting_is_cut_and_what_it_has_finished_counts() -> None:
+    life, _ = in_a_local_round()
+    life, actions = local_round(life, Took(device=A, first_step=0, count=1))
+    (look,) = of(LookAgain, actions)
+    looked = Looked(term=look.term, round=look.round, num_answers=look.num_answers)
+    assert local_round(life, replace(looked, num_answers=0))[1] == []  # somebody has answered since
+    life, actions = local_round(life, looked)
+    assert [(action.device, action.first_step, action.at_once) for action in of(CallBack, actions)] == [(B, 1, True)]
+    life, actions = local_round(life, Took(device=B, first_step=1, count=0))
+    dealt = of(Deal, actions)
+    assert [action.steps for action in dealt] == [(1, 2)]
+    assert dealt[0].device != B
+    life, actions = local_round(life, Took(device=dealt[0].device, first_step=1, count=1))
+    assert [action.roster for action in of(Average, actions)] == [THREE]
 
 
 def test_an_average_that_breaks_is_done_again_with_the_same_steps() -> None:

@@ -183,7 +183,7 @@ _ALL = [
     m.TrainRound(run=RUN, term=2, round=1, first_step=0, num_steps=2, shares=(8, 8), evaluate=True),
     m.DealSteps(run=RUN, term=2, round=3, round_step=8, num_steps=20, first_step=12, stop=15),
     m.StepsDone(count=2, tokens=960),
-    m.CallBackSteps(run=RUN, term=2, first_step=12),
+    m.CallBackSteps(run=RUN, term=2, first_step=12, at_once=True),
     m.AverageRound(run=RUN, term=2, round=3, round_step=8, num_steps=20, evaluate=True),
     m.RoundTrained(state_hash="cd" * 32, tokens=20, loss=5.25, val_loss=None, average_val_loss=5.5),
     m.CommitRound(

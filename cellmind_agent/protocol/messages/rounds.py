@@ -178,11 +178,14 @@ class DealSteps(Request[StepsDone]):
 
 @request(asked_by="member", size="small")
 class CallBackSteps(Request[Done]):
-    """Another member is free: end the steps that you were dealt from `first_step` on after the present one."""
+    """Another member is free: end the steps that you were dealt from `first_step` on after the present one; with
+    `at_once` in the middle of it, because others have waited for long, and then it is not taken.
+    """
 
     run: RunId
     term: int
     first_step: int
+    at_once: bool = False
 
 
 @request(asked_by="member", size="small")

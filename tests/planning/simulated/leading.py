@@ -80,8 +80,14 @@ class Leading(Attending):
             case act.Deal():
                 self._deal(action)
             case act.CallBack():
-                request = m.CallBackSteps(run=run, term=action.term, first_step=action.first_step)
+                request = m.CallBackSteps(
+                    run=run, term=action.term, first_step=action.first_step, at_once=action.at_once
+                )
                 self._start(self._tell([action.device], request))
+            case act.LookAgain():
+                looked = life.Looked(term=action.term, round=action.round, num_answers=action.num_answers)
+                due = self.cell.now + action.seconds
+                self._start(self._later("looked again", due, partial(self.inbox.append, looked)))
             case act.Average():
                 self._average(action)
             case act.Commit():

@@ -99,7 +99,7 @@ class Rounds:
         """The trainer is in the middle of what it was dealt."""
         (part, _), request = self._own_trainer(call), call.request
         if part.taking and part.taking.first_step == request.first_step:
-            part.taking.num_steps = max(1, part.taking.num_steps // 2)
+            part.taking.num_steps = max(0 if request.at_once else 1, part.taking.num_steps // 2)
         return m.Done()
 
     def _average(self, call: Call) -> Work[m.RoundTrained]:
