@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from cellmind_agent.planning.exchange import MeasuredNetwork, best_averaging, is_shared_medium
 from cellmind_agent.planning.forecast import INT8, Work
+from cellmind_agent.planning.mode import ModeChoice
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.ids import DeviceId
 from cellmind_agent.protocol.limits import (
@@ -73,7 +74,9 @@ def _config_of_work(bundle: Bundle) -> bytes:
     return json.dumps(kept, sort_keys=True).encode()
 
 
-def with_speeds(session: Session, members: Sequence[PeerView], bundle: Bundle, is_measured: bool) -> list[PeerView]:
+def with_speeds(
+    session: Session, members: Sequence[PeerView], bundle: Bundle, mode: ModeChoice, is_measured: bool
+) -> list[PeerView]:
     """These devices with the speeds at which they train this network. Those that do not know theirs measure it, if it
     `is_measured`; what is still not known then is None. If no device knows, all keep the speed of their last run."""
     hosts = [peer.vitals.host if peer.vitals else peer.id for peer in members]
@@ -82,7 +85,7 @@ def with_speeds(session: Session, members: Sequence[PeerView], bundle: Bundle, i
             work=name_of_work(bundle),
             config=_config_of_work(bundle),
             vocab_size=bundle.manifest.vocab_size,
-            size=len(members),
+            size=len(members) if mode == "ddp" else 1,  # they divide each step
             members_here=hosts.count(host),
             seconds=0.0,
         )

@@ -10,7 +10,16 @@ from cellmind_agent.planning.backends import AUTO, choose_backend, needs_probe
 from cellmind_agent.planning.exchange import best_averaging
 from cellmind_agent.planning.forecast import INT8, Forecast, forecast
 from cellmind_agent.planning.mode import ModeChoice, choose_mode, possible_modes
-from cellmind_agent.planning.roster import RunPlan, Seating, find_device, plan, seat, seat_of, without_idlers
+from cellmind_agent.planning.roster import (
+    RunPlan,
+    Seating,
+    find_device,
+    plan,
+    seat,
+    seat_of,
+    within_batch,
+    without_idlers,
+)
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.ids import BackendName, DeviceId
 from cellmind_agent.protocol.limits import PROBE_SECONDS
@@ -55,12 +64,12 @@ def make_plan(
     client, config, names = session.client, bundle.recipe.config, names_in(devices)
     batch_samples = config.training.batch_size
     peers = [replace(peer, state="gone") if peer.id in lost else peer for peer in list_peers(client)]
-    able = seat(peers, batch_samples, names).seated
+    able = seat(peers, names).seated
     has_network = len({seat_of(peer).host for peer in able}) > 1
     is_open = has_network and (mode == "auto" or not names)
     is_measured = is_worth_measuring(bundle) and (is_open or is_trial) and not lost
-    known = {peer.id: peer for peer in with_speeds(session, able, bundle, is_measured)}
-    seating = seat([known.get(peer.id, peer) for peer in peers], batch_samples, names)
+    known = {peer.id: peer for peer in with_speeds(session, able, bundle, mode, is_measured)}
+    seating = seat([known.get(peer.id, peer) for peer in peers], names)
     # 2. Who helps, over this network? A device that the person has named takes part.
     work, roster = work_of(bundle), [seat_of(peer) for peer in seating.seated]
     network = measure_network(client, roster, work) if mode != "ddp" or not names else None
@@ -69,8 +78,9 @@ def make_plan(
         chosen, subsets = without_idlers(seating, possible_modes(mode, roster), work, network)
         seating = chosen if has_network and not names else seating
     # 3. How they train together.
+    chosen_mode = choose_mode(mode, [seat_of(peer) for peer in seating.seated], work, network)
+    seating = within_batch(seating, batch_samples, chosen_mode[0])
     roster = [seat_of(peer) for peer in seating.seated]
-    chosen_mode = choose_mode(mode, roster, work, network)
     is_apart = network and chosen_mode[0] == "local" and len(roster) > 1
     made = forecast(chosen_mode[0], roster, work, network) if network else None
     averaging = best_averaging(roster, INT8 * work.weights, network) if network and is_apart else None
@@ -83,7 +93,7 @@ def make_plan(
 def plan_again(client: Client, spec: m.RunSpec, peers: Sequence[PeerView], names: Sequence[str]) -> RunPlan:
     """The plan to go on with a run, on those of `peers` that have one of these names, if there are any. Raises as
     `make_plan`."""
-    seating = seat(peers, spec.batch_samples, names)
+    seating = within_batch(seat(peers, names), spec.batch_samples, spec.mode)
     backend = _backend_of(client, seating, spec.backend, is_lan_trusted=False)
     return plan(seating, spec.batch_samples, backend, (spec.mode, Sentence("as before")))
 

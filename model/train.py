@@ -154,8 +154,12 @@ class _Program:
         data = PackedData(manifest, [Path(path) for path in call.shards], config.training.seed)
         torch.set_float32_matmul_precision("high")
         devices = choose_devices(call.rank, call.size, call.members_here)
+        mode = MODES[call.mode]
+        own_steps, step_members = (
+            (call.total_steps, call.size) if mode.divides_steps else (call.total_steps // call.size, 1)
+        )
         self._tuner = Tuner(
-            config, manifest.vocab_size, devices, Path(call.tuning), call.total_steps, call.size, call.members_here
+            config, manifest.vocab_size, devices, Path(call.tuning), own_steps, step_members, call.members_here
         )
         tuning, device = self._tuner.tune(), devices[0]
         self._watch = SpeedWatch(tuning.tokens_per_second * tuning.num_devices)
@@ -169,7 +173,7 @@ class _Program:
             call.total_steps,
             report=self._link.report,
             tuning=tuning,
-            mode=MODES[call.mode],
+            mode=mode,
             pace=self._pace.apply,
         )
         if call.resume_from:

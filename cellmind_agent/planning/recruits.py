@@ -14,8 +14,8 @@ from cellmind_agent.protocol.messages import PeerView, RunSpec
 def recruits(
     peers: Iterable[PeerView], spec: RunSpec, taken: Set[DeviceId], tries: Mapping[DeviceId, int]
 ) -> tuple[PeerView, ...]:
-    """The devices that could take part, besides those in `taken`: allowed, online, able to train, and with a share of
-    the batch. `tries` are how often each was asked already."""
+    """The devices that could take part, besides those in `taken`: allowed, online, able to train, and in `ddp`
+    with a share of the batch. `tries` are how often each was asked already."""
     able = [
         peer
         for peer in peers
@@ -24,6 +24,8 @@ def recruits(
         and tries.get(peer.id, 0) < MAX_RECRUITINGS
         and _could_train(peer, spec)
     ]
+    if spec.mode != "ddp":
+        return tuple(able)
     return tuple(able[: max(0, spec.batch_samples - len(taken))])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cellmind_agent.planning.election import elect
 from cellmind_agent.planning.exchange import Averaging, Network
@@ -56,7 +56,7 @@ class Seating:
     idlers: tuple[DeviceId, ...] = ()
 
 
-def seat(peers: Sequence[PeerView], batch_samples: int, names: Sequence[str] = ()) -> Seating:
+def seat(peers: Sequence[PeerView], names: Sequence[str] = ()) -> Seating:
     """Elect the ranks among the devices with these `names`, or among all paired devices.
 
     Raises UnknownNameError for a name that fits no device, or when no device can train.
@@ -68,7 +68,7 @@ def seat(peers: Sequence[PeerView], batch_samples: int, names: Sequence[str] = (
             able.append(peer)
         else:
             left_out.append(LeftOut(name=peer.name, why=why))
-    order = elect(able)  # the strongest first: where the batch is too small for all, the weakest stay out
+    order = elect(able)  # the strongest first
     if not order:
         reasons = Sentence("no device is paired and online")
         if left_out:
@@ -76,11 +76,16 @@ def seat(peers: Sequence[PeerView], batch_samples: int, names: Sequence[str] = (
         for out in left_out[1:]:
             reasons = Sentence("{reasons}; {name}: {why}", reasons=reasons, name=out.name, why=out.why)
         raise UnknownNameError("no device can train ({reasons})", "cellmindctl peers --wide", reasons=reasons)
-    left_out += [
-        LeftOut(name=peer.name, why=Sentence("the batch has fewer samples than devices"))
-        for peer in order[batch_samples:]
-    ]
-    return Seating(seated=tuple(order[:batch_samples]), left_out=tuple(left_out))
+    return Seating(seated=order, left_out=tuple(left_out))
+
+
+def within_batch(seating: Seating, batch_samples: int, mode: RunMode) -> Seating:
+    """In the mode `ddp` each member needs a sample of every batch: where there are too few, the weakest stay out."""
+    if mode != "ddp" or len(seating.seated) <= batch_samples:
+        return seating
+    why = Sentence("the batch has fewer samples than devices")
+    left_out = [LeftOut(name=peer.name, why=why) for peer in seating.seated[batch_samples:]]
+    return replace(seating, seated=seating.seated[:batch_samples], left_out=(*seating.left_out, *left_out))
 
 
 def without_idlers(

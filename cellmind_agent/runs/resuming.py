@@ -18,7 +18,7 @@ from cellmind_agent.planning.resuming import (
     may_go_on,
     newest_checkpoint,
 )
-from cellmind_agent.planning.roster import Seating, plan, seat
+from cellmind_agent.planning.roster import Seating, plan, seat, within_batch
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.errors import CellmindError, UnknownNameError
 from cellmind_agent.protocol.ids import DeviceId, RunId, short
@@ -83,7 +83,7 @@ class Resuming:
         if checkpoint.step >= ledger_of(spec).total_steps:
             return True
         allowed = [peer for peer in self._views() if may_take_part(peer.id, spec)]
-        seating = seat(allowed, spec.batch_samples)
+        seating = within_batch(seat(allowed), spec.batch_samples, spec.mode)
         faults = await self._gloo_faults(seating) if needs_probe(seating.seated, spec.backend) else {}
         made = plan(
             seating,

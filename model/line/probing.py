@@ -12,9 +12,9 @@ class SpeedMeasured:
 
 @line_message
 class MeasureSpeed(Call[SpeedMeasured]):
-    """Train a network of this configuration on made-up rows for about so many seconds, as one of `size` members of a
-    run, `members_here` of them on this machine. `tuning` is the file in which this device remembers how it computes
-    fastest.
+    """Train a network of this configuration on made-up rows for about so many seconds, as one of `size` members that
+    divide each step; `members_here` members are on this machine. `tuning` is the file in which this device remembers
+    how it computes fastest.
     """
 
     config: str

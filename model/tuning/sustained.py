@@ -20,7 +20,7 @@ _UPDATES = 2  # after one that allocates memory
 def sustained_speed(
     config: Config, vocab_size: int, path: Path, num_members: int, members_here: int, seconds: float
 ) -> float:
-    """Tokens a second of whole training steps, as one of `num_members` members, on made-up rows.
+    """Tokens a second of training, as one of `num_members` members that divide each step, on made-up rows.
 
     Forward and backward passes run for about `seconds`, of which the second half counts; the update at the end of a
     step is measured for itself. The other arguments are those of `Tuner`.

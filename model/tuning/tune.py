@@ -25,8 +25,8 @@ _LONG_FLOP = 3e16  # ten minutes of a GPU that reaches 50 TFLOP/s, ten times wha
 class Tuner:
     """Decides how the `devices` of one member compute, and sets its number of threads.
 
-    `num_members` is the size of the run, and `members_here` how many of them share this machine. Tunings are remembered
-    in the file at `path`.
+    `num_members` divide each of this member's `total_steps`, and `members_here` members share this machine. Tunings are
+    remembered in the file at `path`.
     """
 
     def __init__(

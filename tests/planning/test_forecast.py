@@ -130,7 +130,7 @@ def test_who_would_not_help_is_left_out_and_does_not_join_later() -> None:
     peers = [
         peer(name, host=name, tokens_per_second=Figure(value=speed, source="run")) for name, speed in speeds.items()
     ]
-    seating = seat(peers, 16)
+    seating = seat(peers)
     network = air([seat_of(one) for one in peers])
     chosen_seating, subsets = without_idlers(seating, BOTH, WORK, network)
     assert [one.name for one in chosen_seating.seated] == ["aa", "bb"]
@@ -144,7 +144,7 @@ def test_who_would_not_help_is_left_out_and_does_not_join_later() -> None:
 
 def test_nobody_is_left_out_while_the_network_is_not_known() -> None:
     peers = [peer(name, host=name, tokens_per_second=Figure(value=9.0, source="run")) for name in ("aa", "bb")]
-    seating = seat(peers, 16)
+    seating = seat(peers)
     assert without_idlers(seating, BOTH, WORK, MeasuredNetwork(rates={})) == (seating, ())
 
 
@@ -153,9 +153,7 @@ def test_the_run_carries_the_forecast_of_its_members() -> None:
     roster = [seat_of(one) for one in peers]
     made = forecast("local", roster, WORK, air(roster))
     assert made
-    planned = plan(
-        seat(peers, 16), 16, (BackendName("gloo"), Sentence("")), ("local", Sentence("")), made.averaging, made
-    )
+    planned = plan(seat(peers), 16, (BackendName("gloo"), Sentence("")), ("local", Sentence("")), made.averaging, made)
     promise = promised(planned)
     assert promise
     assert promise.tokens_per_second == made.tokens_per_second

@@ -11,14 +11,15 @@ from cellmind_agent.planning.backends import choose_backend
 from cellmind_agent.planning.election import elect, election_key
 from cellmind_agent.planning.ledger import Ledger
 from cellmind_agent.planning.liveness import Clocks, liveness, patience, seconds_away
-from cellmind_agent.planning.recruits import others_train_on
-from cellmind_agent.planning.roster import RunPlan, find_device, plan, seat, why_not
+from cellmind_agent.planning.recruits import others_train_on, recruits
+from cellmind_agent.planning.roster import RunPlan, find_device, plan, seat, why_not, within_batch
 from cellmind_agent.planning.shares import shares, spans
 from cellmind_agent.protocol.errors import UnknownNameError
 from cellmind_agent.protocol.ids import BackendName
 from cellmind_agent.protocol.messages import Battery, Figure, PeerView, TrainingLimit, Versions
 from model.line.sentence import Sentence
 from tests.planning.peers import gpu, peer
+from tests.protocol.examples import SPEC
 
 
 def test_the_order_is_accelerator_speed_memory_mains_power_id() -> None:
@@ -141,7 +142,7 @@ def test_sleep_and_a_stopped_process_are_noticed_and_a_normal_second_is_not() ->
 
 
 def a_plan(peers: list[PeerView], batch_samples: int) -> RunPlan:
-    seating = seat(peers, batch_samples)
+    seating = within_batch(seat(peers), batch_samples, "ddp")
     return plan(seating, batch_samples, choose_backend(seating.seated), ("ddp", Sentence("asked for")))
 
 
@@ -174,7 +175,7 @@ def test_a_phone_that_does_not_charge_is_left_out() -> None:
 def test_an_unpaired_device_never_trains() -> None:
     assert why_not(replace(peer("aa"), paired=False)) == "not paired"
     with pytest.raises(UnknownNameError, match="no device can train"):
-        seat([replace(peer("aa"), paired=False)], 8)
+        seat([replace(peer("aa"), paired=False)])
 
 
 def test_a_batch_smaller_than_the_cell_leaves_devices_out() -> None:
@@ -188,7 +189,7 @@ def test_in_the_mode_local_members_share_the_steps_of_a_round() -> None:
         peer(name, tokens_per_second=Figure(value=speed, source="test"))
         for name, speed in (("aa", 300.0), ("bb", 100.0))
     )
-    made = plan(seat([fast, slow], 8), 8, (BackendName("gloo"), "asked for"), ("local", "asked for"))
+    made = plan(seat([fast, slow]), 8, (BackendName("gloo"), "asked for"), ("local", "asked for"))
     assert (made.mode, made.shares) == ("local", (75, 25))
 
 
@@ -210,3 +211,13 @@ def test_a_device_may_rest_only_if_another_member_trains_on() -> None:
     assert others_train_on(one.id, roster, [one, two, guest])
     for other in (hot, replace(two, state="asleep")):
         assert not others_train_on(one.id, roster, [one, other, guest])
+
+
+def test_in_the_mode_local_more_devices_than_samples_take_part() -> None:
+    """Each takes whole steps."""
+    seating = seat([peer("aa"), peer("bb"), peer("cc")])
+    assert within_batch(seating, 2, "local") == seating
+    spec = replace(SPEC, devices=(), left_out=(), batch_samples=2)
+    taken = frozenset(one.id for one in seating.seated[:2])
+    assert [one.name for one in recruits(seating.seated, replace(spec, mode="local"), taken, {})] == ["cc"]
+    assert recruits(seating.seated, replace(spec, mode="ddp"), taken, {}) == ()

@@ -108,7 +108,7 @@ def stronger(name: str, **changes: object) -> m.PeerView:
 
 def test_a_device_alone_leads_the_run_on_from_its_checkpoint(cell: Cell) -> None:
     cell.resume()
-    made = plan(seat([cell.me], 3), 3, (BackendName("gloo"), Sentence("x")), ("ddp", Sentence("x")))
+    made = plan(seat([cell.me]), 3, (BackendName("gloo"), Sentence("x")), ("ddp", Sentence("x")))
     backend, newest_term = cell.started[0].backend, VIEW.term
     assert cell.started == [
         m.StartRun(spec=SPEC, roster=made.roster, backend=backend, start=MODEL, newest_term=newest_term)

@@ -19,8 +19,8 @@ class SpeedProbed:
 @request(asked_by="member", size="small")
 class ProbeSpeed(Request[SpeedProbed]):
     """Say how fast you train a network: as remembered under `work`, or else measured now, for about `seconds`; with 0
-    nothing is measured. `config` describes the network and its steps, which `size` members divide, `members_here` of
-    them on your machine. Refused with `busy` during a run.
+    nothing is measured. `config` describes the network and its steps, each of which `size` members divide;
+    `members_here` members are on your machine. Refused with `busy` during a run.
     """
 
     work: str

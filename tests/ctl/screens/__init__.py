@@ -8,7 +8,7 @@ from cellmind_agent.planning.backends import choose_backend
 from cellmind_agent.planning.exchange import MeasuredNetwork, best_averaging
 from cellmind_agent.planning.forecast import INT8, Work, forecast
 from cellmind_agent.planning.mode import choose_mode, possible_modes
-from cellmind_agent.planning.roster import plan, seat, seat_of, without_idlers
+from cellmind_agent.planning.roster import plan, seat, seat_of, within_batch, without_idlers
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.blobs import BlobRef
 from cellmind_agent.protocol.ids import BlobId, DeviceId, RunId
@@ -73,7 +73,7 @@ def plan_view() -> View:
     names = ("거실에 있는 오래된 노트북", "desktop", "부엌 태블릿")
     speeds = (m.Figure(value=3210.5 - 900 * place, source="test") for place in range(len(names)))
     seen = [device(name, tokens_per_second=speed) for name, speed in zip(names, speeds, strict=True)]
-    seating = seat([*seen, peer("phone", state="gone")], batch_samples=2)
+    seating = within_batch(seat([*seen, peer("phone", state="gone")]), 2, "ddp")
     made = plan(
         seating,
         2,
@@ -90,7 +90,7 @@ def forecast_view() -> View:
     """On Wi-Fi, where the desktop has a cable, and the phone would bring nothing."""
     speeds = {"거실에 있는 오래된 노트북": 7210.5, "desktop": 9000.0, "부엌 태블릿": 6600.0, "phone": 12.0}
     seen = [device(name, host=name, tokens_per_second=figure(speed)) for name, speed in speeds.items()]
-    seating = seat(seen, batch_samples=16)
+    seating = seat(seen)
     roster = [seat_of(peer) for peer in seating.seated]
     work = Work(weights=4_000_000, step_tokens=2048, batch_samples=16)
     rates = {
