@@ -50,13 +50,14 @@ def make_plan(
     mode: ModeChoice,
     backend: str,
     lost: Set[DeviceId] = frozenset(),
+    takes_all: bool = False,
     is_trial: bool = False,
 ) -> RunPlan:
     """The plan for this bundle; a `backend` other than `auto` overrides the configuration's.
 
     `devices` is the value of --devices: names with commas between them, or None for all. Those in `lost` count as gone:
-    the cell may need seconds to notice what this command knows. With `is_trial` nothing is started: speeds are measured
-    even if they would not change the plan.
+    the cell may need seconds to notice what this command knows. With `takes_all` nobody is left out because it is slow.
+    With `is_trial` nothing is started: speeds are measured even if they would not change the plan.
 
     Raises UnknownNameError when a device is unknown or none can train, UsageError when the choice is impossible.
     """
@@ -66,17 +67,18 @@ def make_plan(
     peers = [replace(peer, state="gone") if peer.id in lost else peer for peer in list_peers(client)]
     able = seat(peers, names).seated
     has_network = len({seat_of(peer).host for peer in able}) > 1
-    is_open = has_network and (mode == "auto" or not names)
-    is_measured = is_worth_measuring(bundle) and (is_open or is_trial) and not lost
+    is_chosen = has_network and not names and not takes_all
+    is_open = is_chosen or (has_network and mode == "auto") or (is_trial and not takes_all)
+    is_measured = is_open and is_worth_measuring(bundle) and not lost
     known = {peer.id: peer for peer in with_speeds(session, able, bundle, mode, is_measured)}
     seating = seat([known.get(peer.id, peer) for peer in peers], names)
-    # 2. Who helps, over this network? A device that the person has named takes part.
+    # 2. Who helps, over this network? A device for which the person has asked takes part.
     work, roster = work_of(bundle), [seat_of(peer) for peer in seating.seated]
-    network = measure_network(client, roster, work) if mode != "ddp" or not names else None
+    network = measure_network(client, roster, work) if mode != "ddp" or is_chosen else None
     subsets: tuple[Forecast, ...] = ()
     if network:
         chosen, subsets = without_idlers(seating, possible_modes(mode, roster), work, network)
-        seating = chosen if has_network and not names else seating
+        seating = chosen if is_chosen else seating
     # 3. How they train together.
     chosen_mode = choose_mode(mode, [seat_of(peer) for peer in seating.seated], work, network)
     seating = within_batch(seating, batch_samples, chosen_mode[0])

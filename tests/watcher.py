@@ -139,9 +139,11 @@ class Watcher:
 
 
 def start_training(device: Device, project: Path, *words: str) -> Watcher:
-    """Train the project from this device, and watch the run. The members step together unless `words` have a mode."""
+    """Train the project from this device, and watch the run. The members step together unless `words` have a mode, and
+    all take part unless that is `auto`."""
     mode = () if "--mode" in words else ("--mode", "ddp")
-    return Watcher(device.start_ctl("train", "--json", "--yes", *mode, *words, cwd=project))
+    everybody = () if "auto" in words else ("--all",)
+    return Watcher(device.start_ctl("train", "--json", "--yes", *everybody, *mode, *words, cwd=project))
 
 
 def watch(device: Device, run: str = "") -> Watcher:

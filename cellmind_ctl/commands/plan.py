@@ -19,6 +19,7 @@ from cellmind_ctl.simulating import show_simulated
 @click.argument("config", required=False, type=click.Path(path_type=Path))
 @click.option("--data", multiple=True, type=click.Path(path_type=Path), help="Text to train on (repeatable).")
 @click.option("--devices", metavar="NAME,...", help="Plan for these devices only.")
+@click.option("--all", "takes_all", is_flag=True, help="Every device takes part, also if it slows the run down.")
 @click.option("--mode", type=click.Choice(get_args(ModeChoice)), default="auto", help="How the members train together.")
 @click.option("--backend", type=click.Choice(BACKEND_CHOICES), default=AUTO, help=BACKEND_HELP)
 @click.option("--simulate", metavar="FILE", type=click.Path(path_type=Path), help="Plan for the homes in this file.")
@@ -27,6 +28,7 @@ def command_(
     config: Path | None,
     data: tuple[Path, ...],
     devices: str | None,
+    takes_all: bool,
     mode: ModeChoice,
     backend: str,
     simulate: Path | None,
@@ -41,7 +43,7 @@ def command_(
         return
     project = open_project(config, data, session)
     bundle = make_bundle(project, session)
-    made = make_plan(session, bundle, devices, mode, backend, is_trial=True)
+    made = make_plan(session, bundle, devices, mode, backend, takes_all=takes_all, is_trial=True)
     if session.is_json:
         session.emit("plan", plan_json(made, bundle))
     else:

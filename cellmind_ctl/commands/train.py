@@ -34,6 +34,7 @@ from cellmind_ctl.watching import follow, summary
 @click.option("--data", multiple=True, type=click.Path(path_type=Path), help="Text to train on (repeatable).")
 @click.option("--only-new", is_flag=True, help="Train only on the text that the last `data prepare --append` added.")
 @click.option("--devices", metavar="NAME,...", help="Train on these devices only.")
+@click.option("--all", "takes_all", is_flag=True, help="Every device takes part, also if it slows the run down.")
 @click.option("--mode", type=click.Choice(get_args(ModeChoice)), default="auto", help="How the members train together.")
 @click.option("--backend", type=click.Choice(BACKEND_CHOICES), default=AUTO, help=BACKEND_HELP)
 @click.option("--detach", is_flag=True, help="Start the run, and do not watch it.")
@@ -44,6 +45,7 @@ def command_(
     data: tuple[Path, ...],
     only_new: bool,
     devices: str | None,
+    takes_all: bool,
     mode: ModeChoice,
     backend: str,
     detach: bool,
@@ -59,7 +61,7 @@ def command_(
         session.warn(t("no earlier model was found, so this model learns the new text alone"))
     # 2. Plan: who takes part, who leads, and each member's share of the batch.
     # 3. Push the blobs that the leader lacks. The members fetch them from the leader.
-    made = _plan_and_push(bundle, session, devices, mode, backend, yes)
+    made = _plan_and_push(bundle, session, devices, takes_all, mode, backend, yes)
     if made is None:
         session.notice(t("no run was started"))
         return 0
@@ -86,7 +88,13 @@ def command_(
 
 
 def _plan_and_push(
-    bundle: Bundle, session: Session, devices: str | None, mode: ModeChoice, backend: str, yes: bool
+    bundle: Bundle,
+    session: Session,
+    devices: str | None,
+    takes_all: bool,
+    mode: ModeChoice,
+    backend: str,
+    yes: bool,
 ) -> RunPlan | None:
     """The plan, when its leader has all blobs; None if the person does not agree.
 
@@ -94,7 +102,7 @@ def _plan_and_push(
     """
     lost: set[DeviceId] = set()
     while True:
-        made = make_plan(session, bundle, devices, mode, backend, lost)
+        made = make_plan(session, bundle, devices, mode, backend, lost, takes_all)
         if not _is_agreed(made, bundle, session, yes or bool(lost)):
             return None
         leader = made.roster[0]

@@ -185,7 +185,9 @@ class Stage:
 
     def _cast(self, project: Path) -> tuple[LabDevice, LabDevice, LabDevice]:
         """In the order of the next run's roster: its leader, a member, and the device that watches."""
-        planned = next(iter(self.home.devices.values())).ctl("plan", "--json", cwd=project, timeout=120)
+        planned = next(iter(self.home.devices.values())).ctl(
+            "plan", "--json", "--all", "--mode", "ddp", cwd=project, timeout=120
+        )
         leader, second, observer = (self.home.devices[member["name"]] for member in planned.data["roster"])
         return leader, second, observer
 

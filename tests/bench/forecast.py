@@ -89,7 +89,7 @@ def compare(place: Place, seconds: float) -> dict[str, Any]:
         assert isinstance(way, OurWay)
         write_config(project, way, way.lr, seed=1)
         switch_on(devices)
-        with start_training(devices[0], project) as watcher:
+        with start_training(devices[0], project, "--mode", "auto") as watcher:
             plan = watcher.wait_for_kind("plan", START_SECONDS)
             begun = watcher.wait("a round of steps", has_trained, START_SECONDS)
             watcher.wait_for_kind("round_committed", START_SECONDS, since=begun.at + seconds)

@@ -109,9 +109,11 @@ def loss(
 def start_run(device: LabDevice, project: Path) -> subprocess.Popen[str]:
     """Start a run with all three devices. A device that has just returned may still be busy with the last run."""
     while True:
-        planned = device.ctl("plan", "--json", cwd=project).data
+        planned = device.ctl("plan", "--json", "--all", "--mode", "ddp", cwd=project).data
         if len(planned["roster"]) == len(NAMES):
-            return device.start_ctl("train", "--json", "--yes", "--mode", "ddp", "--backend", "gloo", cwd=project)
+            return device.start_ctl(
+                "train", "--json", "--yes", "--all", "--mode", "ddp", "--backend", "gloo", cwd=project
+            )
         time.sleep(1)
 
 

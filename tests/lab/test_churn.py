@@ -37,7 +37,9 @@ def project_of(folder: Path) -> Path:
 
 def roster_of(device: LabDevice, project: Path) -> list[str]:
     """Who will take part; the first leads."""
-    return [member["name"] for member in device.ctl("plan", "--json", cwd=project).data["roster"]]
+    return [
+        member["name"] for member in device.ctl("plan", "--json", "--all", "--mode", "ddp", cwd=project).data["roster"]
+    ]
 
 
 def finish(watcher: Watcher, device: LabDevice, devices: Mapping[str, LabDevice], *excused: str) -> Audit:

@@ -25,7 +25,7 @@ def all_online(device: Device, count: int = 3) -> bool:
 
 
 def train(device: Device, project: Path, *words: str) -> list[dict[str, Any]]:
-    done: Answer = device.ctl("train", "--json", "--yes", "--mode", "ddp", *words, cwd=project, timeout=200)
+    done: Answer = device.ctl("train", "--json", "--yes", "--all", "--mode", "ddp", *words, cwd=project, timeout=200)
     assert done.code == 0, done
     return done.events
 
@@ -143,7 +143,7 @@ def test_without_a_lost_device_the_others_go_on_with_gloo(
     devices = home.paired(*NAMES)
     make_project(tmp_path / "project", LONG)
     training = devices[0].start_ctl(
-        "train", "--json", "--yes", "--mode", "ddp", "--backend", "gloo", cwd=tmp_path / "project"
+        "train", "--json", "--yes", "--all", "--mode", "ddp", "--backend", "gloo", cwd=tmp_path / "project"
     )
     assert training.stdout
     roster: list[str] = []

@@ -100,6 +100,7 @@ SENTENCES: Mapping[str, str] = {
     ),
     "Text to train on (repeatable).": "학습할 텍스트(여러 번 쓸 수 있음).",
     "Plan for these devices only.": "이 기기들만으로 계획합니다.",
+    "Every device takes part, also if it slows the run down.": "학습을 느리게 하는 기기까지 모두 참여합니다.",
     "Plan for the homes in this file.": "이 파일에 적힌 집들로 계획합니다.",
     (
         "It also measures devices and network, and forecasts how many tokens a second each useful set of devices "
