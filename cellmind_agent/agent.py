@@ -55,6 +55,7 @@ from cellmind_agent.storage.garbage import collect_garbage
 from cellmind_agent.storage.journal import Journal
 from cellmind_agent.trust.identity import load_identity
 from cellmind_agent.trust.ringfile import load_keyring
+from model.line.sentence import Sentence
 
 _log = logging.getLogger(__name__)
 
@@ -221,7 +222,8 @@ class _Work:
         self.member = RunMember(device, peers, self.tunnels, self._store, self._journal, succession, trainer)
         self.conductor = Conductor(device, peers, self.member, stores, self._journal, views)
         self._probe = GlooProbe(home, local_versions())
-        self._speed_probe = SpeedProbe(home, self._journal.tuning_file, speeds, config.politeness.nice, self.is_in_run)
+        self._pacing = pacing
+        self._speed_probe = SpeedProbe(home, self._journal.tuning_file, speeds, config.politeness, self._why_not_train)
         self._resuming = None
         if config.resume_on_boot:
             self._resuming = Resuming(device, peers, self._journal, views, self.conductor.start, self._probe.fault)
@@ -234,6 +236,12 @@ class _Work:
     def is_in_run(self) -> bool:
         """True while this device leads a run or takes part in one."""
         return self.conductor.is_busy or self.member.run is not None
+
+    def _why_not_train(self) -> Sentence | None:
+        if self.is_in_run():
+            return Sentence("this device is training")
+        limit = self._pacing.limit(self._power.current())
+        return limit.why if limit and limit.is_paused else None
 
     def all_handlers(self) -> Iterator[dict[type, Handler]]:
         """The handlers of each part."""

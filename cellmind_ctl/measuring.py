@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import replace
 
 from cellmind_agent.planning.exchange import MeasuredNetwork, best_averaging, is_shared_medium
-from cellmind_agent.planning.forecast import INT8, Work
+from cellmind_agent.planning.forecast import INT8, Work, name_of_work
 from cellmind_agent.planning.mode import ModeChoice
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.ids import DeviceId
@@ -40,6 +39,7 @@ def work_of(bundle: Bundle) -> Work:
         step_tokens=config.training.batch_size * bundle.manifest.seq_len,
         batch_samples=config.training.batch_size,
         round_seconds=config.distributed.round_seconds,
+        exchange=config.distributed.exchange,
     )
 
 
@@ -49,9 +49,9 @@ def is_worth_measuring(bundle: Bundle) -> bool:
     return 6 * work_of(bundle).weights * tokens > _SHORT_FLOP
 
 
-def name_of_work(bundle: Bundle) -> str:
-    """By this name devices remember how fast they train such a network: a hash of all that a step's time depends on."""
-    return hashlib.sha256(_config_of_work(bundle) + str(bundle.manifest.vocab_size).encode()).hexdigest()
+def work_named(bundle: Bundle) -> str:
+    """By this name devices remember how fast they train such a network."""
+    return name_of_work(_config_of_work(bundle), bundle.manifest.vocab_size)
 
 
 def _config_of_work(bundle: Bundle) -> bytes:
@@ -76,17 +76,18 @@ def _config_of_work(bundle: Bundle) -> bytes:
 
 def with_speeds(
     session: Session, members: Sequence[PeerView], bundle: Bundle, mode: ModeChoice, is_measured: bool
-) -> list[PeerView]:
-    """These devices with the speeds at which they train this network. Those that do not know theirs measure it, if it
-    `is_measured`; what is still not known then is None. If no device knows, all keep the speed of their last run."""
+) -> tuple[list[PeerView], bool]:
+    """These devices with the speeds at which they train this network, and whether any knows its own. Those that do not
+    measure it, if it `is_measured`; what is still not known then is None. If no device knows, all keep the speed of
+    their last run, which may have been of another network."""
     hosts = [peer.vitals.host if peer.vitals else peer.id for peer in members]
     requests = {
         peer.id: m.ProbeSpeed(
-            work=name_of_work(bundle),
             config=_config_of_work(bundle),
             vocab_size=bundle.manifest.vocab_size,
-            size=len(members) if mode == "ddp" else 1,  # they divide each step
+            size=len(members),
             members_here=hosts.count(host),
+            is_divided=mode == "ddp",
             seconds=0.0,
         )
         for peer, host in zip(members, hosts, strict=True)
@@ -98,7 +99,9 @@ def with_speeds(
         session.notice(t("measuring how fast {names} can train this network, about ten seconds", names=names))
         measuring = {peer.id: replace(requests[peer.id], seconds=SPEED_PROBE_SECONDS) for peer in unknown}
         speeds |= _speeds(session.client, measuring, PROBE_SECONDS)
-    return [_with_speed(peer, speeds.get(peer.id)) for peer in members] if speeds else list(members)
+    if not speeds:
+        return list(members), False
+    return [_with_speed(peer, speeds.get(peer.id)) for peer in members], True
 
 
 def _speeds(client: Client, requests: dict[DeviceId, m.ProbeSpeed], seconds: float) -> dict[DeviceId, float]:
@@ -136,8 +139,8 @@ def measure_network(client: Client, roster: Sequence[RosterMember], work: Work) 
         return simple
     pairs = [(one, other) for one in hosts for other in hosts if one is not other]
     alone = _rates_alone(client, pairs if len(pairs) <= MAX_MEASURED_PAIRS else ring)
-    if alone is None:
-        return None
+    if alone is None:  # what all reached at once is still known
+        return simple
     keys = [(one.device, other.device) for one, other in ring]
     is_shared = is_shared_medium([alone[key] for key in keys], [at_once[key] for key in keys])
     return _network(roster, alone, is_shared)

@@ -70,7 +70,8 @@ def make_plan(
     is_chosen = has_network and not names and not takes_all
     is_open = is_chosen or (has_network and mode == "auto") or (is_trial and not takes_all)
     is_measured = is_open and is_worth_measuring(bundle) and not lost
-    known = {peer.id: peer for peer in with_speeds(session, able, bundle, mode, is_measured)}
+    found, is_known = with_speeds(session, able, bundle, mode, is_measured)
+    known = {peer.id: peer for peer in found}
     seating = seat([known.get(peer.id, peer) for peer in peers], names)
     # 2. Who helps, over this network? A device for which the person has asked takes part.
     work, roster = work_of(bundle), [seat_of(peer) for peer in seating.seated]
@@ -78,7 +79,7 @@ def make_plan(
     subsets: tuple[Forecast, ...] = ()
     if network:
         chosen, subsets = without_idlers(seating, possible_modes(mode, roster), work, network)
-        seating = chosen if is_chosen else seating
+        seating = chosen if is_chosen and is_known else seating
     # 3. How they train together.
     chosen_mode = choose_mode(mode, [seat_of(peer) for peer in seating.seated], work, network)
     seating = within_batch(seating, batch_samples, chosen_mode[0])

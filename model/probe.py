@@ -33,12 +33,7 @@ def _serve(call: object) -> Done | SpeedMeasured:
             from model.config_file import load_config
             from model.tuning.sustained import sustained_speed
 
-            config = load_config(Path(call.config))
-            return SpeedMeasured(
-                tokens_per_second=sustained_speed(
-                    config, call.vocab_size, Path(call.tuning), call.size, call.members_here, call.seconds
-                )
-            )
+            return SpeedMeasured(tokens_per_second=sustained_speed(load_config(Path(call.config)), call))
     raise ValueError(f"the probing program does not serve {type(call).__name__}")
 
 

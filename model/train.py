@@ -207,9 +207,10 @@ class _Program:
 
         first = call.first_step
         ending = Ending(functools.partial(self._pace.is_stopped, first), functools.partial(self._pace.is_cut, first))
-        taken = self._prepared()[0].take_steps(call.round_step, first, call.spans, ending)
-        self._pace.end_steps()
-        return taken
+        try:
+            return self._prepared()[0].take_steps(call.round_step, first, call.spans, ending)
+        finally:
+            self._pace.end_steps()
 
     def _prepare_rank_zero(self, folder: Path) -> None:
         """The figures and texts cover all members, so one of them writes them."""

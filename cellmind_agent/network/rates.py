@@ -37,7 +37,7 @@ class Rates:
         """Raises BusyError, UnreachableError, and what a request over the link raises."""
         if self._turn.locked():
             raise BusyError("this device is measuring the network already")
-        seconds = min(request.seconds, MAX_RATE_PROBE_SECONDS)
+        seconds = min(MAX_RATE_PROBE_SECONDS, request.seconds)  # in this order, NaN is no limit
         async with self._turn:
             return m.RateProbed(bytes_per_second=await sending_rate(self._peers.link(request.device), seconds))
 

@@ -93,8 +93,7 @@ def deal_steps(dealing: Dealing, pace: Pace) -> Next:
 
 
 def cut_stragglers(dealing: Dealing, looked: Looked, pace: Pace) -> Next:
-    """Members have waited for as long as one of them would need for the step that they wait for, and nobody has
-    answered meanwhile."""
+    """Members have waited for longer than any step should take, and nobody has answered meanwhile."""
     standing, work = dealing.standing, dealing.standing.work
     assert work
     is_waiting = grace_seconds(work, standing.roster, pace) is not None

@@ -104,16 +104,16 @@ def note_taken(work: LocalWork, device: DeviceId, first_step: int, count: int) -
 
 
 def grace_seconds(work: LocalWork, roster: Sequence[DeviceId], pace: Pace) -> float | None:
-    """How long the members that are free should wait for the others, if nothing is left to deal: as long as the fastest
-    of them needs for a step. With this rule the work takes at most twice as long as if they had known from the start
-    whether waiting pays (ski rental; Karlin et al. 1994). None: nobody waits, or no speed is known yet.
+    """How long the members that are free should wait for the others, if nothing is left to deal: as long as the slowest
+    of those needs for a step, by its known speed. One that takes longer has become slow. None: nobody waits, or no
+    speed is known yet.
     """
     idle = [device for device in roster if device not in work.dealt and device not in work.cut]
     if work.free or not work.dealt or not idle or not pace.seconds_per_step:
         return None
     known = dict(zip(roster, known_speeds([pace.speeds.get(device) for device in roster]), strict=True))
-    own = pace.seconds_per_step * sum(known.values()) / max(known[device] for device in idle)
-    return max(LEAST_GRACE_SECONDS, own)
+    slowest = min(known[device] for device in work.dealt if device in known)
+    return max(LEAST_GRACE_SECONDS, pace.seconds_per_step * sum(known.values()) / slowest)
 
 
 def without(work: LocalWork, device: DeviceId) -> LocalWork:
@@ -126,6 +126,7 @@ def without(work: LocalWork, device: DeviceId) -> LocalWork:
         taken={other: steps for other, steps in work.taken.items() if other != device},
         called_back=work.called_back - {device},
         cut=work.cut - {device},
+        num_answers=work.num_answers + 1,
     )
 
 

@@ -6,6 +6,7 @@ compute for some seconds), and the rates between them. After a run the predictio
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from cellmind_agent.protocol.messages import RosterMember, RunMode
 
 FLOAT32, BFLOAT16, INT8, INT4 = 4.0, 2.0, 1.01, 0.53  # bytes a value, with the scales of its block
 _WORTH = -0.35  # of a token in local rounds: this power of the number of equal members. BENCHMARKS, local rounds
+WIDTHS = {"float32": FLOAT32, "bfloat16": BFLOAT16, "int8": INT8, "int4": INT4}
 _LAST_STEP = 0.25  # of a step: so long the others wait on average, since dealt steps end at about the same time
 _AVERAGE_TOKENS = 300  # in so many tokens' time a device encodes, adds up and hashes its weights, however large
 _WORTH_A_DEVICE = 1.01  # a device must bring this much
@@ -29,6 +31,7 @@ class Work:
     weights: int  # parameters of the model
     step_tokens: int
     batch_samples: int = 1
+    exchange: str = "auto"  # how values travel (`DistributedConfig` of the model)
     round_seconds: float = ROUND_SECONDS
 
 
@@ -49,6 +52,12 @@ class Forecast:
     averaging: Averaging | None = None
 
 
+def name_of_work(config: bytes, vocab_size: int) -> str:
+    """The name by which devices remember their speed: the SHA-256 of a configuration with all that a step's time
+    depends on, and of the vocabulary's size."""
+    return hashlib.sha256(config + str(vocab_size).encode()).hexdigest()
+
+
 def forecast(mode: RunMode, members: Sequence[RosterMember], work: Work, network: Network) -> Forecast | None:
     """None if the network is not known, or no device's speed. A device of unknown speed counts as the median."""
     known = [member.tokens_per_second for member in members if member.tokens_per_second]
@@ -63,7 +72,8 @@ def forecast(mode: RunMode, members: Sequence[RosterMember], work: Work, network
 def _together(
     members: Sequence[RosterMember], speeds: Sequence[float], work: Work, network: Network
 ) -> Forecast | None:
-    exchange = network.ring_seconds(members, FLOAT32 * work.weights)
+    width = FLOAT32 if work.exchange in ("auto", "float32") else BFLOAT16
+    exchange = network.ring_seconds(members, width * work.weights)
     if exchange is None:
         return None
     row_tokens = work.step_tokens / work.batch_samples
@@ -76,13 +86,14 @@ def _together(
         tokens_per_second=speed,
         useful_speed=speed,
         exchange_seconds=exchange,
-        bytes_per_value=FLOAT32,
+        bytes_per_value=width,
     )
 
 
 def _apart(members: Sequence[RosterMember], speeds: Sequence[float], work: Work, network: Network) -> Forecast | None:
-    width, averaging = INT8, best_averaging(members, INT8 * work.weights, network)
-    if averaging and averaging.seconds > LONG_AVERAGE_SECONDS:
+    width = WIDTHS.get(work.exchange, INT8)
+    averaging = best_averaging(members, width * work.weights, network)
+    if averaging and averaging.seconds > LONG_AVERAGE_SECONDS and work.exchange == "auto":
         width, averaging = INT4, best_averaging(members, INT4 * work.weights, network)
     if averaging is None:
         return None

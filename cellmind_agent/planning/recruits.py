@@ -34,6 +34,13 @@ def may_take_part(device: DeviceId, spec: RunSpec) -> bool:
     return device in spec.devices if spec.devices else device not in spec.left_out
 
 
+def as_allowed(spec: RunSpec, peers: Iterable[PeerView]) -> RunSpec:
+    """The run, in which devices that did not help take part after all if no other one can go on with it."""
+    could = [peer for peer in peers if why_not(peer) is None]
+    is_left = any(may_take_part(peer.id, spec) for peer in could)
+    return spec if is_left else replace(spec, left_out=())
+
+
 def others_train_on(device: DeviceId, roster: Collection[DeviceId], peers: Iterable[PeerView]) -> bool:
     """Whether another member of the run neither rests nor is out of reach, so that `device` may leave to rest."""
     others = (peer for peer in peers if peer.id in roster and peer.id != device)

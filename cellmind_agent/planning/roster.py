@@ -96,8 +96,8 @@ def without_idlers(
     Nobody is left out while a speed or a rate is not known.
     """
     subsets = tuple(useful_subsets(modes, [seat_of(peer) for peer in seating.seated], work, network))
-    if not subsets:
-        return seating, ()
+    if not all(one.tokens_per_second for one in map(seat_of, seating.seated)) or not subsets:
+        return seating, subsets
     best = chosen(subsets)
     kept = {member.device for member in best.members}
     seated = tuple(peer for peer in seating.seated if peer.id in kept)

@@ -73,6 +73,7 @@ PAIR_PROBE_SECONDS: Final = 0.5  # of sending from one device to another, while 
 MAX_RATE_PROBE_SECONDS: Final = 2.0  # that a member may ask for
 MAX_MEASURED_PAIRS: Final = 20  # ten seconds; of more devices only those who send to the next one are measured
 SPEED_PROBE_SECONDS: Final = 6.0  # of training, after torch is loaded: about ten seconds in all
+SPEED_AGE_SECONDS: Final = 86_400.0  # then a device measures its speed again: today it may be cool, and free
 MAX_SPEED_PROBE_SECONDS: Final = 30.0  # that a member may ask for
 RATE_ANSWER_SECONDS: Final = 15.0  # for the answer; a slow network delays it
 RATE_FIRST_BYTES: Final = 16 * 1024  # the first piece that is sent: 0.1 s at 1 Mbit/s

@@ -122,7 +122,7 @@ class MemberRounds:
     async def call_back(self, request: m.CallBackSteps, caller: Caller) -> m.Done:
         """End what this device was dealt, if it has not ended yet. Raises as `_own_trainer`."""
         part, child = self._own_trainer(request.run, caller)
-        if part.dealt == request.first_step:
+        if part.dealt == request.first_step and part.group and part.group.term == request.term:
             with contextlib.suppress(ChildFailedError):
                 await child.report(StopSteps(first_step=request.first_step, at_once=request.at_once))
         return m.Done()

@@ -10,8 +10,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from cellmind_agent.config import Politeness
 from cellmind_agent.device.speed import MeasuredSpeeds
 from cellmind_agent.network.reception import Handler
+from cellmind_agent.planning.forecast import name_of_work
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.errors import BusyError, CellmindError
 from cellmind_agent.protocol.limits import MAX_SPEED_PROBE_SECONDS, PROBE_SECONDS
@@ -70,14 +72,19 @@ class GlooProbe:
 
 
 class SpeedProbe:
-    """How fast this device trains a network. `tuning_file` is the trainer's memory of how it computes fastest, and
-    `is_in_run` says whether this device trains at the moment."""
+    """How fast this device trains a network, within what its person allows. `tuning_file` is the trainer's memory of
+    how it computes fastest; `why_not` says why this device cannot train at the moment."""
 
     def __init__(
-        self, home: Path, tuning_file: Path, speeds: MeasuredSpeeds, nice: int, is_in_run: Callable[[], bool]
+        self,
+        home: Path,
+        tuning_file: Path,
+        speeds: MeasuredSpeeds,
+        settings: Politeness,
+        why_not: Callable[[], Sentence | None],
     ) -> None:
         self._home, self._tuning_file, self._speeds = home, tuning_file, speeds
-        self._nice, self._is_in_run = nice, is_in_run
+        self._settings, self._why_not = settings, why_not
         self._turn = asyncio.Lock()
 
     def handlers(self) -> dict[type, Handler]:
@@ -85,18 +92,19 @@ class SpeedProbe:
 
     async def _probe(self, request: m.ProbeSpeed, caller: Caller) -> m.SpeedProbed:
         """Raises BusyError, StorageFullError, CellmindError (the child process failed)."""
-        known = self._speeds.of(request.work)
+        work = name_of_work(request.config, request.vocab_size)
+        known = self._speeds.of(work)
         if known is not None or not request.seconds > 0:
             return m.SpeedProbed(tokens_per_second=known)
-        if self._is_in_run() or self._turn.locked():
-            raise BusyError("this device is training, or measuring its speed already")
+        why_not = self._why_not()
+        if why_not or self._turn.locked():
+            raise BusyError("no speed is measured now: {why}", why=why_not or Sentence("it is being measured already"))
         async with self._turn:
             speed = await self._measure(request)
-        self._speeds.record(request.work, speed)
+        self._speeds.record(work, speed)
         return m.SpeedProbed(tokens_per_second=speed, is_measured=True)
 
     async def _measure(self, request: m.ProbeSpeed) -> float:
-        environment = trainer_environment(os.environ, sys.platform)
         config = self._home / "speed-probe.json"
         write_file(config, request.config)
         call = MeasureSpeed(
@@ -104,11 +112,22 @@ class SpeedProbe:
             vocab_size=request.vocab_size,
             size=request.size,
             members_here=request.members_here,
+            is_divided=request.is_divided,
             tuning=str(self._tuning_file),
-            seconds=min(request.seconds, MAX_SPEED_PROBE_SECONDS),
+            seconds=min(MAX_SPEED_PROBE_SECONDS, request.seconds),
         )
-        child = await start_child("probe", self._home, serve_nothing, lambda event: None, environment, self._nice)
+        child = await start_child(
+            "probe", self._home, serve_nothing, lambda event: None, self._environment(), self._settings.nice
+        )
         try:
             return (await child.call(call, PROBE_SECONDS)).tokens_per_second
         finally:
             await child.stop()
+
+    def _environment(self) -> dict[str, str]:
+        """As a trainer's, with no more threads than a trainer may have."""
+        environment = trainer_environment(os.environ, sys.platform)
+        most, present = self._settings.max_threads, os.environ.get("OMP_NUM_THREADS", "")
+        if most is not None and not (present.isdigit() and 0 < int(present) <= most):
+            environment["OMP_NUM_THREADS"] = str(most)
+        return environment

@@ -10,7 +10,7 @@ from typing import TypeVar
 from cellmind_agent.network.peers import Peers
 from cellmind_agent.planning.backends import choose_backend, needs_probe
 from cellmind_agent.planning.ledger import ledger_of
-from cellmind_agent.planning.recruits import may_take_part
+from cellmind_agent.planning.recruits import as_allowed, may_take_part
 from cellmind_agent.planning.resuming import (
     interrupted_run,
     is_under_way,
@@ -82,6 +82,7 @@ class Resuming:
         checkpoint, spec = await self._newest(run), await self._latest_spec(spec, own.term, known)
         if checkpoint.step >= ledger_of(spec).total_steps:
             return True
+        spec = as_allowed(spec, self._views())
         allowed = [peer for peer in self._views() if may_take_part(peer.id, spec)]
         seating = within_batch(seat(allowed), spec.batch_samples, spec.mode)
         faults = await self._gloo_faults(seating) if needs_probe(seating.seated, spec.backend) else {}

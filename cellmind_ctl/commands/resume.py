@@ -7,7 +7,7 @@ from dataclasses import replace
 import click
 
 from cellmind_agent.planning.backends import BACKEND_CHOICES
-from cellmind_agent.planning.recruits import may_take_part
+from cellmind_agent.planning.recruits import as_allowed, may_take_part
 from cellmind_agent.planning.resuming import is_under_way, newest_checkpoint
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.errors import CellmindError, UnknownNameError
@@ -39,6 +39,7 @@ def command_(session: Session, run: str, devices: str | None, backend: str | Non
     if devices:
         spec = replace(spec, devices=devices_named(peers, devices))
     spec = replace(spec, backend=backend or spec.backend)
+    spec = as_allowed(spec, peers)
     allowed = [peer for peer in peers if may_take_part(peer.id, spec)]
     made = plan_again(session.client, spec, allowed, names_in(devices))
     leader = made.roster[0].device

@@ -20,7 +20,7 @@ from cellmind_agent.protocol.ids import DeviceId, parse_run_id
 from cellmind_agent.words import t
 from cellmind_ctl.discover import list_peers
 from cellmind_ctl.keeping import keep_checkpoint
-from cellmind_ctl.measuring import name_of_work
+from cellmind_ctl.measuring import work_named
 from cellmind_ctl.planning import backend_choice, devices_named, make_plan, plan_json, show_plan
 from cellmind_ctl.project import Bundle, checkpoint_paths, make_bundle, open_project, tokenizer_path
 from cellmind_ctl.push import push, refs, shard_refs, start_view
@@ -152,7 +152,7 @@ def _spec(bundle: Bundle, devices: tuple[DeviceId, ...], backend: str, made: Run
         backend=backend_choice(config, backend),
         round_seconds=config.distributed.round_seconds,
         mode=made.mode,
-        work=name_of_work(bundle),
+        work=work_named(bundle),
         center=made.center,
         left_out=made.idlers,
         forecast=promised(made),

@@ -12,15 +12,16 @@ class SpeedMeasured:
 
 @line_message
 class MeasureSpeed(Call[SpeedMeasured]):
-    """Train a network of this configuration on made-up rows for about so many seconds, as one of `size` members that
-    divide each step; `members_here` members are on this machine. `tuning` is the file in which this device remembers
-    how it computes fastest.
+    """Train a network of this configuration on made-up rows for about so many seconds, as one of `size` members of a
+    run, `members_here` of them on this machine; with `is_divided` they divide each step. `tuning` is the file in which
+    this device remembers how it computes fastest.
     """
 
     config: str
     vocab_size: int
     size: int
     members_here: int
+    is_divided: bool
     tuning: str
     seconds: float
 

@@ -59,6 +59,7 @@ class SynchronousRounds:
         self._replicas = Replicas(state.model, [torch.device(name) for name in tuning.further_devices])
         self._meter = ComputeMeter(state.model)
         self._num_steps = 0  # of this process
+        self._update_seconds = 0.0  # of the last step
         self.rate_factor = 1.0  # times the learning rate of the schedule
         self.averages_steps = True  # the averaged weights follow each step
 
@@ -107,7 +108,7 @@ class SynchronousRounds:
             norms.append(norm)
             self._num_steps += 1
             if self._num_steps > _WARM_UP_STEPS:
-                self._meter.count(batch.num_targets, time.perf_counter() - started)
+                self._meter.count(batch.num_targets, time.perf_counter() - started, self._update_seconds)
             on_step(self._progress(first_step + number + 1, loss_sum, batch.num_targets, tokens[number]))
             if self._group.size == 1 and ending.is_stopped():
                 break
@@ -154,10 +155,12 @@ class SynchronousRounds:
             self._state.model.zero_grad(set_to_none=True)
             return None
         # 2. The same update on every member.
+        update_started = time.perf_counter()
         norm = nn.utils.clip_grad_norm_(self._state.model.parameters(), _MAX_GRADIENT_NORM)
         self._state.optimizer.step(self._rate(step))
         if self.averages_steps:
             self._state.average.update(step)
+        self._update_seconds = time.perf_counter() - update_started
         return loss_sum, norm
 
     def _backward(self, model: nn.Module, batch: Batch, factor: float, ending: Ending) -> Tensor | None:

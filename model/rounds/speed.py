@@ -64,12 +64,13 @@ class ComputeMeter:
         if self._hook:
             self._hook.remove()
 
-    def count(self, tokens: int, step_seconds: float) -> None:
-        """Add the last measured passes: they had `tokens` targets, and their whole step took `step_seconds`."""
+    def count(self, tokens: int, step_seconds: float, update_seconds: float = 0.0) -> None:
+        """Add the last measured passes: they had `tokens` targets, and their whole step took `step_seconds`, of it the
+        update of the weights `update_seconds`: that is computing too, and waits for nobody. On CUDA it is not seen."""
         if self._events:
             self._unread.append((*self._events, tokens, step_seconds))
         else:
-            self._steps.append((tokens, self._stopped - self._started, step_seconds))
+            self._steps.append((tokens, self._stopped - self._started + update_seconds, step_seconds))
 
     def count_wait(self, seconds: float) -> None:
         """Add a time in which this device did not compute."""

@@ -12,21 +12,29 @@ from model.arithmetic.gpt import GPT
 from model.arithmetic.state import TrainingState, new_state
 from model.config import Config
 from model.device import choose_devices, synchronize
+from model.line.probing import MeasureSpeed
 from model.tuning.tune import Tuner
 
 _UPDATES = 2  # after one that allocates memory
 
 
-def sustained_speed(
-    config: Config, vocab_size: int, path: Path, num_members: int, members_here: int, seconds: float
-) -> float:
-    """Tokens a second of training, as one of `num_members` members that divide each step, on made-up rows.
+def sustained_speed(config: Config, call: MeasureSpeed) -> float:
+    """Tokens a second of training with this configuration, as the call asks.
 
-    Forward and backward passes run for about `seconds`, of which the second half counts; the update at the end of a
-    step is measured for itself. The other arguments are those of `Tuner`.
+    Forward and backward passes run for about `call.seconds`, of which the second half counts; the update at the end of
+    a step is measured for itself.
     """
-    devices = choose_devices(0, num_members, members_here)
-    tuning = Tuner(config, vocab_size, devices, path, num_members=num_members, members_here=members_here).tune()
+    seconds, vocab_size = call.seconds, call.vocab_size
+    devices = choose_devices(0, call.size, call.members_here)
+    step_members = call.size if call.is_divided else 1
+    tuning = Tuner(
+        config,
+        vocab_size,
+        devices,
+        Path(call.tuning),
+        num_members=step_members,
+        members_here=call.members_here,
+    ).tune()
     model = GPT(config.model, vocab_size).to(devices[0])
     model.compute_dtype = tuning.torch_dtype
     state = new_state(model, config.training, tuning.torch_dtype)

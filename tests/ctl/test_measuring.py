@@ -73,9 +73,16 @@ def test_on_a_slow_network_all_links_are_measured(is_shared: bool) -> None:
     assert network.slowest_rate == SLOW
 
 
-def test_a_device_that_does_not_answer_makes_the_network_unknown() -> None:
+def test_without_an_answer_of_a_device_that_should_send_the_network_is_unknown() -> None:
     assert measure_network(client(lambda one, other: 0.0 if one == B.device else SLOW)[1], ABC, WORK) is None
     assert measure_network(client(0.0)[1], [A, B], WORK) is None
+
+
+def test_if_a_link_cannot_be_measured_alone_what_all_reached_at_once_counts() -> None:
+    ring = {(A.device, B.device), (B.device, C.device), (C.device, A.device)}
+    network = measure_network(client(lambda one, other: SLOW if (one, other) in ring else 0.0)[1], ABC, WORK)
+    assert network
+    assert network.slowest_rate == SLOW
 
 
 def test_devices_of_one_machine_have_its_rates() -> None:

@@ -50,6 +50,15 @@ def test_measured_speeds_survive_a_restart(tmp_path: Path) -> None:
     assert (again.of("one"), again.of("other"), again.of("third")) == (1234.5, 99.0, None)
 
 
+def test_an_old_speed_is_not_believed(tmp_path: Path) -> None:
+    now = 1000.0
+    speeds = MeasuredSpeeds(tmp_path, lambda: now)
+    speeds.record("one", 5.0)
+    assert MeasuredSpeeds(tmp_path, lambda: now + 3600).of("one") == 5.0
+    assert MeasuredSpeeds(tmp_path, lambda: now + 2 * 86_400).of("one") is None
+    assert MeasuredSpeeds(tmp_path, lambda: now - 2 * 86_400).of("one") is None  # the clock was put back
+
+
 def test_only_the_newest_speeds_are_kept(tmp_path: Path) -> None:
     speeds = MeasuredSpeeds(tmp_path)
     for number in range(100):
@@ -64,7 +73,7 @@ def test_only_the_newest_speeds_are_kept(tmp_path: Path) -> None:
         '{"value": "torn',
         "[]",
         '{"by_work": 3}',
-        '{"value": -1, "by_work": [["one", "fast"], ["two", 1e999], 3, ["one"]]}',
+        '{"value": -1, "by_work": [["one", "fast", 1], ["two", 1e999, 1], 3, ["one"], ["one", 1, "now"]]}',
     ],
 )
 def test_a_damaged_file_of_speeds_is_no_speed(tmp_path: Path, text: str) -> None:

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from cellmind_agent.network import rates
 from cellmind_agent.network.rates import sending_rate
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.errors import LinkLostError
@@ -27,12 +26,11 @@ class SlowLink:
 
 
 @pytest.mark.parametrize("rate", [200e3, 4e6, 40e6])
-def test_the_rate_of_a_link_is_found(rate: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rates, "RATE_PROBE_SECONDS", 0.6)
+def test_the_rate_of_a_link_is_found(rate: float) -> None:
 
     async def run() -> tuple[float, list[int]]:
         link: Any = SlowLink(rate)
-        return await sending_rate(link), link.sizes
+        return await sending_rate(link, 0.6), link.sizes
 
     found, sizes = asyncio.run(run())
     assert 0.6 * rate < found < 1.05 * rate
@@ -49,6 +47,6 @@ def test_a_lost_link_has_no_rate() -> None:
     async def run() -> None:
         link: Any = LostLink()
         with pytest.raises(LinkLostError):
-            await sending_rate(link)
+            await sending_rate(link, 1.0)
 
     asyncio.run(run())

@@ -149,7 +149,7 @@ def test_if_the_others_are_lost_a_member_that_was_cut_takes_the_rest() -> None:
     assert deal(without(work, fast), (slow,), {}).deals
 
 
-def test_free_members_wait_for_as_long_as_a_step_of_the_fastest_takes() -> None:
+def test_free_members_wait_for_as_long_as_a_step_of_the_slowest_should_take() -> None:
     pace = Pace(
         round_seconds=10.0, seconds_per_step=2.0, speeds=dict(zip(DEVICES, (100.0, 200.0, 700.0), strict=False))
     )
@@ -159,11 +159,16 @@ def test_free_members_wait_for_as_long_as_a_step_of_the_fastest_takes() -> None:
         num_steps=2,
         is_evaluated=False,
         free=(),
-        dealt={DEVICES[0]: (0, 1)},
+        dealt={DEVICES[1]: (0, 1)},
         taken={DEVICES[2]: ((1, 2),)},
     )
-    assert grace_seconds(all_dealt, roster, pace) == pytest.approx(2.0 * 1000 / 700)
+    assert grace_seconds(all_dealt, roster, pace) == pytest.approx(2.0 * 1000 / 200)
     assert grace_seconds(all_dealt, roster, replace(pace, seconds_per_step=0.1)) == LEAST_GRACE_SECONDS
     assert grace_seconds(all_dealt, roster, replace(pace, seconds_per_step=None)) is None
-    assert grace_seconds(all_dealt, DEVICES[:1], pace) is None  # nobody waits
+    assert grace_seconds(all_dealt, DEVICES[1:2], pace) is None  # nobody waits
     assert grace_seconds(replace(all_dealt, free=((1, 2),)), roster, pace) is None
+
+
+def test_an_answer_that_was_awaited_before_a_loss_cuts_nobody() -> None:
+    work = deal(begin_work(0, 8, is_evaluated=False), DEVICES[:2], {}).work
+    assert without(work, DEVICES[0]).num_answers != work.num_answers

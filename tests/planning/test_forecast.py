@@ -148,6 +148,14 @@ def test_nobody_is_left_out_while_the_network_is_not_known() -> None:
     assert without_idlers(seating, BOTH, WORK, MeasuredNetwork(rates={})) == (seating, ())
 
 
+def test_nobody_is_left_out_while_the_speed_of_one_is_not_known() -> None:
+    peers = [peer("aa", host="aa", tokens_per_second=Figure(value=4000.0, source="run")), peer("gg", host="gg")]
+    network = air([seat_of(one) for one in peers], 2e5)
+    seating, subsets = without_idlers(seat(peers), BOTH, WORK, network)
+    assert [one.name for one in seating.seated] == ["aa", "gg"]
+    assert subsets
+
+
 def test_the_run_carries_the_forecast_of_its_members() -> None:
     peers = [peer(name, host=name, tokens_per_second=Figure(value=9.0, source="run")) for name in ("aa", "bb")]
     roster = [seat_of(one) for one in peers]

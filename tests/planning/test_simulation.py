@@ -58,6 +58,13 @@ def test_while_members_average_they_take_no_step() -> None:
     assert found.tokens_per_second == pytest.approx(10_000 * 30 / 40, rel=0.05)  # the exchange is a quarter of a round
 
 
+@pytest.mark.parametrize("speeds", [(10_000.0, 5400.0), (10_000.0, 5400.0, 5400.0, 5400.0), (9000.0, 1000.0)])
+def test_members_in_time_are_not_cut(speeds: tuple[float, ...]) -> None:
+    """Long steps: about two in a round."""
+    found = run(*speeds, step_tokens=16_384)
+    assert found.tokens_per_second > 0.75 * sum(speeds)
+
+
 def test_a_simulation_is_the_same_each_time() -> None:
     assert run(1000.0, 300.0, average=1.5) == run(1000.0, 300.0, average=1.5)
 

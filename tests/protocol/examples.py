@@ -197,7 +197,7 @@ _ALL = [
     m.HasState(run=RUN, state_hash="cd" * 32),
     m.StateKnown(is_known=True),
     m.ProbeGloo(),
-    m.ProbeSpeed(work="cd" * 32, config=b"{}", vocab_size=4000, size=3, members_here=1, seconds=6.0),
+    m.ProbeSpeed(config=b"{}", vocab_size=4000, size=3, members_here=1, is_divided=True, seconds=6.0),
     m.SpeedProbed(tokens_per_second=4541.0, is_measured=True),
     m.GlooProbed(fault="it crashed"),
     m.ProbeReach(device=DEVICE),

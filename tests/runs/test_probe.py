@@ -7,13 +7,16 @@ from typing import cast
 
 import pytest
 
+from cellmind_agent.config import Politeness
 from cellmind_agent.device.speed import MeasuredSpeeds
+from cellmind_agent.planning.forecast import name_of_work
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.errors import BusyError, CellmindError
+from cellmind_agent.protocol.ids import check_work_name
 from cellmind_agent.runs.probe import SpeedProbe
 from cellmind_agent.trust.permissions import Caller
+from model.line.sentence import Sentence
 
-WORK = "cd" * 32
 NOBODY = cast(Caller, None)
 CONFIG = {
     "model": {"d_model": 16, "nhead": 2, "num_layers": 1},
@@ -23,12 +26,14 @@ CONFIG = {
 
 def request(seconds: float, config: object = CONFIG) -> m.ProbeSpeed:
     return m.ProbeSpeed(
-        work=WORK, config=json.dumps(config).encode(), vocab_size=50, size=1, members_here=1, seconds=seconds
+        config=json.dumps(config).encode(), vocab_size=50, size=1, members_here=1, is_divided=False, seconds=seconds
     )
 
 
-def probe(home: Path, is_in_run: bool = False) -> SpeedProbe:
-    return SpeedProbe(home, home / "tuning.json", MeasuredSpeeds(home), 0, lambda: is_in_run)
+def probe(home: Path, why_not: str = "", max_threads: int | None = None) -> SpeedProbe:
+    settings = Politeness(nice=0, max_threads=max_threads)
+    why = Sentence(why_not) if why_not else None
+    return SpeedProbe(home, home / "tuning.json", MeasuredSpeeds(home), settings, lambda: why)
 
 
 def asked(probing: SpeedProbe, what: m.ProbeSpeed) -> m.SpeedProbed:
@@ -46,7 +51,7 @@ def test_a_speed_is_measured_once_and_then_remembered(tmp_path: Path) -> None:
     assert first.is_measured
     assert first.tokens_per_second
     assert first.tokens_per_second > 100
-    again = asked(probe(tmp_path, is_in_run=True), request(0.2))
+    again = asked(probe(tmp_path, why_not="it trains"), request(0.2))
     assert again == m.SpeedProbed(tokens_per_second=first.tokens_per_second)
     assert MeasuredSpeeds(tmp_path).tokens_per_second is None  # that is what a run measures
     assert (tmp_path / "tuning.json").exists()  # a run need not tune again
@@ -54,8 +59,8 @@ def test_a_speed_is_measured_once_and_then_remembered(tmp_path: Path) -> None:
 
 def test_during_a_run_nothing_is_measured(tmp_path: Path) -> None:
     with pytest.raises(BusyError):
-        asked(probe(tmp_path, is_in_run=True), request(0.2))
-    assert asked(probe(tmp_path, is_in_run=True), request(0.0)) == m.SpeedProbed()
+        asked(probe(tmp_path, why_not="it trains"), request(0.2))
+    assert asked(probe(tmp_path, why_not="it trains"), request(0.0)) == m.SpeedProbed()
 
 
 @pytest.mark.parametrize("config", [{"model": {"d_model": 15, "nhead": 2}}, {"unknown": 1}, []])
@@ -67,6 +72,18 @@ def test_a_configuration_that_makes_no_network_is_refused_and_nothing_is_remembe
     assert asked(probe(tmp_path), request(0.0)).tokens_per_second is None
 
 
-def test_a_name_of_work_is_a_hash() -> None:
+def test_it_takes_no_more_threads_than_a_trainer_may(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "8")
+    assert probe(tmp_path, max_threads=2)._environment()["OMP_NUM_THREADS"] == "2"
+    assert "OMP_NUM_THREADS" not in probe(tmp_path)._environment()
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert "OMP_NUM_THREADS" not in probe(tmp_path, max_threads=2)._environment()
+
+
+def test_the_name_of_a_work_is_a_hash_of_all_of_it() -> None:
+    names = {name_of_work(config, size) for config in (b"{}", b"{ }") for size in (1, 2)}
+    assert len(names) == 4
+    for name in names:
+        check_work_name(name)
     with pytest.raises(ValueError, match="does not name the work"):
-        m.ProbeSpeed(work="../speed", config=b"{}", vocab_size=1, size=1, members_here=1, seconds=0.0)
+        check_work_name("../speed")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cellmind_agent.protocol.ids import DeviceId, check_work_name
+from cellmind_agent.protocol.ids import DeviceId
 from cellmind_agent.protocol.messages.declarations import Request, message, request, value
 from cellmind_agent.protocol.messages.endings import Done
 from model.line.sentence import Sentence
@@ -18,20 +18,17 @@ class SpeedProbed:
 
 @request(asked_by="member", size="small")
 class ProbeSpeed(Request[SpeedProbed]):
-    """Say how fast you train a network: as remembered under `work`, or else measured now, for about `seconds`; with 0
-    nothing is measured. `config` describes the network and its steps, each of which `size` members divide;
-    `members_here` members are on your machine. Refused with `busy` during a run.
+    """Say how fast you train a network: as remembered from the last day, or else measured now, for about `seconds`;
+    with 0 nothing is measured. `config` describes the network and its steps; of `size` members `members_here` are on
+    your machine, and with `is_divided` they divide each step. Refused with `busy` during a run.
     """
 
-    work: str
     config: bytes
     vocab_size: int
     size: int
     members_here: int
+    is_divided: bool
     seconds: float
-
-    def __post_init__(self) -> None:
-        check_work_name(self.work)
 
 
 @message

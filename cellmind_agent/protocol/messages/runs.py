@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal, TypeAlias
 
 from cellmind_agent.protocol.blobs import BlobRef
-from cellmind_agent.protocol.ids import BackendName, DeviceId, RunId, check_backend_name
+from cellmind_agent.protocol.ids import BackendName, DeviceId, RunId, check_backend_name, check_work_name
 from cellmind_agent.protocol.limits import ROUND_SECONDS
 from cellmind_agent.protocol.messages.answers import ModelView
 from cellmind_agent.protocol.messages.declarations import Request, StreamRequest, message, request, value
@@ -53,6 +53,9 @@ class RunSpec:
     work: str = ""  # names what a step computes: by it devices remember how fast they are
     center: DeviceId | None = None  # in local rounds it averages for all, while it takes part; None: each does a part
     forecast: RunForecast | None = None
+
+    def __post_init__(self) -> None:
+        check_work_name(self.work)
 
 
 @value

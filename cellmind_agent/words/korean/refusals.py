@@ -114,7 +114,9 @@ SENTENCES: Mapping[str, str] = {
     "{text} is not a run's name": "{text}은(는) 학습의 이름이 아닙니다",
     "{text} is not a blob's name": "{text}은(는) 블롭의 이름이 아닙니다",
     "{text} has a typing mistake: its check characters do not fit": "{text}에 오타가 있습니다. 검사 글자가 맞지 않습니다",
-    "this device is training, or measuring its speed already": "이 기기는 이미 학습하거나 속도를 재고 있습니다",
+    "no speed is measured now: {why}": "지금은 속도를 재지 않습니다: {why}",
+    "it is being measured already": "이미 재고 있음",
+    "this device is training": "이 기기는 학습 중임",
     "blob {blob} is not here": "블롭 {blob}이(가) 여기에 없습니다",
     "cannot read {length} bytes at {offset} of a blob of {size}": "크기 {size}인 블롭의 {offset} 위치에서 {length}바이트를 읽을 수 없습니다",
     "cannot add {num_data} bytes at {offset}: {here} of {size} bytes are here": (
