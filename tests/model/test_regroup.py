@@ -158,7 +158,7 @@ class GroupOfTwo(Group):
     def __init__(self) -> None:
         super().__init__(0, 2, torch.device("cpu"))
 
-    def wrap(self, model: torch.nn.Module, watch: object = None) -> torch.nn.Module:
+    def wrap(self, model: torch.nn.Module, watch: object = None, travels_in: object = None) -> torch.nn.Module:
         return model
 
     def sum(self, values: Any) -> list[float]:
