@@ -43,7 +43,6 @@ PLACES: Mapping[str, Place] = {
     "3 equal, one on a cable, 35 Mbit/s of air": Place(
         cores=(0.6, 0.6, 0.6), network={"shared": "35mbit", "is_relayed": True}, num_wired=1
     ),
-    "2 equal and a slow one, 35 Mbit/s shared": Place(cores=(0.8, 0.8, 0.02), network={"shared": "35mbit"}),
 }
 
 
