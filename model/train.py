@@ -8,6 +8,7 @@ leaves the group, and waits for the next `JoinGroup`. A fault of its own ends it
 from __future__ import annotations
 
 import functools
+import gc
 import logging
 import os
 import sys
@@ -139,6 +140,7 @@ class _Program:
     def _prepare(self, call: PrepareTrainer) -> TrainerReady:
         """1. Configuration and data. 2. Device and tuning. 3. Take the state to start from."""
         import torch
+        import torch._dynamo  # torch's optimizers import it later, when its objects would not be frozen any more
 
         from model.config_file import load_config
         from model.data import PackedData
@@ -149,6 +151,8 @@ class _Program:
         from model.tuning.tune import Tuner
         from tokenizer.sharding.manifest import read_manifest
 
+        # `Group.leave` collects garbage, while the other members wait. The 300,000 objects of torch's modules are none.
+        gc.freeze()
         config = load_config(Path(call.config))
         manifest = read_manifest(Path(call.manifest))
         data = PackedData(manifest, [Path(path) for path in call.shards], config.training.seed)

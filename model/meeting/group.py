@@ -20,6 +20,7 @@ from model.agent_link import Agent
 from model.errors import ModelError, PeerLostError
 from model.line.failure import CallFailedError
 from model.meeting import gloo, nccl
+from model.meeting.cutting import cut_connections
 from model.meeting.portable import group as portable
 from model.meeting.process_group import Meeting
 
@@ -150,6 +151,8 @@ class Group:
         """
         gc.collect()
         if self.size > 1 and dist.is_initialized():
+            if not self._is_nccl:
+                cut_connections()  # torch waits for the exchanges that are under way, here and in the other ranks
             try:
                 dist.destroy_process_group()
             except (RuntimeError, OSError) as error:  # it is broken already

@@ -13,6 +13,7 @@ from model.line.failure import Failure
 from model.line.training import TrainSteps
 from model.meeting.group import Group
 from model.rounds.finiteness import OwnGradients, check_steps, first_not_finite
+from tests.agents import wait_for
 from tests.model.programs import ROUND, Member, compute_on_one_thread
 from tests.model.test_portable import run_ranks
 
@@ -141,8 +142,10 @@ def train_beside_faulty_member(rank: int, size: int, folder: str) -> None:
     spoil_loss(member)
     failure = member.train(ROUND, 3)
     assert failure is not None
-    assert (failure.code, f"the loss became inf at step {ROUND}" in failure.message) == ("diverged", True)
+    assert (failure.code, f"the loss became inf at step {ROUND}" in failure.message) == ("diverged", True), failure
     Path(folder, f"done-{rank}").touch()
+    # A rank that ends earlier closes connections on which another one may still be reading.
+    wait_for(lambda: all(Path(folder, f"done-{other}").exists() for other in range(size)), 60, "the other ranks")
     os._exit(0)
 
 

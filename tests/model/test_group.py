@@ -52,6 +52,24 @@ def test_an_exchange_may_take_longer_than_the_meeting() -> None:
     assert [result["seconds"] for result in spawn(meet_and_wait, 2)] == [77.0, 77.0]
 
 
+def leave_in_an_exchange(rank: int, size: int, folder: str) -> None:
+    """Each waits for what the other would send, and leaves."""
+    agent: Any = FileAgent(folder)
+    agent.begin("group", rank)
+    group = join("gloo", rank, size, agent, CPU, 60.0, (1 - rank,))
+    group.sum([1.0])
+    dist.broadcast(torch.ones(1000), src=1 - rank, async_op=True)
+    started = time.monotonic()
+    group.leave()
+    torch.save({"seconds": time.monotonic() - started}, f"{folder}/result-{rank}")
+    os._exit(0)
+
+
+def test_leaving_waits_for_no_exchange_that_is_under_way() -> None:
+    """When a member is lost, the others may be left in exchanges with each other."""
+    assert max(result["seconds"] for result in spawn(leave_in_an_exchange, 2)) < 30
+
+
 def meet_nobody(rank: int, size: int, folder: str) -> None:
     """The other rank arrives, and never connects."""
     agent: Any = FileAgent(folder)
