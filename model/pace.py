@@ -83,13 +83,7 @@ class Pace:
         if self._is_group_over:
             raise PeerLostError("the process group is over")
         pace = self._latest
-        if pace.memory_bytes is not None and peak_memory_bytes() > pace.memory_bytes:
-            raise MemoryLimitError(
-                "training has taken {taken} MB, and may take {allowed} MB here",
-                "lower training.batch_size, or raise --train-memory of this device's agent",
-                taken=peak_memory_bytes() >> 20,
-                allowed=pace.memory_bytes >> 20,
-            )
+        check_memory(pace.memory_bytes)
         if self._own_threads is None:
             self._own_threads = torch.get_num_threads()
         threads = min(self._own_threads, pace.threads or self._own_threads)
@@ -106,6 +100,17 @@ class Pace:
     def _is_rest_over(self) -> bool:
         """Nobody asks for it any more, or the others wait for this device."""
         return self._latest.rest_seconds == 0 or self._is_group_over or self._cut is not None
+
+
+def check_memory(allowed_bytes: int | None) -> None:
+    """Raises MemoryLimitError when this process has taken more than that. None: any amount is allowed."""
+    if allowed_bytes is not None and peak_memory_bytes() > allowed_bytes:
+        raise MemoryLimitError(
+            "training has taken {taken} MB, and may take {allowed} MB here",
+            "lower training.batch_size, or raise --train-memory of this device's agent",
+            taken=peak_memory_bytes() >> 20,
+            allowed=allowed_bytes >> 20,
+        )
 
 
 def peak_memory_bytes() -> int:

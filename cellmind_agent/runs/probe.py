@@ -115,6 +115,7 @@ class SpeedProbe:
             is_divided=request.is_divided,
             tuning=str(self._tuning_file),
             seconds=min(MAX_SPEED_PROBE_SECONDS, request.seconds),
+            memory_bytes=self._settings.max_memory_bytes,
         )
         child = await start_child(
             "probe", self._home, serve_nothing, lambda event: None, self._environment(), self._settings.nice

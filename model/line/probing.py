@@ -14,7 +14,7 @@ class SpeedMeasured:
 class MeasureSpeed(Call[SpeedMeasured]):
     """Train a network of this configuration on made-up rows for about so many seconds, as one of `size` members of a
     run, `members_here` of them on this machine; with `is_divided` they divide each step. `tuning` is the file in which
-    this device remembers how it computes fastest.
+    this device remembers how it computes fastest. Refused when the process takes more memory than a trainer may.
     """
 
     config: str
@@ -24,6 +24,7 @@ class MeasureSpeed(Call[SpeedMeasured]):
     is_divided: bool
     tuning: str
     seconds: float
+    memory_bytes: int | None  # None: any amount
 
 
 @line_message

@@ -13,6 +13,7 @@ from model.arithmetic.state import TrainingState, new_state
 from model.config import Config
 from model.device import choose_devices, synchronize
 from model.line.probing import MeasureSpeed
+from model.pace import check_memory
 from model.tuning.tune import Tuner
 
 _UPDATES = 2  # after one that allocates memory
@@ -22,7 +23,7 @@ def sustained_speed(config: Config, call: MeasureSpeed) -> float:
     """Tokens a second of training with this configuration, as the call asks.
 
     Forward and backward passes run for about `call.seconds`, of which the second half counts; the update at the end of
-    a step is measured for itself.
+    a step is measured for itself. Raises MemoryLimitError.
     """
     seconds, vocab_size = call.seconds, call.vocab_size
     devices = choose_devices(0, call.size, call.members_here)
@@ -40,10 +41,14 @@ def sustained_speed(config: Config, call: MeasureSpeed) -> float:
     state = new_state(model, config.training, tuning.torch_dtype)
     seq_len = config.training.dataset.seq_len
     rows = tuning.micro_batch
+    check_memory(call.memory_bytes)
     _speed_of_passes(model, rows, seq_len, seconds / 2)  # memory is allocated, and the device becomes warm
     rate = _speed_of_passes(model, rows, seq_len, seconds / 2) * tuning.num_devices
+    check_memory(call.memory_bytes)
     step_tokens = config.training.batch_size * seq_len
-    return step_tokens / (step_tokens / rate + _seconds_of_update(state))
+    update_seconds = _seconds_of_update(state)
+    check_memory(call.memory_bytes)
+    return step_tokens / (step_tokens / rate + update_seconds)
 
 
 def _speed_of_passes(model: GPT, rows: int, seq_len: int, seconds: float) -> float:

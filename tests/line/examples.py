@@ -78,7 +78,14 @@ VALUES: list[object] = [
     TextPiece(text="하세요\n", num_tokens=3),
     TryGloo(),
     MeasureSpeed(
-        config="/a.json", vocab_size=4000, size=3, members_here=1, is_divided=True, tuning="/b.json", seconds=6
+        config="/a.json",
+        vocab_size=4000,
+        size=3,
+        members_here=1,
+        is_divided=True,
+        tuning="/b.json",
+        seconds=6,
+        memory_bytes=2 << 30,
     ),
     SpeedMeasured(tokens_per_second=4541.0),
     StoreSet(key="k", data=b"\0\xff"),

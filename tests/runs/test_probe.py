@@ -30,8 +30,10 @@ def request(seconds: float, config: object = CONFIG) -> m.ProbeSpeed:
     )
 
 
-def probe(home: Path, why_not: str = "", max_threads: int | None = None) -> SpeedProbe:
-    settings = Politeness(nice=0, max_threads=max_threads)
+def probe(
+    home: Path, why_not: str = "", max_threads: int | None = None, max_memory_bytes: int | None = None
+) -> SpeedProbe:
+    settings = Politeness(nice=0, max_threads=max_threads, max_memory_bytes=max_memory_bytes)
     why = Sentence(why_not) if why_not else None
     return SpeedProbe(home, home / "tuning.json", MeasuredSpeeds(home), settings, lambda: why)
 
@@ -78,6 +80,12 @@ def test_it_takes_no_more_threads_than_a_trainer_may(tmp_path: Path, monkeypatch
     assert "OMP_NUM_THREADS" not in probe(tmp_path)._environment()
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     assert "OMP_NUM_THREADS" not in probe(tmp_path, max_threads=2)._environment()
+
+
+def test_it_takes_no_more_memory_than_a_trainer_may(tmp_path: Path) -> None:
+    with pytest.raises(CellmindError, match="may take 64 MB here"):
+        asked(probe(tmp_path, max_memory_bytes=64 << 20), request(0.2))
+    assert asked(probe(tmp_path), request(0.0)).tokens_per_second is None
 
 
 def test_the_name_of_a_work_is_a_hash_of_all_of_it() -> None:
