@@ -164,7 +164,14 @@ class Agent:
     def _all_handlers(self, home: Path, device: DeviceId) -> Iterator[dict[type, Handler]]:
         config, probes = self._config, Probes(device, self._peers)
         doctor = Doctor(
-            home, config.uses_mdns, config.announced_interfaces, self._listener, probes, self._overview.views
+            home,
+            config.uses_mdns,
+            config.announced_interfaces,
+            self._listener,
+            probes,
+            self._overview.views,
+            self._admission,
+            self.membership.recovering,
         )
         yield self._greeter.handlers()
         yield self.membership.handlers()

@@ -24,8 +24,8 @@ from cellmind_agent.protocol.ids import short
 from cellmind_agent.protocol.limits import AGENT_STOP_SECONDS, DEFAULT_PORT
 from cellmind_agent.service.command import VERBS, run_service_command
 from cellmind_agent.storage.files import private_folder
+from cellmind_agent.trust.entries import clean_name
 from cellmind_agent.trust.identity import load_identity
-from cellmind_agent.trust.keyring import clean_name
 from cellmind_agent.words import t
 from cellmind_agent.words.utf8 import use_utf8
 

@@ -20,6 +20,7 @@ COMMANDS = {
     "invite": "Let another device join: print a one-time code.",
     "join": "Join the cell that invited this device.",
     "forget": "Remove a device from the cell.",
+    "recovery": "Show the recovery code of the cell, to be written down.",
     "connect": "Remember an address where multicast does not reach.",
     "data": "Prepare text for training.",
     "plan": "Show what `train` would do, and start nothing.",

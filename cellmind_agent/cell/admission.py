@@ -9,9 +9,10 @@ import time
 from dataclasses import replace
 
 from cellmind_agent.network.channel import Channel
+from cellmind_agent.trust.entries import Member
 from cellmind_agent.trust.identity import Identity
 from cellmind_agent.trust.invitation import Invitation, nameplate
-from cellmind_agent.trust.keyring import Keyring, Member
+from cellmind_agent.trust.keyring import Keyring
 from cellmind_agent.trust.permissions import Caller
 
 

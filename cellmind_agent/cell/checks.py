@@ -28,6 +28,8 @@ class CheckContext:
     interfaces: Sequence[str]
     versions: Versions
     peers: Sequence[PeerView]
+    alarms: Sequence[Sentence]  # about the keyring
+    is_recovery_due: bool  # the recovery code is on this device alone, and others depend on it
 
 
 def run_checks(context: CheckContext, reaches: Sequence[Reach]) -> tuple[Check, ...]:
@@ -42,6 +44,7 @@ def run_checks(context: CheckContext, reaches: Sequence[Reach]) -> tuple[Check, 
         _mdns(context),
         *_multicast(context),
         *_versions(context),
+        _keyring(context),
         *_peers(context),
         *explain(reaches, context.peers),
     )
@@ -58,6 +61,20 @@ def _home(context: CheckContext) -> Check:
             fix=Sentence("chmod 700 {home}", home=context.home),
         )
     return Check(id="home", verdict="ok", detail=Sentence("{home} is private", home=context.home))
+
+
+def _keyring(context: CheckContext) -> Check:
+    for alarm in context.alarms:
+        fix = Sentence("remove that device, on the one that founded the cell: cellmindctl forget DEVICE")
+        return Check(id="keyring", verdict="warning", detail=alarm, fix=fix)
+    if context.is_recovery_due:
+        return Check(
+            id="keyring",
+            verdict="warning",
+            detail=Sentence("if this device is lost or stolen, nobody can remove it from the cell"),
+            fix=Sentence("write the recovery code down: cellmindctl recovery"),
+        )
+    return Check(id="keyring", verdict="ok", detail=Sentence("every change of the keyring was by right"))
 
 
 def _disk(context: CheckContext) -> Check:

@@ -6,7 +6,10 @@ import asyncio
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from cellmind_agent.cell.admission import Admission
+from cellmind_agent.cell.alarms import alarm_sentence
 from cellmind_agent.cell.checks import CheckContext, run_checks
+from cellmind_agent.cell.recovering import Recovering
 from cellmind_agent.device.vitals import local_versions
 from cellmind_agent.network.listener import Listener
 from cellmind_agent.network.probes import Probes
@@ -26,10 +29,13 @@ class Doctor:
         listener: Listener,
         probes: Probes,
         views: Callable[[], tuple[m.PeerView, ...]],
+        admission: Admission,
+        recovering: Recovering,
     ) -> None:
         """`views` are the devices that this one sees, itself included."""
         self._home, self._uses_mdns, self._interfaces = home, uses_mdns, interfaces
         self._listener, self._probes, self._views = listener, probes, views
+        self._admission, self._recovering = admission, recovering
 
     def handlers(self) -> dict[type, Handler]:
         """Its handlers, by type of request."""
@@ -43,6 +49,8 @@ class Doctor:
             interfaces=self._interfaces,
             versions=local_versions(),
             peers=self._views(),
+            alarms=[alarm_sentence(alarm) for alarm in self._admission.keyring.alarms],
+            is_recovery_due=self._recovering.is_due,
         )
         reaches = await self._probes.probe_pairs()
         return m.ChecksRun(checks=await asyncio.to_thread(run_checks, context, reaches))

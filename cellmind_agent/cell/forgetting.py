@@ -13,10 +13,12 @@ from cellmind_agent.network.peers import Peers
 from cellmind_agent.network.reception import Handler
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.errors import NotAllowedError, UnknownNameError
+from cellmind_agent.protocol.ids import DeviceId
 from cellmind_agent.protocol.limits import GOODBYE_SECONDS
 from cellmind_agent.trust.identity import Identity
-from cellmind_agent.trust.keyring import remove_member
+from cellmind_agent.trust.keyring import Keyring, make_owner, remove_member
 from cellmind_agent.trust.permissions import Caller
+from cellmind_agent.trust.recovery import read_code
 
 _log = logging.getLogger(__name__)
 
@@ -35,19 +37,38 @@ class Forgetting:
         return {m.ForgetDevice: self._forget}
 
     async def _forget(self, request: m.ForgetDevice, caller: Caller) -> m.DeviceForgotten:
+        """1. The removal is in force here. 2. The others learn of it. 3. The removed device does, and is cut off."""
         if request.device == self._identity.device:
             raise NotAllowedError("a device cannot forget itself", "run forget on another owner's device")
+        informed: tuple[str, ...] = ()
         async with self._keeper.lock:
             keyring = self._admission.keyring
             member = keyring.members.get(request.device)
             if member is None:
                 raise UnknownNameError("that device is not in the keyring", "cellmindctl peers")
             link = self._peers.link(member.device) if member.device in self._peers.online() else None
-            keyring = remove_member(keyring, self._identity, member.device, time.time())
-            if link:  # let the device know; it is removed whether it answers or not
-                offer = m.OfferKeyring(entries=keyring.entries)
-                await asyncio.gather(link.request(offer, seconds=GOODBYE_SECONDS), return_exceptions=True)
-            await self._keeper.install(keyring)
-        informed = await self._sync.offer_to_all()
+            removed = self._removed(keyring, member.device, request.recovery)
+
+            async def farewell() -> None:
+                nonlocal informed
+                informed = await self._sync.offer_to_all(but=member.device)
+                if link:  # it is removed whether it answers or not
+                    offer = m.OfferKeyring(entries=removed.entries)
+                    await asyncio.gather(link.request(offer, seconds=GOODBYE_SECONDS), return_exceptions=True)
+
+            await self._keeper.install(removed, farewell)
         _log.info("forgot %s", member.name)
         return m.DeviceForgotten(device=member.device, name=member.name, told=informed)
+
+    def _removed(self, keyring: Keyring, device: DeviceId, recovery_code: str) -> Keyring:
+        """The keyring without a device. With the recovery code this device becomes an owner, if it is none: somebody
+        must invite from now on. Raises NotAllowedError, UsageError."""
+        now = time.time()
+        if not recovery_code:
+            return remove_member(keyring, self._identity, device, now)
+        recovery = read_code(recovery_code)
+        if recovery.public != keyring.recovery_key:
+            raise NotAllowedError("that is the recovery code of another cell")
+        if self._admission.me.role != "owner":
+            keyring = make_owner(keyring, recovery, self._identity.device, now)
+        return remove_member(keyring, recovery, device, now)

@@ -15,9 +15,10 @@ from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.address import Address
 from cellmind_agent.protocol.errors import BusyError, JoinRefusedError, NotAllowedError, TimedOutError
 from cellmind_agent.protocol.limits import INVITATION_SECONDS, LINGER_SECONDS, MIN_INVITATION_SECONDS
+from cellmind_agent.trust.entries import Member
 from cellmind_agent.trust.identity import Identity
 from cellmind_agent.trust.invitation import Invitation, new_code
-from cellmind_agent.trust.keyring import add_member, remove_member
+from cellmind_agent.trust.keyring import Keyring, add_member, remove_member
 from cellmind_agent.trust.permissions import Caller
 
 _log = logging.getLogger(__name__)
@@ -89,9 +90,7 @@ class Inviting:
             self._note_void(invitation)
         async with self._keeper.lock:
             keyring = self._admission.keyring
-            if member.device in keyring.members:  # it has lost its keyring and joins again
-                keyring = remove_member(keyring, self._identity, member.device, time.time())
-            await self._keeper.install(add_member(keyring, self._identity, member, time.time()))
+            await self._keeper.install(self._with_joined(keyring, member))
         # The other members must know the newcomer before it dials them.
         self._sync.offer_soon()
         _log.info("%s joined as %s", member.name, member.role)
@@ -99,6 +98,15 @@ class Inviting:
             self._outcome.set_result(m.DeviceJoined(device=member.device, name=member.name, role=member.role))
         entries = [entry.decode() for entry in self._admission.keyring.entries]
         return accept({"inviter": self._admission.me.name, "entries": entries})
+
+    def _with_joined(self, keyring: Keyring, member: Member) -> Keyring:
+        """A device that has lost its keyring joins again. One that is senior to this device stays what it is."""
+        if member.device in keyring.members:
+            try:
+                keyring = remove_member(keyring, self._identity, member.device, time.time())
+            except NotAllowedError:
+                return keyring
+        return add_member(keyring, self._identity, member, time.time())
 
     def _open_invitation(self) -> Invitation:
         if self._admission.invitation is None:

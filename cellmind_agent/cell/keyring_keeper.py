@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from cellmind_agent.cell.admission import Admission
+from cellmind_agent.cell.alarms import alarm_sentence
 from cellmind_agent.cell.introduction import Introduction
 from cellmind_agent.network.discovery import Discovery
 from cellmind_agent.network.listener import Listener
 from cellmind_agent.network.peers import Peers
 from cellmind_agent.network.reception import Reception
 from cellmind_agent.trust.identity import Identity
-from cellmind_agent.trust.keyring import Keyring, found_cell
-from cellmind_agent.trust.ringfile import save_keyring
+from cellmind_agent.trust.keyring import Keyring
+from cellmind_agent.trust.ringfile import new_cell, save_keyring
 
 _log = logging.getLogger(__name__)
 
@@ -40,15 +42,27 @@ class KeyringKeeper:
         self._peers, self._reception, self._listener, self._discovery = peers, reception, listener, discovery
         self.lock = asyncio.Lock()  # held from reading the keyring to installing its successor
 
-    async def install(self, keyring: Keyring) -> None:
-        """Replace the keyring; the caller holds `lock`. A device that is no longer in it founds a cell of one."""
+    async def install(self, keyring: Keyring, farewell: Callable[[], Awaitable[object]] | None = None) -> None:
+        """Replace the keyring; the caller holds `lock`. A device that is no longer in it founds a cell of one.
+
+        `farewell` runs when the removal is in force and the removed device can do nothing any more, and before its
+        connections are closed.
+        """
+        before = self._admission.keyring
         if self._identity.device not in keyring.members:
             _log.warning("this device was removed from its cell, and is a cell of one now")
-            keyring = found_cell(self._identity, self._name, time.time())
-        removed = frozenset(self._admission.keyring.members) - frozenset(keyring.members)
-        save_keyring(self._home, keyring)  # first: a removal must survive a crash (I5)
+            keyring = new_cell(self._home, self._identity, self._name, time.time())
+        else:
+            save_keyring(self._home, keyring)  # first: a removal must survive a crash (I5)
         self._admission.keyring = keyring
-        await self.enforce(has_removed=bool(removed))
+        for alarm in keyring.alarms:
+            if alarm not in before.alarms:
+                _log.warning("%s", alarm_sentence(alarm))
+        has_removed = bool(frozenset(before.members) - frozenset(keyring.members))
+        if has_removed and farewell:
+            await self._reception.drop(self._is_unwanted)
+            await farewell()
+        await self.enforce(has_removed)
 
     async def enforce(self, has_removed: bool = False) -> None:
         """Apply the keyring and the invitation as they are now (I5): keep sessions with the members alone, end the

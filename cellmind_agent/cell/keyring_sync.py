@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 
 from cellmind_agent.cell.admission import Admission
 from cellmind_agent.cell.keyring_keeper import KeyringKeeper
@@ -12,10 +11,10 @@ from cellmind_agent.network.link import Link
 from cellmind_agent.network.peers import Peers
 from cellmind_agent.network.reception import Handler
 from cellmind_agent.protocol import messages as m
-from cellmind_agent.protocol.errors import CellmindError, NotAllowedError
+from cellmind_agent.protocol.errors import CellmindError
+from cellmind_agent.protocol.ids import DeviceId
 from cellmind_agent.protocol.limits import KEYRING_OFFER_SECONDS
-from cellmind_agent.trust.identity import Identity
-from cellmind_agent.trust.keyring import Keyring, add_member, lost_entries, merge, remove_member
+from cellmind_agent.trust.keyring import merge
 from cellmind_agent.trust.permissions import Caller
 
 _log = logging.getLogger(__name__)
@@ -24,8 +23,8 @@ _log = logging.getLogger(__name__)
 class KeyringSync:
     """This device's side of every comparison and offer."""
 
-    def __init__(self, identity: Identity, admission: Admission, keeper: KeyringKeeper, peers: Peers) -> None:
-        self._identity, self._admission, self._keeper, self._peers = identity, admission, keeper, peers
+    def __init__(self, admission: Admission, keeper: KeyringKeeper, peers: Peers) -> None:
+        self._admission, self._keeper, self._peers = admission, keeper, peers
         self._offers: set[asyncio.Task[tuple[str, ...]]] = set()
 
     def handlers(self) -> dict[type, Handler]:
@@ -55,9 +54,9 @@ class KeyringSync:
         self._offers.add(task)
         task.add_done_callback(self._offers.discard)
 
-    async def offer_to_all(self) -> tuple[str, ...]:
+    async def offer_to_all(self, but: DeviceId | None = None) -> tuple[str, ...]:
         """Offer the keyring to every online member; the names of those that have taken it."""
-        devices = self._peers.online()
+        devices = [device for device in self._peers.online() if device != but]
         offer = m.OfferKeyring(entries=self._admission.keyring.entries)
         calls = [self._peers.link(device).request(offer, seconds=KEYRING_OFFER_SECONDS) for device in devices]
         results = await asyncio.gather(*calls, return_exceptions=True)
@@ -85,20 +84,7 @@ class KeyringSync:
             merged = merge(before, entries)
             if merged == before:
                 return
-            merged = self._with_lost_entries(before, merged)
             await self._keeper.install(merged)
         # The offering member lacks what the merge has added.
         if merged.entries != entries:
             self.offer_soon()
-
-    def _with_lost_entries(self, before: Keyring, merged: Keyring) -> Keyring:
-        """Write again what this device had written in a branch that lost the merge, where it still makes sense."""
-        for action, member in lost_entries(before, merged, self._identity.device):
-            try:
-                if action == "remove" and member.device in merged.members:
-                    merged = remove_member(merged, self._identity, member.device, time.time())
-                elif action == "add" and member.device not in merged.members:
-                    merged = add_member(merged, self._identity, member, time.time())
-            except NotAllowedError as error:
-                _log.warning("cannot write a lost keyring entry again: %s", error)
-        return merged

@@ -11,6 +11,7 @@ from cellmind_agent.cell.inviting import Inviting
 from cellmind_agent.cell.joining import Joining
 from cellmind_agent.cell.keyring_keeper import KeyringKeeper
 from cellmind_agent.cell.keyring_sync import KeyringSync
+from cellmind_agent.cell.recovering import Recovering
 from cellmind_agent.network.discovery import Discovery
 from cellmind_agent.network.listener import Listener
 from cellmind_agent.network.own_addresses import OwnAddresses
@@ -40,10 +41,11 @@ class Membership:
         keeper = KeyringKeeper(
             home, identity, name, admission, self.introduction, peers, reception, listener, discovery
         )
-        self.sync = KeyringSync(identity, admission, keeper, peers)
+        self.sync = KeyringSync(admission, keeper, peers)
         self._inviting = Inviting(identity, admission, keeper, self.sync, own_addresses.current)
         self._joining = Joining(identity, name, admission, keeper, peers, discovery)
         self._forgetting = Forgetting(identity, admission, keeper, self.sync, peers)
+        self.recovering = Recovering(home, admission)
 
     def handlers(self) -> dict[type, Handler]:
         """All requests that concern who belongs to the cell."""
@@ -52,4 +54,5 @@ class Membership:
             **self._inviting.handlers(),
             **self._joining.handlers(),
             **self._forgetting.handlers(),
+            **self.recovering.handlers(),
         }

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
 from cellmind_agent.cell.admission import Admission
+from cellmind_agent.cell.alarms import alarm_sentence
 from cellmind_agent.device.vitals_monitor import VitalsMonitor
 from cellmind_agent.network.peers import Peers
 from cellmind_agent.network.reception import Handler
@@ -53,7 +54,8 @@ class Overview:
         return (myself, *others)
 
     async def _list_peers(self, request: m.ListPeers, caller: Caller) -> m.PeerList:
-        return m.PeerList(peers=self.views())
+        alarms = tuple(alarm_sentence(alarm) for alarm in self._admission.keyring.alarms)
+        return m.PeerList(peers=self.views(), alarms=alarms)
 
     async def _watch_vitals(self, request: m.WatchVitals, caller: Caller) -> AsyncIterator[m.VitalsChanged]:
         async for vitals in self._vitals.watch():

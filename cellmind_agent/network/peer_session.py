@@ -36,7 +36,7 @@ from cellmind_agent.protocol.limits import (
     REDIAL_FIRST_SECONDS,
     REDIAL_LAST_SECONDS,
 )
-from cellmind_agent.trust.keyring import Member
+from cellmind_agent.trust.entries import Member
 
 LinkSource = AddressSource | Literal["called"]  # called: over a connection that the member dialled
 _log = logging.getLogger(__name__)

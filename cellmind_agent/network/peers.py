@@ -28,8 +28,8 @@ from cellmind_agent.protocol.address import Address, parse_address
 from cellmind_agent.protocol.errors import UnreachableError, UsageError
 from cellmind_agent.protocol.ids import DeviceId, short
 from cellmind_agent.protocol.limits import GOODBYE_SECONDS, PATIENCE_FLOOR_SECONDS
+from cellmind_agent.trust.entries import Member
 from cellmind_agent.trust.identity import CurveKeys
-from cellmind_agent.trust.keyring import Member
 
 _log = logging.getLogger(__name__)
 

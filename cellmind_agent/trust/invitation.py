@@ -33,10 +33,10 @@ from cellmind_agent.protocol.errors import JoinRefusedError, ProtocolError
 from cellmind_agent.protocol.ids import device_id
 from cellmind_agent.protocol.limits import INVITATION_TRIES, MAX_NAMEPLATE, NUM_CODE_WORDS
 from cellmind_agent.protocol.messages import Role
+from cellmind_agent.trust.entries import Member, clean_name
 from cellmind_agent.trust.identity import Identity
 from cellmind_agent.trust.keyboard import latin_keys
-from cellmind_agent.trust.keyring import Member, clean_name
-from cellmind_agent.trust.words import WORDS
+from cellmind_agent.trust.words import WORDS, words_in
 
 _NONCE = b"\0" * 12  # constant, because each key encrypts only one message
 REFUSAL = "the code is wrong, used up or out of date"
@@ -55,7 +55,7 @@ def clean_code(text: str) -> str:
     number, *parts = re.findall(r"[0-9]+|[^\W0-9_]+", latin_keys(text).lower()) or [""]
     if not number.isdigit() or not 1 <= int(number[:9]) <= MAX_NAMEPLATE:
         raise JoinRefusedError("that is not a join code", _EXAMPLE)
-    words = [word for part in parts for word in _words_in(part)]
+    words = [word for part in parts for word in words_in(part)]
     for word in words:
         if word not in WORDS:
             close = difflib.get_close_matches(word, WORDS, n=1)
@@ -64,16 +64,6 @@ def clean_code(text: str) -> str:
     if len(words) != NUM_CODE_WORDS:
         raise JoinRefusedError("that is not a join code", _EXAMPLE)
     return "-".join([str(int(number)), *words])
-
-
-def _words_in(letters: str) -> list[str]:
-    """The words that `letters` consists of, with nothing between them, and what is left over. No word of the list
-    begins with another one, so there is only one way."""
-    found = []
-    while word := next((word for word in WORDS if letters.startswith(word)), ""):
-        found.append(word)
-        letters = letters[len(word) :]
-    return [*found, letters] if letters else found
 
 
 def nameplate(code: str) -> str:

@@ -8,30 +8,35 @@ from cellmind_agent.protocol.errors import CellmindError, ProtocolError
 from cellmind_agent.storage.files import read_json, write_json
 from cellmind_agent.trust.identity import Identity
 from cellmind_agent.trust.keyring import Keyring, found_cell, verify
+from cellmind_agent.trust.recovery import forget_recovery, keep_recovery, kept_recovery, new_recovery
 
 
 def load_keyring(home: Path, identity: Identity, name: str, time: float) -> Keyring:
     """The keyring of a home; if there is none, a new cell is founded. Raises CellmindError if the file is damaged."""
     path = home / "keyring.json"
     if not path.exists():
-        keyring = found_cell(identity, name, time)
-        save_keyring(home, keyring)
-        return keyring
+        return new_cell(home, identity, name, time)
     plain = read_json(path)
     try:
         entries = tuple(entry.encode() for entry in plain["entries"])
-        return verify(entries, frozenset(bytes.fromhex(stone) for stone in plain["tombstones"]))
+        return verify(entries)
     except (ProtocolError, TypeError, KeyError, ValueError, AttributeError) as error:
         hint = "remove {path} and join the cell again: cellmindctl join"
         raise CellmindError("{path} is damaged: {error}", hint, path=path, error=error) from error
 
 
+def new_cell(home: Path, identity: Identity, name: str, time: float) -> Keyring:
+    """Found a cell of this device alone, and write down its keyring and its recovery code. Raises StorageFullError."""
+    recovery = new_recovery()
+    keep_recovery(home, recovery)  # first: a cell whose code was lost would have none
+    keyring = found_cell(identity, name, time, recovery.public)
+    save_keyring(home, keyring)
+    return keyring
+
+
 def save_keyring(home: Path, keyring: Keyring) -> None:
-    """Replace the file. Raises StorageFullError; then the old file stays."""
-    write_json(
-        home / "keyring.json",
-        {
-            "entries": [entry.decode() for entry in keyring.entries],
-            "tombstones": sorted(stone.hex() for stone in keyring.tombstones),
-        },
-    )
+    """Replace the file, and forget the recovery code of another cell. Raises StorageFullError: the old file stays."""
+    write_json(home / "keyring.json", {"entries": [entry.decode() for entry in keyring.entries]})
+    recovery = kept_recovery(home)
+    if recovery and recovery.public != keyring.recovery_key:
+        forget_recovery(home)

@@ -1,4 +1,4 @@
-"""256 short English words for join codes: eight bits each, easy to say and to spell."""
+"""256 short English words for codes: eight bits each, easy to say and to spell."""
 
 from __future__ import annotations
 
@@ -23,3 +23,13 @@ shell silver sparrow spruce thunder tiger tulip turtle velvet violin walnut will
 """
 
 WORDS: Final = tuple(_TEXT.split())
+
+
+def words_in(letters: str) -> list[str]:
+    """The words that `letters` consists of, with nothing between them, and what is left over. No word of the list
+    begins with another one, so there is only one way."""
+    found = []
+    while word := next((word for word in WORDS if letters.startswith(word)), ""):
+        found.append(word)
+        letters = letters[len(word) :]
+    return [*found, letters] if letters else found

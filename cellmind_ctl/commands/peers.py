@@ -6,6 +6,7 @@ import time
 
 import click
 
+from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.ids import short
 from cellmind_agent.protocol.messages import Figure, PeerView
 from cellmind_agent.protocol.plain import to_json
@@ -44,7 +45,10 @@ LESS = ("accel", "battery", "ram free", "address", "cpu", "tok/s")  # leave a na
 def command_(session: Session, watch: bool, wide: bool) -> None:
     """List the devices of the cell, and unpaired devices nearby."""
     # 1. Ask the agent. It already knows all of them, so there is nothing to wait for.
-    peers = list_peers(session.client)
+    listed = session.client.request(m.ListPeers())
+    peers = listed.peers
+    for alarm in listed.alarms:
+        session.notice(t("warning: {what}", what=t(alarm)))
     # 2. Show them, once or repeatedly.
     if session.is_json:
         session.emit("peers", [peer_json(peer) for peer in peers])

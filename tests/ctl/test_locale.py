@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cellmind_agent.trust.keyring import clean_name
+from cellmind_agent.trust.entries import clean_name
 from tests.agents import CTL, ENVIRONMENT, Answer, Device
 
 NAME = "거실 노트북"

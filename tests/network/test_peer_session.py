@@ -11,7 +11,7 @@ from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.codec import Envelope, decode
 from cellmind_agent.protocol.ids import DeviceId
 from cellmind_agent.protocol.limits import PATIENCE_FLOOR_SECONDS
-from cellmind_agent.trust.keyring import Member
+from cellmind_agent.trust.entries import Member
 
 DEVICE = DeviceId("b" * 32)
 MEMBER = Member(device=DEVICE, name="phone", role="member", signing_key=b"", curve_key=b"key")

@@ -193,6 +193,7 @@ class PeerView:
 @message
 class PeerList:
     peers: tuple[PeerView, ...]
+    alarms: tuple[Sentence, ...] = ()  # about the keyring
 
 
 @request(asked_by="member", size="small")

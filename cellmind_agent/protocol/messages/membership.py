@@ -115,6 +115,22 @@ class DeviceForgotten:
 
 @request(asked_by="local", size="small")
 class ForgetDevice(Request[DeviceForgotten]):
-    """Remove a device from the keyring and close its connections."""
+    """Remove a device from the keyring and close its connections, with the recovery code if it is given."""
 
     device: DeviceId
+    recovery: str = ""
+
+
+@message
+class RecoveryShown:
+    code: str
+
+
+@request(asked_by="local", size="small")
+class ShowRecovery(Request[RecoveryShown]):
+    """Show the recovery code of your cell, if it is still on this device."""
+
+
+@request(asked_by="local", size="small")
+class EraseRecovery(Request[Done]):
+    """Erase the recovery code: somebody has written it down."""
