@@ -21,7 +21,7 @@ ANY_CEILINGS = {
     "cellmind_agent/protocol": 3,
     "cellmind_agent/runs": 3,
     "cellmind_agent/storage": 1,
-    "cellmind_agent/trust": 7,
+    "cellmind_agent/trust": 5,
     "cellmind_ctl": 2,
     "model": 12,
     "model/line": 25,

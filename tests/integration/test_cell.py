@@ -7,6 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+from cellmind_agent.protocol.ids import DeviceId
+from cellmind_agent.trust.entries import Member, removing_entry
+from cellmind_agent.trust.identity import Identity, load_identity, new_identity
+from cellmind_agent.trust.keyring import add_member, verify
+from cellmind_agent.trust.ringfile import load_keyring, save_keyring
 from tests.agents import Cell, Device, pair, states, wait_for
 
 
@@ -111,6 +116,74 @@ def test_a_device_that_slept_through_its_removal_stays_out(cell: Cell) -> None:
     wait_for(lambda: states(two) == {"two": "online", "one": "gone", "three": "gone"}, 15, "two to find nobody")
     assert "two" not in states(one)
     assert "two" not in states(three)
+
+
+def test_the_recovery_code_removes_a_stolen_founder(cell: Cell) -> None:
+    one, two, three = cell.of("one", "two", "three")
+    # 1. Until somebody has written the code down, `doctor` asks for that.
+    assert ("keyring", "warning") in verdicts(one)
+    assert ("keyring", "ok") in verdicts(two)
+    code = one.ctl("recovery", "--json").data["code"]
+    assert one.ctl("recovery").out.strip() == code
+    assert one.ctl("recovery", "--yes").code == 0
+    assert one.ctl("recovery", "--json").error["code"] == "unknown_name"
+    assert two.ctl("recovery", "--json").code == 5
+    assert ("keyring", "ok") in verdicts(one)
+    # 2. A member that is no owner removes the founder with it, and is an owner from then on.
+    words = code.split()
+    refused = two.ctl("forget", "one", "--recovery", "--json", stdin=" ".join(words[:-1]) + "\n")
+    assert (refused.code, refused.error["code"]) == (2, "usage")
+    forgotten = two.ctl("forget", "one", "--recovery", "--json", stdin="-".join(words).upper() + "\n")
+    assert (forgotten.code, forgotten.data["told"]) == (0, ["three"])
+    wait_for(lambda: states(one) == {"one": "online"}, 10, "one to be alone")
+    wait_for(lambda: states(three) == {"two": "online", "three": "online"}, 10, "three to stay")
+    pair(two, one)
+    wait_for(lambda: states(three) == dict.fromkeys(("one", "two", "three"), "online"), 15, "three to see one")
+
+
+def test_an_owner_that_is_removed_wins_nothing_by_what_it_writes(cell: Cell) -> None:
+    """It has its keys and its home, and tells a device that has not heard of its removal what it likes."""
+    one, two, three = cell.device("one"), cell.device("two"), cell.device("three")
+    pair(one, two, "--role", "owner")
+    pair(one, three)
+    wait_for(lambda: states(three) == dict.fromkeys(("one", "two", "three"), "online"), 15, "all to be linked")
+    # 1. It is removed while it is switched off, and so is the third device.
+    two.kill()
+    three.kill()
+    assert one.ctl("forget", "two").code == 0
+    # 2. It adds guests and removes the founder, in a longer branch, and finds the third device first.
+    identity = load_identity(two.home)
+    keyring = load_keyring(two.home, identity, "two", 0.0)
+    for guest in (new_identity() for _ in range(5)):
+        keyring = add_member(keyring, identity, member_of(guest), 1.0)
+    founder = keyring.members[DeviceId(one.control["device"])]
+    forged = removing_entry(identity, keyring.heads, founder.device, [founder.entry], 1.0)
+    save_keyring(two.home, verify((*keyring.entries, forged)))
+    one.kill()
+    two.start()
+    three.start()
+    wait_for(lambda: states(three).get("guest") is not None, 20, "the third device to hear of the guests")
+    # 3. The founder is back.
+    one.start()
+    wait_for(lambda: states(three) == {"one": "online", "three": "online"}, 20, "the thief and its guests to be out")
+    assert states(one) == {"one": "online", "three": "online"}
+    for device in (one, three):
+        assert "two has changed the keyring without the right" in device.ctl("peers").err
+        assert ("keyring", "warning") in verdicts(device)
+
+
+def verdicts(device: Device) -> set[tuple[str, str]]:
+    return {(check["id"], check["verdict"]) for check in device.ctl("doctor", "--json").data["checks"]}
+
+
+def member_of(identity: Identity) -> Member:
+    return Member(
+        device=identity.device,
+        name="guest",
+        role="member",
+        signing_key=identity.signing_public,
+        curve_key=identity.curve.public,
+    )
 
 
 def test_a_forgotten_device_can_be_invited_again(cell: Cell) -> None:

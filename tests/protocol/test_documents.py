@@ -21,6 +21,8 @@ PLAIN_WORDS = {
     "OpenInvitation": "invite",
     "JoinCell": "join",
     "ForgetDevice": "forget",
+    "ShowRecovery": "show the recovery code",
+    "EraseRecovery": "show the recovery code",
     "ConnectAddress": "connect",
     "Relay": "pass requests on",
 }

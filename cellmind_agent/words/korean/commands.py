@@ -48,6 +48,14 @@ SENTENCES: Mapping[str, str] = {
     ),
     "remove {name} from the cell?": "{name} 기기를 셀에서 제거할까요?",
     "nothing was removed": "아무것도 제거하지 않았습니다",
+    "recovery code": "복구 코드",
+    "no recovery code was given": "복구 코드가 없습니다",
+    "it is read from standard input or CELLMIND_RECOVERY_CODE": "표준 입력이나 CELLMIND_RECOVERY_CODE에서 읽습니다",
+    "is it on paper? then it is erased here": "종이에 적었습니까? 그러면 이 기기에서 지웁니다",
+    "the code is on your paper only": "이제 코드는 종이에만 있습니다",
+    "the code stays on this device: cellmindctl recovery shows it again": (
+        "코드는 이 기기에 남아 있습니다. cellmindctl recovery로 다시 볼 수 있습니다"
+    ),
     # doctor
     "ok": "정상",
     "error": "오류",

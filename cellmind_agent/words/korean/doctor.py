@@ -61,6 +61,14 @@ SENTENCES: Mapping[str, str] = {
         "{place}에서 기다리는 프로그램이 없습니다. {other}의 에이전트가 멈췄거나 포트가 바뀌었습니다"
     ),
     "another device is at {place}: the address of {other} has changed": "{place}에는 다른 기기가 있습니다. {other}의 주소가 바뀌었습니다",
+    "every change of the keyring was by right": "키링은 권한이 있는 기기만 바꾸었습니다",
+    "if this device is lost or stolen, nobody can remove it from the cell": (
+        "이 기기를 잃어버리거나 도둑맞으면 아무도 이 기기를 셀에서 제거할 수 없습니다"
+    ),
+    "write the recovery code down: cellmindctl recovery": "복구 코드를 종이에 적어 두십시오: cellmindctl recovery",
+    "remove that device, on the one that founded the cell: cellmindctl forget DEVICE": (
+        "셀을 만든 기기에서 그 기기를 제거하십시오: cellmindctl forget DEVICE"
+    ),
     "{other} does not know the key of {one}: their keyrings differ": "{other} 기기가 {one}의 키를 모릅니다. 두 키링이 다릅니다",
     "on {name}: turn on network time (timedatectl set-ntp true)": "{name}에서: 네트워크 시간을 켜십시오 (timedatectl set-ntp true)",
     "the clock of {name} is {seconds} s behind this device's": "{name}의 시계가 이 기기보다 {seconds}초 늦습니다",

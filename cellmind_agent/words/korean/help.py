@@ -63,6 +63,17 @@ SENTENCES: Mapping[str, str] = {
     "Remove DEVICE (a name or an id) from the keyring. From then on it can do nothing in the cell.": (
         "DEVICE(이름이나 ID)를 키링에서 제거합니다. 그 뒤로 그 기기는 셀에서 아무것도 할 수 없습니다."
     ),
+    "An owner can remove members, and owners that were let in after it. The recovery code can remove any device.": (
+        "소유자는 구성원과, 자기보다 나중에 들어온 소유자를 제거할 수 있습니다. 복구 코드는 어느 기기든 제거합니다."
+    ),
+    "With the recovery code of the cell, from any of its devices.": "셀의 복구 코드로, 셀의 어느 기기에서나.",
+    "Show the recovery code of the cell, once: write it down on paper, on the device that founded the cell.": (
+        "셀을 만든 기기에서, 셀의 복구 코드를 한 번 보여 줍니다. 종이에 적어 두십시오."
+    ),
+    "With it you can remove any device, also the one that founded the cell: cellmindctl forget DEVICE --recovery": (
+        "이 코드가 있으면 셀을 만든 기기까지 어느 기기든 제거할 수 있습니다: cellmindctl forget DEVICE --recovery"
+    ),
+    "It is written down: erase it from this device.": "적어 두었으니 이 기기에서 지웁니다.",
     "Copies of models and text that it already has stay on it. A script is not asked: a removal may be urgent.": (
         "그 기기가 이미 복사해 둔 모델과 텍스트는 그대로 남습니다."
         " 제거는 급할 수 있으므로 스크립트에서는 묻지 않습니다."

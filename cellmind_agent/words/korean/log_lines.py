@@ -33,7 +33,6 @@ SENTENCES: Mapping[str, str] = {
     "forgot %s": "{1} 기기를 셀에서 제거했습니다",
     "this device was removed from its cell, and is a cell of one now": "이 기기는 셀에서 제거되어 이제 혼자입니다",
     "cannot compare keyrings: %s": "키링을 비교할 수 없습니다: {1}",
-    "cannot write a lost keyring entry again: %s": "사라진 키링 항목을 다시 쓸 수 없습니다: {1}",
     # the network
     "linked with %s at %s": "{1} 기기와 연결했습니다 ({2})",
     "lost %s: %s": "{1} 기기와 연결이 끊겼습니다: {2}",

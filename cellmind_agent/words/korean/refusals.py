@@ -33,6 +33,26 @@ SENTENCES: Mapping[str, str] = {
     "a device cannot forget itself": "기기는 자기 자신을 제외할 수 없습니다",
     "run forget on another owner's device": "다른 소유자의 기기에서 forget을 실행하십시오",
     "that device is not in the keyring": "그 기기는 키링에 없습니다",
+    "{member} is an owner that has more seniority than this device": "{member} 기기는 이 기기보다 먼저 들어온 소유자입니다",
+    "run it on a device that was an owner earlier, or with the recovery code: cellmindctl forget --recovery": (
+        "먼저 소유자가 된 기기에서 실행하거나 복구 코드를 쓰십시오: cellmindctl forget --recovery"
+    ),
+    "that is the recovery code of another cell": "다른 셀의 복구 코드입니다",
+    "the recovery code is not on this device": "이 기기에는 복구 코드가 없습니다",
+    "it is on paper already, or on the device that founded the cell: run it there": (
+        "이미 종이에 적었거나, 셀을 만든 기기에 있습니다. 그 기기에서 실행하십시오"
+    ),
+    "{word} is not a word of recovery codes": "{word}은(는) 복구 코드에 쓰이는 낱말이 아닙니다",
+    "that is not a recovery code": "복구 코드가 아닙니다",
+    "the code has 17 words; it was written down when `cellmindctl recovery` showed it": (
+        "복구 코드는 낱말 17개입니다. `cellmindctl recovery`가 보여 줄 때 적어 둔 것입니다"
+    ),
+    "the keys of {name} are used on two machines: they were copied, or restored from a backup": (
+        "{name} 기기의 키가 두 기계에서 쓰이고 있습니다. 누가 복사했거나 백업에서 되살린 것입니다"
+    ),
+    "{name} has changed the keyring without the right to do so; that counts for nothing ({num} entries)": (
+        "{name} 기기가 권한 없이 키링을 바꾸려 했습니다. 그 항목 {num}개는 무효입니다"
+    ),
     "only an owner of the cell may invite": "셀의 소유자만 초대할 수 있습니다",
     "cellmindctl peers --wide shows who is an owner": "누가 소유자인지는 cellmindctl peers --wide에 나옵니다",
     "an invitation is open already": "이미 열린 초대가 있습니다",
@@ -140,13 +160,12 @@ SENTENCES: Mapping[str, str] = {
     "remove {path} and join the cell again: cellmindctl join": "{path} 파일을 지우고 셀에 다시 참가하십시오: cellmindctl join",
     "a join message is sealed with another key": "참가 메시지가 다른 키로 봉인되어 있습니다",
     "{member} is already in the cell": "{member} 기기는 이미 셀에 있습니다",
-    "a keyring has 1 to {most} entries, and this one has {num_entries}": "키링의 항목은 1개에서 {most}개까지인데 {num_entries}개입니다",
     "the keyring belongs to another cell": "키링이 다른 셀의 것입니다",
+    "a keyring has at least one entry": "키링에는 항목이 하나 이상 있어야 합니다",
+    "a keyring entry is damaged": "키링의 항목이 손상되었습니다",
+    "a keyring entry follows one that is missing": "키링의 항목 하나가 없는 항목 뒤에 이어집니다",
     "only an owner of the cell may change who belongs to it": "셀의 구성원은 소유자만 바꿀 수 있습니다",
-    "keyring entry {number} is in the wrong place, or not canonical": "키링의 {number}번 항목이 잘못된 자리에 있거나 표준형이 아닙니다",
-    "keyring entry {number} has the action {text}": "키링의 {number}번 항목의 동작이 {text}입니다",
     "keyring entry {number} is signed by a member that is no owner": "키링의 {number}번 항목에 소유자가 아닌 구성원이 서명했습니다",
-    "keyring entry {number} adds a device twice": "키링의 {number}번 항목이 기기를 두 번 더합니다",
     "keyring entry {number} removes a device that is no member": "키링의 {number}번 항목이 구성원이 아닌 기기를 제외합니다",
     "keyring entry {number} is not signed by a member": "키링의 {number}번 항목에 구성원의 서명이 없습니다",
     "keyring entry {number} is damaged": "키링의 {number}번 항목이 손상되었습니다",
