@@ -17,3 +17,10 @@ def alarm_sentence(alarm: Alarm) -> Sentence:
         name=alarm.name,
         num=alarm.num_entries,
     )
+
+
+def alarm_remedy(alarm: Alarm, is_member: bool) -> Sentence:
+    """What a person should do about it."""
+    if is_member:
+        return Sentence("if that was not you, remove it: cellmindctl forget DEVICE")
+    return Sentence("it is removed already; watch for devices that you do not know: cellmindctl peers")

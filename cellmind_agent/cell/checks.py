@@ -28,7 +28,7 @@ class CheckContext:
     interfaces: Sequence[str]
     versions: Versions
     peers: Sequence[PeerView]
-    alarms: Sequence[Sentence]  # about the keyring
+    alarms: Sequence[tuple[Sentence, Sentence]]  # about the keyring, each with what to do
     is_recovery_due: bool  # the recovery code is on this device alone, and others depend on it
 
 
@@ -44,7 +44,7 @@ def run_checks(context: CheckContext, reaches: Sequence[Reach]) -> tuple[Check, 
         _mdns(context),
         *_multicast(context),
         *_versions(context),
-        _keyring(context),
+        *_keyring(context),
         *_peers(context),
         *explain(reaches, context.peers),
     )
@@ -63,18 +63,18 @@ def _home(context: CheckContext) -> Check:
     return Check(id="home", verdict="ok", detail=Sentence("{home} is private", home=context.home))
 
 
-def _keyring(context: CheckContext) -> Check:
-    for alarm in context.alarms:
-        fix = Sentence("remove that device, on the one that founded the cell: cellmindctl forget DEVICE")
-        return Check(id="keyring", verdict="warning", detail=alarm, fix=fix)
+def _keyring(context: CheckContext) -> Iterator[Check]:
+    for alarm, remedy in context.alarms:
+        yield Check(id="keyring", verdict="warning", detail=alarm, fix=remedy)
     if context.is_recovery_due:
-        return Check(
+        yield Check(
             id="keyring",
             verdict="warning",
             detail=Sentence("if this device is lost or stolen, nobody can remove it from the cell"),
             fix=Sentence("write the recovery code down: cellmindctl recovery"),
         )
-    return Check(id="keyring", verdict="ok", detail=Sentence("every change of the keyring was by right"))
+    if not context.alarms and not context.is_recovery_due:
+        yield Check(id="keyring", verdict="ok", detail=Sentence("every change of the keyring was by right"))
 
 
 def _disk(context: CheckContext) -> Check:

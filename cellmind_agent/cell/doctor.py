@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from cellmind_agent.cell.admission import Admission
-from cellmind_agent.cell.alarms import alarm_sentence
+from cellmind_agent.cell.alarms import alarm_remedy, alarm_sentence
 from cellmind_agent.cell.checks import CheckContext, run_checks
 from cellmind_agent.cell.recovering import Recovering
 from cellmind_agent.device.vitals import local_versions
@@ -42,6 +42,7 @@ class Doctor:
         return {m.RunChecks: self._run_checks}
 
     async def _run_checks(self, request: m.RunChecks, caller: Caller) -> m.ChecksRun:
+        keyring = self._admission.keyring
         context = CheckContext(
             home=self._home,
             port=self._listener.port,
@@ -49,7 +50,7 @@ class Doctor:
             interfaces=self._interfaces,
             versions=local_versions(),
             peers=self._views(),
-            alarms=[alarm_sentence(alarm) for alarm in self._admission.keyring.alarms],
+            alarms=[(alarm_sentence(one), alarm_remedy(one, one.device in keyring.members)) for one in keyring.alarms],
             is_recovery_due=self._recovering.is_due,
         )
         reaches = await self._probes.probe_pairs()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from cellmind_agent.cell.admission import Admission
@@ -42,11 +41,11 @@ class KeyringKeeper:
         self._peers, self._reception, self._listener, self._discovery = peers, reception, listener, discovery
         self.lock = asyncio.Lock()  # held from reading the keyring to installing its successor
 
-    async def install(self, keyring: Keyring, farewell: Callable[[], Awaitable[object]] | None = None) -> None:
+    async def install(self, keyring: Keyring, *, cuts: bool = True) -> None:
         """Replace the keyring; the caller holds `lock`. A device that is no longer in it founds a cell of one.
 
-        `farewell` runs when the removal is in force and the removed device can do nothing any more, and before its
-        connections are closed.
+        Without `cuts`, connections of a removed device stay open until the caller calls `enforce`; it can ask for
+        nothing by them.
         """
         before = self._admission.keyring
         if self._identity.device not in keyring.members:
@@ -59,10 +58,10 @@ class KeyringKeeper:
             if alarm not in before.alarms:
                 _log.warning("%s", alarm_sentence(alarm))
         has_removed = bool(frozenset(before.members) - frozenset(keyring.members))
-        if has_removed and farewell:
+        if cuts:
+            await self.enforce(has_removed)
+        else:
             await self._reception.drop(self._is_unwanted)
-            await farewell()
-        await self.enforce(has_removed)
 
     async def enforce(self, has_removed: bool = False) -> None:
         """Apply the keyring and the invitation as they are now (I5): keep sessions with the members alone, end the

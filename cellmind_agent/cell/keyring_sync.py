@@ -81,7 +81,7 @@ class KeyringSync:
     async def _adopt(self, entries: tuple[bytes, ...]) -> None:
         async with self._keeper.lock:
             before = self._admission.keyring
-            merged = merge(before, entries)
+            merged = await asyncio.to_thread(merge, before, entries)  # up to a thousand signatures
             if merged == before:
                 return
             await self._keeper.install(merged)

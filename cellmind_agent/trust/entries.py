@@ -43,7 +43,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """A device as an entry describes it. Raises ValueError for a bad name, and for an id that is not that of the keys."""
+    """A device as an entry describes it. Raises ValueError for a bad name, or an id that is not of these keys."""
 
     device: str
     name: str

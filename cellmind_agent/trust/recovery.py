@@ -103,8 +103,18 @@ def kept_recovery(home: Path) -> Recovery | None:
 
 
 def forget_recovery(home: Path) -> None:
-    """The code is on paper now, or of a cell that this device has left."""
+    """The code is on paper now."""
     _path(home).unlink(missing_ok=True)
+
+
+def forget_other_recovery(home: Path, public_key: bytes) -> None:
+    """Forget a code that is not the one of this public key: it is of a cell that this device has left, or damaged."""
+    try:
+        recovery = kept_recovery(home)
+    except CellmindError:
+        recovery = None
+    if recovery is None or recovery.public != public_key:
+        forget_recovery(home)
 
 
 def _path(home: Path) -> Path:

@@ -8,7 +8,7 @@ from cellmind_agent.protocol.errors import CellmindError, ProtocolError
 from cellmind_agent.storage.files import read_json, write_json
 from cellmind_agent.trust.identity import Identity
 from cellmind_agent.trust.keyring import Keyring, found_cell, verify
-from cellmind_agent.trust.recovery import forget_recovery, keep_recovery, kept_recovery, new_recovery
+from cellmind_agent.trust.recovery import forget_other_recovery, keep_recovery, new_recovery
 
 
 def load_keyring(home: Path, identity: Identity, name: str, time: float) -> Keyring:
@@ -37,6 +37,4 @@ def new_cell(home: Path, identity: Identity, name: str, time: float) -> Keyring:
 def save_keyring(home: Path, keyring: Keyring) -> None:
     """Replace the file, and forget the recovery code of another cell. Raises StorageFullError: the old file stays."""
     write_json(home / "keyring.json", {"entries": [entry.decode() for entry in keyring.entries]})
-    recovery = kept_recovery(home)
-    if recovery and recovery.public != keyring.recovery_key:
-        forget_recovery(home)
+    forget_other_recovery(home, keyring.recovery_key)

@@ -215,7 +215,9 @@ def test_every_thread_of_a_child_has_its_priority(program: None, tmp_path: Path,
 
 def test_a_child_gets_variables_that_its_agent_does_not_have(program: None, tmp_path: Path) -> None:
     async def play(child: ChildProcess, events: list[Event]) -> None:
-        assert await child.call(Echo(word="안녕"), 20)  # while a program is being started, the system shows no variables
+        assert await child.call(
+            Echo(word="안녕"), 20
+        )  # while a program is being started, the system shows no variables
         assert psutil.Process(child.pid).environ()["MALLOC_TOP_PAD_"] == "65536"
         assert "MALLOC_TOP_PAD_" not in os.environ
 

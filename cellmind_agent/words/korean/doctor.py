@@ -66,8 +66,9 @@ SENTENCES: Mapping[str, str] = {
         "이 기기를 잃어버리거나 도둑맞으면 아무도 이 기기를 셀에서 제거할 수 없습니다"
     ),
     "write the recovery code down: cellmindctl recovery": "복구 코드를 종이에 적어 두십시오: cellmindctl recovery",
-    "remove that device, on the one that founded the cell: cellmindctl forget DEVICE": (
-        "셀을 만든 기기에서 그 기기를 제거하십시오: cellmindctl forget DEVICE"
+    "if that was not you, remove it: cellmindctl forget DEVICE": "직접 한 일이 아니면 제거하십시오: cellmindctl forget DEVICE",
+    "it is removed already; watch for devices that you do not know: cellmindctl peers": (
+        "이미 제거된 기기입니다. 모르는 기기가 없는지 보십시오: cellmindctl peers"
     ),
     "{other} does not know the key of {one}: their keyrings differ": "{other} 기기가 {one}의 키를 모릅니다. 두 키링이 다릅니다",
     "on {name}: turn on network time (timedatectl set-ntp true)": "{name}에서: 네트워크 시간을 켜십시오 (timedatectl set-ntp true)",
