@@ -162,9 +162,11 @@ def test_an_owner_that_is_removed_wins_nothing_by_what_it_writes(cell: Cell) -> 
     one.kill()
     two.start()
     three.start()
+    assert two.ctl("connect", address_of(three)).code == 0
     wait_for(lambda: states(three).get("guest") is not None, 20, "the third device to hear of the guests")
     # 3. The founder is back.
     one.start()
+    assert one.ctl("connect", address_of(three)).code == 0
     wait_for(lambda: states(three) == {"one": "online", "three": "online"}, 20, "the thief and its guests to be out")
     assert states(one) == {"one": "online", "three": "online"}
     for device in (one, three):
@@ -172,8 +174,13 @@ def test_an_owner_that_is_removed_wins_nothing_by_what_it_writes(cell: Cell) -> 
         assert ("keyring", "warning") in verdicts(device)
 
 
+def address_of(device: Device) -> str:
+    (address,) = (peer["addresses"][0] for peer in device.ctl("peers", "--json").data if peer["is_self"])
+    return str(address)
+
+
 def verdicts(device: Device) -> set[tuple[str, str]]:
-    return {(check["id"], check["verdict"]) for check in device.ctl("doctor", "--json").data["checks"]}
+    return {(check["id"], check["verdict"]) for check in device.ctl("doctor", "--json").data}
 
 
 def member_of(identity: Identity) -> Member:
