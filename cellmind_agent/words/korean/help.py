@@ -28,6 +28,7 @@ SENTENCES: Mapping[str, str] = {
     "Let another device join: print a one-time code.": "다른 기기를 초대합니다. 일회용 참가 코드를 출력합니다.",
     "Join the cell that invited this device.": "이 기기를 초대한 셀에 참가합니다.",
     "Remove a device from the cell.": "셀에서 기기를 제거합니다.",
+    "Show the recovery code of the cell, to be written down.": "종이에 적어 둘 셀의 복구 코드를 보여 줍니다.",
     "Remember an address where multicast does not reach.": "멀티캐스트가 닿지 않는 곳의 주소를 기억합니다.",
     "Prepare text for training.": "학습할 텍스트를 준비합니다.",
     "Show what `train` would do, and start nothing.": "`train`이 할 일을 보여 주기만 하고 시작하지 않습니다.",
