@@ -172,6 +172,9 @@ class PeerSession:
                 _log.exception("the session with %s failed, and dials again", self.member.name)
             finally:
                 self._set_link(None)
+            # A group of tasks raises the errors of its tasks, and drops a cancellation that came with them.
+            if self._is_cancelled:
+                return
             failures += 1
             if failures > MAX_EAGER_DIALS:  # forged announcements could wake us many times a second
                 await asyncio.sleep(REDIAL_FIRST_SECONDS)

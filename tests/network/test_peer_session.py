@@ -119,3 +119,18 @@ def test_a_lost_link_is_absence_only_after_a_silence() -> None:
         assert not absent.done()
 
     while_linked(play)
+
+
+@pytest.mark.parametrize("turns", range(6))
+def test_a_session_that_is_cancelled_while_its_link_is_being_lost_ends(turns: int) -> None:
+    """As when several agents stop at once: each loses its links, and ends its sessions, in the same moment."""
+
+    async def play(session: PeerSession, channel: FakeChannel, *_: object) -> None:
+        channel.mark_lost()
+        for _turn in range(turns):
+            await asyncio.sleep(0)
+        session.cancel()
+        async with asyncio.timeout(2):
+            await session.ended()
+
+    while_linked(play)
