@@ -172,6 +172,7 @@ class Agent:
             self._overview.views,
             self._admission,
             self.membership.recovering,
+            config.unseen_seconds,
         )
         yield self._greeter.handlers()
         yield self.membership.handlers()

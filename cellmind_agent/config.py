@@ -48,13 +48,21 @@ class AgentConfig:
     quota_bytes: int | None = None  # of all blobs
     politeness: Politeness = field(default_factory=Politeness)
     resume_on_boot: bool = False  # go on with a run that was interrupted when the device went down
+    unseen_days: float = 180  # a member that has not been here for so long is offered for removal
 
     def __post_init__(self) -> None:
+        if not self.unseen_days > 0:
+            raise UsageError("--unseen-days must be more than 0", _HELP)
         try:
             ipaddress.ip_address("127.0.0.1" if self.listen.host == "localhost" else self.listen.host)
         except ValueError as error:  # libzmq would take the name of an interface too, and choose one of its addresses
             hint = "write an address of this device, such as --listen 192.168.0.5:7420; 0.0.0.0 listens on all"
             raise UsageError("--listen {host} is not an address", hint, host=self.listen.host) from error
+
+    @property
+    def unseen_seconds(self) -> float:
+        """`unseen_days` in seconds."""
+        return self.unseen_days * 24 * 3600.0
 
     @property
     def announced_interfaces(self) -> tuple[str, ...]:

@@ -143,6 +143,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--no-mdns", action="store_true", help=t("do not announce or browse"))
     parser.add_argument("--quota", type=int, metavar="MB", help=t("disk space for all blobs (default: all but 256 MB)"))
+    parser.add_argument(
+        "--unseen-days",
+        type=float,
+        default=180,
+        metavar="N",
+        help=t("`doctor` offers to remove a device that was not here for so long (default: 180)"),
+    )
     _add_training(parser)
     parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
     parser.add_argument("--log-format", default="text", choices=["text", "json", "journal"])
@@ -198,6 +205,7 @@ def _config(options: argparse.Namespace) -> AgentConfig:
             max_memory_bytes=None if options.train_memory is None else parse_size(options.train_memory),
         ),
         resume_on_boot=options.resume_on_boot,
+        unseen_days=options.unseen_days,
     )
 
 

@@ -29,6 +29,7 @@ class CheckContext:
     versions: Versions
     peers: Sequence[PeerView]
     alarms: Sequence[tuple[Sentence, Sentence]]  # about the keyring, each with what to do
+    unseen_seconds: float  # a member that has not been here for so long is offered for removal
     is_recovery_due: bool  # the recovery code is on this device alone, and others depend on it
 
 
@@ -167,6 +168,14 @@ def _peers(context: CheckContext) -> Iterator[Check]:
         name = f"peer {peer.name}"
         if peer.state == "online":
             yield Check(id=name, verdict="ok", detail=Sentence("online, found by {how}", how=peer.how))
+        elif (peer.seen_seconds or 0.0) >= context.unseen_seconds:
+            days = int((peer.seen_seconds or 0.0) // (24 * 3600))
+            yield Check(
+                id=name,
+                verdict="warning",
+                detail=Sentence("it has not been here for {days} days", days=days),
+                fix=Sentence("if you do not have it any more: cellmindctl forget {name}", name=peer.name),
+            )
         else:
             fix = Sentence("wake it, or if its address changed: cellmindctl connect HOST:PORT")
             yield Check(

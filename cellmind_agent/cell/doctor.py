@@ -31,11 +31,13 @@ class Doctor:
         views: Callable[[], tuple[m.PeerView, ...]],
         admission: Admission,
         recovering: Recovering,
+        unseen_seconds: float,
     ) -> None:
-        """`views` are the devices that this one sees, itself included."""
+        """`views` are the devices that this one sees, itself included. A member that has not been here for
+        `unseen_seconds` is offered for removal."""
         self._home, self._uses_mdns, self._interfaces = home, uses_mdns, interfaces
         self._listener, self._probes, self._views = listener, probes, views
-        self._admission, self._recovering = admission, recovering
+        self._admission, self._recovering, self._unseen_seconds = admission, recovering, unseen_seconds
 
     def handlers(self) -> dict[type, Handler]:
         """Its handlers, by type of request."""
@@ -51,6 +53,7 @@ class Doctor:
             versions=local_versions(),
             peers=self._views(),
             alarms=[(alarm_sentence(one), alarm_remedy(one, one.device in keyring.members)) for one in keyring.alarms],
+            unseen_seconds=self._unseen_seconds,
             is_recovery_due=self._recovering.is_due,
         )
         reaches = await self._probes.probe_pairs()

@@ -20,6 +20,7 @@ from cellmind_agent.network.channel import Channel
 from cellmind_agent.network.connection import Connection
 from cellmind_agent.network.dialler import Dialler
 from cellmind_agent.network.heartbeat import Heartbeat, SilentError
+from cellmind_agent.network.last_seen import LastSeen
 from cellmind_agent.network.link import Link
 from cellmind_agent.network.reception import Reception
 from cellmind_agent.planning.liveness import liveness
@@ -59,6 +60,7 @@ class PeerSession:
         self,
         member: Member,
         book: AddressBook,
+        last_seen: LastSeen,
         dialler: Dialler,
         reception: Reception,
         events: SessionEvents,
@@ -75,7 +77,7 @@ class PeerSession:
         self._unreported_sleep_seconds: float | None = None
         self._is_cancelled = False
         self._presence_changed = asyncio.Event()
-        self._book, self._dialler, self._reception = book, dialler, reception
+        self._book, self._last_seen, self._dialler, self._reception = book, last_seen, dialler, reception
         self._events, self._link_changed, self._until_awake = events, link_changed, until_awake
         self._inbound: Link | None = None  # over a connection that the member dialled
         self._has_inbound, self._wake = asyncio.Event(), asyncio.Event()
@@ -147,6 +149,11 @@ class PeerSession:
         """Seconds since the member's last message; None before its first."""
         heard_at = self._heard_at()
         return None if heard_at is None else _now() - heard_at
+
+    def seen_seconds(self) -> float | None:
+        """Seconds since the member was last here, also before this agent's start."""
+        heard = self.seconds_since_heard()
+        return self._last_seen.seconds_since(self.member.device) if heard is None else heard
 
     async def until_absent(self) -> None:
         """Return when the member is not online: it said goodbye, or it is silent since its link was lost."""
@@ -267,6 +274,8 @@ class PeerSession:
         raise UnreachableError("{member} stopped reporting", member=self.member.name)
 
     def _set_link(self, link: Link | None) -> None:
+        if link or self.link:
+            self._last_seen.note(self.member.device)
         self.link = link
         self._presence_changed.set()
         self._link_changed()

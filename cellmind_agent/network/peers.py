@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal
@@ -18,10 +19,11 @@ from cellmind_agent.network.channel import Channel
 from cellmind_agent.network.connection import Connection
 from cellmind_agent.network.dialler import Dialler
 from cellmind_agent.network.discovery import Sighting
+from cellmind_agent.network.last_seen import LastSeen
 from cellmind_agent.network.link import Link
 from cellmind_agent.network.peer_session import PeerSession, SessionEvents
 from cellmind_agent.network.reception import Reception
-from cellmind_agent.network.strangers import Strangers
+from cellmind_agent.network.strangers import Strangers, stranger_view
 from cellmind_agent.network.wakefulness import Wakefulness
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.address import Address, parse_address
@@ -42,6 +44,7 @@ class Peers:
         self._reception = reception
         self._first_addresses = list(first_addresses)
         self._book = AddressBook(home)
+        self._last_seen = LastSeen(home, time.time)
         self._dialler = Dialler(keys, reception)
         self._sessions: dict[DeviceId, PeerSession] = {}
         self._events: SessionEvents | None = None
@@ -69,6 +72,7 @@ class Peers:
                 session = PeerSession(
                     member,
                     self._book,
+                    self._last_seen,
                     self._dialler,
                     self._reception,
                     self._events,
@@ -81,6 +85,7 @@ class Peers:
                     self.add_sighting(sighting)
                 session.begin()
             self._sessions[device].wake()
+        self._last_seen.keep(by_device)
         self._update_missing()
 
     async def close(self) -> None:
@@ -221,7 +226,7 @@ class Peers:
     def views(self) -> list[m.PeerView]:
         """Every member, then every stranger nearby."""
         members = [self._member_view(session) for session in self._sessions.values()]
-        return members + [_stranger_view(sighting) for sighting in self.strangers]
+        return members + [stranger_view(sighting) for sighting in self.strangers]
 
     # -- dialling --------------------------------------------------------------------------------------------------
 
@@ -277,22 +282,8 @@ class Peers:
             state=session.state(),
             is_self=False,
             addresses=tuple(str(address) for address in self._book.of(member.device)),
-            seen_seconds=session.seconds_since_heard(),
+            seen_seconds=session.seen_seconds(),
             how=session.source,
             is_announced=session.is_announced,
             vitals=session.vitals,
         )
-
-
-def _stranger_view(sighting: Sighting) -> m.PeerView:
-    device = sighting.announcement.device
-    return m.PeerView(
-        id=device,
-        name=short(device),
-        role=None,
-        paired=False,
-        state="online",
-        is_self=False,
-        addresses=tuple(str(address) for address in sighting.addresses),
-        how=sighting.how,
-    )

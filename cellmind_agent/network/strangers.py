@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Iterator
 
 from cellmind_agent.network.discovery import Sighting
-from cellmind_agent.protocol.ids import DeviceId
+from cellmind_agent.protocol import messages as m
+from cellmind_agent.protocol.ids import DeviceId, short
 from cellmind_agent.protocol.limits import MAX_STRANGERS_SEEN
 
 
@@ -44,3 +45,18 @@ class Strangers:
         """Return when the next sighting is added."""
         self._changed.clear()
         await self._changed.wait()
+
+
+def stranger_view(sighting: Sighting) -> m.PeerView:
+    """A device that is no member, as people see it."""
+    device = sighting.announcement.device
+    return m.PeerView(
+        id=device,
+        name=short(device),
+        role=None,
+        paired=False,
+        state="online",
+        is_self=False,
+        addresses=tuple(str(address) for address in sighting.addresses),
+        how=sighting.how,
+    )

@@ -143,7 +143,10 @@ def merge(own: Keyring, offered: Sequence[bytes]) -> Keyring:
 def _check_owner(keyring: Keyring, author: Author) -> None:
     me = keyring.members.get(author.device)
     if author.device != RECOVERY and (me is None or me.role != "owner"):
-        raise NotAllowedError("only an owner of the cell may change who belongs to it")
+        raise NotAllowedError(
+            "only an owner of the cell may change who belongs to it",
+            "run it on an owner's device, or with the recovery code: cellmindctl forget DEVICE --recovery",
+        )
 
 
 def _within_limits(log: Log, standing: Standing) -> list[bytes]:

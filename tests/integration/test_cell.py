@@ -5,6 +5,7 @@ import os
 import stat
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cellmind_agent.protocol.ids import DeviceId
@@ -116,6 +117,28 @@ def test_a_device_that_slept_through_its_removal_stays_out(cell: Cell) -> None:
     wait_for(lambda: states(two) == {"two": "online", "one": "gone", "three": "gone"}, 15, "two to find nobody")
     assert "two" not in states(one)
     assert "two" not in states(three)
+
+
+def test_a_device_that_nobody_has_seen_for_half_a_year_is_offered_for_removal(cell: Cell) -> None:
+    one, two = cell.of("one", "two")
+    two.kill()
+    one.kill()
+    seen = one.home / "seen.json"
+    seen.write_text(
+        json.dumps({device: moment - 200 * 86400 for device, moment in json.loads(seen.read_text()).items()})
+    )
+    one.start()
+    (check,) = (check for check in one.ctl("doctor", "--json").data if check["id"] == "peer two")
+    assert (check["verdict"], check["detail"]) == ("warning", "it has not been here for 200 days")
+    assert check["fix"] == "if you do not have it any more: cellmindctl forget two"
+    two.start()
+    assert two.ctl("connect", address_of(one)).code == 0
+    assert ("peer two", "ok") in verdicts(one)
+    two.kill()
+    one.kill()
+    one.start()
+    (seen_again,) = (peer["last_seen"] for peer in one.ctl("peers", "--json").data if peer["name"] == "two")
+    assert datetime.fromisoformat(seen_again) > datetime.now(UTC) - timedelta(minutes=5)
 
 
 def test_the_recovery_code_removes_a_stolen_founder(cell: Cell) -> None:

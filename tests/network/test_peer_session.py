@@ -44,6 +44,10 @@ class FakeBook:
         return {}
 
 
+class FakeLastSeen:
+    def note(self, device: DeviceId) -> None: ...
+
+
 class FakeDialler:
     async def dial_first(self, addresses: Sequence[object], key: bytes) -> None:
         return None
@@ -71,7 +75,9 @@ def while_linked(
             fell_silent=lambda device: None,
             is_in_run=lambda: True,
         )
-        session = PeerSession(MEMBER, FakeBook(), FakeDialler(), reception, events, lambda: None, at_once)  # type: ignore[arg-type]
+        session = PeerSession(
+            MEMBER, FakeBook(), FakeLastSeen(), FakeDialler(), reception, events, lambda: None, at_once
+        )  # type: ignore[arg-type]
         session.begin()
         session.greet_on(channel)
         async with asyncio.timeout(5):

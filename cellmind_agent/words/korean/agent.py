@@ -14,6 +14,10 @@ SENTENCES: Mapping[str, str] = {
     "--nice {nice} is not between 0 (off) and 19": "--nice {nice}은(는) 0(끔)에서 19까지가 아닙니다",
     "--train-threads {max_threads} is less than 1": "--train-threads {max_threads}은(는) 1보다 작습니다",
     "--train-memory must be more than 0": "--train-memory는 0보다 커야 합니다",
+    "--unseen-days must be more than 0": "--unseen-days는 0보다 커야 합니다",
+    "`doctor` offers to remove a device that was not here for so long (default: 180)": (
+        "이만큼 오래 보이지 않은 기기는 `doctor`가 제거를 권합니다 (기본값: 180일)"
+    ),
     "the agent did not stop within {seconds} s, so it was cut off": "에이전트가 {seconds}초 안에 멈추지 않아 강제로 끝냈습니다",
     "{host}:{port} is taken by another program": "{host}:{port}은(는) 다른 프로그램이 쓰고 있습니다",
     "{host}:{port} cannot be used ({error})": "{host}:{port}을(를) 쓸 수 없습니다 ({error})",

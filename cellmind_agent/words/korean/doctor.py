@@ -61,6 +61,8 @@ SENTENCES: Mapping[str, str] = {
         "{place}에서 기다리는 프로그램이 없습니다. {other}의 에이전트가 멈췄거나 포트가 바뀌었습니다"
     ),
     "another device is at {place}: the address of {other} has changed": "{place}에는 다른 기기가 있습니다. {other}의 주소가 바뀌었습니다",
+    "it has not been here for {days} days": "{days}일 동안 보이지 않았습니다",
+    "if you do not have it any more: cellmindctl forget {name}": "이제 쓰지 않는 기기라면: cellmindctl forget {name}",
     "every change of the keyring was by right": "키링은 권한이 있는 기기만 바꾸었습니다",
     "if this device is lost or stolen, nobody can remove it from the cell": (
         "이 기기를 잃어버리거나 도둑맞으면 아무도 이 기기를 셀에서 제거할 수 없습니다"

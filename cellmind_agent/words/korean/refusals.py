@@ -37,6 +37,9 @@ SENTENCES: Mapping[str, str] = {
     "run it on a device that was an owner earlier, or with the recovery code: cellmindctl forget --recovery": (
         "먼저 소유자가 된 기기에서 실행하거나 복구 코드를 쓰십시오: cellmindctl forget --recovery"
     ),
+    "run it on an owner's device, or with the recovery code: cellmindctl forget DEVICE --recovery": (
+        "소유자의 기기에서 실행하거나 복구 코드를 쓰십시오: cellmindctl forget DEVICE --recovery"
+    ),
     "that is the recovery code of another cell": "다른 셀의 복구 코드입니다",
     "the recovery code is not on this device": "이 기기에는 복구 코드가 없습니다",
     "it is on paper already, or on the device that founded the cell: run it there": (
