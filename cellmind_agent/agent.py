@@ -54,7 +54,7 @@ from cellmind_agent.storage.files import HomeLock, private_folder
 from cellmind_agent.storage.garbage import collect_garbage
 from cellmind_agent.storage.journal import Journal
 from cellmind_agent.trust.identity import load_identity
-from cellmind_agent.trust.ringfile import load_keyring
+from cellmind_agent.trust.ringfile import load_keyring, load_left
 from model.line.sentence import Sentence
 
 _log = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ class Agent:
 
         # 1. The port, and who is let in.
         self._local_access = LocalAccess(home, device, name, keys.public)
-        self._admission = Admission(identity, keyring, self._local_access.key)
+        self._admission = Admission(identity, keyring, load_left(home), self._local_access.key)
         self._reception = Reception(self._admission.recognise)
         self._listener = Listener(keys, self._admission.admits, self._reception.hear)
         self._own_addresses = OwnAddresses(self._listener, config.listen.host, keys.public, config.announced_interfaces)

@@ -1,4 +1,5 @@
-"""Who is let in, and as whom: members of the present keyring, this device's user, and invited strangers.
+"""Who is let in, and as whom: members of the present keyring, this device's user, invited strangers, and members of a
+cell that has removed this device, who may only compare keyrings.
 
 Holds the present keyring and the open invitation; changes neither by itself.
 """
@@ -17,12 +18,12 @@ from cellmind_agent.trust.permissions import Caller
 
 
 class Admission:
-    """`keyring` is replaced by the keyring keeper alone, `invitation` by the inviting side alone."""
+    """`keyring` and `left` are replaced by the keyring keeper alone, `invitation` by the inviting side alone."""
 
-    def __init__(self, identity: Identity, keyring: Keyring, local_key: bytes) -> None:
-        """`local_key` is the public key of this device's user."""
+    def __init__(self, identity: Identity, keyring: Keyring, left: Keyring | None, local_key: bytes) -> None:
+        """`left` is the keyring of the cell that has removed this device; `local_key` the key of this device's user."""
         self._identity, self._local_key = identity, local_key
-        self.keyring = keyring
+        self.keyring, self.left = keyring, left
         self.invitation: Invitation | None = None
 
     @property
@@ -37,7 +38,7 @@ class Admission:
     def admits(self, key: bytes) -> bool:
         """True when this CURVE key may open a connection at all."""
         is_known = key == self._local_key or self.keyring.by_curve_key(key) is not None
-        return is_known or self.admits_strangers()
+        return is_known or self._is_former(key) or self.admits_strangers()
 
     def admits_strangers(self) -> bool:
         """True while an invitation is open: only then may an unknown key connect, and only to join."""
@@ -56,4 +57,7 @@ class Admission:
         # This device's own key comes from a copy of this home, which is a stranger.
         if member is not None and member.device != self._identity.device:
             return replace(stranger, kind="member", device=member.device)
-        return stranger
+        return replace(stranger, kind="former") if self._is_former(channel.curve_key) else stranger
+
+    def _is_former(self, key: bytes) -> bool:
+        return self.left is not None and self.left.by_curve_key(key) is not None

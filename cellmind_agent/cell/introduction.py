@@ -17,9 +17,9 @@ class Introduction:
     def __init__(self, identity: Identity, name: str, admission: Admission, listener: Listener) -> None:
         self._identity, self._name, self._admission, self._listener = identity, name, admission, listener
 
-    def hello(self) -> Hello:
-        """What members learn first."""
-        keyring = self._admission.keyring
+    def hello(self, of_left: bool = False) -> Hello:
+        """What members learn first. `of_left`: members of the cell that has removed this device."""
+        keyring = (self._admission.left if of_left else None) or self._admission.keyring
         return Hello(
             device=self._identity.device,
             name=self._name,

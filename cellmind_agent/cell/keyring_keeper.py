@@ -16,7 +16,7 @@ from cellmind_agent.network.peers import Peers
 from cellmind_agent.network.reception import Reception
 from cellmind_agent.trust.identity import Identity
 from cellmind_agent.trust.keyring import Keyring
-from cellmind_agent.trust.ringfile import new_cell, save_keyring
+from cellmind_agent.trust.ringfile import new_cell, save_keyring, save_left
 
 _log = logging.getLogger(__name__)
 
@@ -50,9 +50,12 @@ class KeyringKeeper:
         before = self._admission.keyring
         if self._identity.device not in keyring.members:
             _log.warning("this device was removed from its cell, and is a cell of one now")
+            self.leave(keyring)
             keyring = new_cell(self._home, self._identity, self._name, time.time())
         else:
             save_keyring(self._home, keyring)  # first: a removal must survive a crash (I5)
+            if len(keyring.members) > 1:
+                self.leave(None)
         self._admission.keyring = keyring
         for alarm in keyring.alarms:
             if alarm not in before.alarms:
@@ -62,6 +65,15 @@ class KeyringKeeper:
             await self.enforce(has_removed)
         else:
             await self._reception.drop(self._is_unwanted)
+
+    def leave(self, left: Keyring | None) -> None:
+        """Remember the keyring of a cell that has removed this device, or no such cell.
+
+        The removal may be of no account: an owner that had been removed itself can say what it likes to a device that
+        has not heard of that. Members of that cell may go on comparing keyrings.
+        """
+        save_left(self._home, left)
+        self._admission.left = left
 
     async def enforce(self, has_removed: bool = False) -> None:
         """Apply the keyring and the invitation as they are now (I5): keep sessions with the members alone, end the

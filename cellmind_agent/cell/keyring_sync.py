@@ -14,6 +14,7 @@ from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.errors import CellmindError
 from cellmind_agent.protocol.ids import DeviceId
 from cellmind_agent.protocol.limits import KEYRING_OFFER_SECONDS
+from cellmind_agent.trust.identity import Identity
 from cellmind_agent.trust.keyring import merge
 from cellmind_agent.trust.permissions import Caller
 
@@ -23,8 +24,8 @@ _log = logging.getLogger(__name__)
 class KeyringSync:
     """This device's side of every comparison and offer."""
 
-    def __init__(self, admission: Admission, keeper: KeyringKeeper, peers: Peers) -> None:
-        self._admission, self._keeper, self._peers = admission, keeper, peers
+    def __init__(self, identity: Identity, admission: Admission, keeper: KeyringKeeper, peers: Peers) -> None:
+        self._identity, self._admission, self._keeper, self._peers = identity, admission, keeper, peers
         self._offers: set[asyncio.Task[tuple[str, ...]]] = set()
 
     def handlers(self) -> dict[type, Handler]:
@@ -72,11 +73,29 @@ class KeyringSync:
             task.cancel()
 
     async def _get(self, request: m.GetKeyring, caller: Caller) -> m.Keyring:
-        return m.Keyring(entries=self._admission.keyring.entries)
+        left = self._admission.left
+        keyring = left if left and caller.kind == "former" else self._admission.keyring
+        return m.Keyring(entries=keyring.entries)
 
     async def _take_offer(self, request: m.OfferKeyring, caller: Caller) -> m.Done:
-        await self._adopt(request.entries)
+        if caller.kind == "former":
+            await self._look_again(request.entries)
+        else:
+            await self._adopt(request.entries)
         return m.Done()
+
+    async def _look_again(self, entries: tuple[bytes, ...]) -> None:
+        """A member of the cell that has removed this device has newer entries: perhaps the removal does not count."""
+        async with self._keeper.lock:
+            before = self._admission.left
+            if before is None:
+                return
+            left = await asyncio.to_thread(merge, before, entries)
+            if self._identity.device in left.members:
+                _log.warning("the removal of this device does not count: it is in its cell again")
+                await self._keeper.install(left)
+            elif left != before:
+                self._keeper.leave(left)
 
     async def _adopt(self, entries: tuple[bytes, ...]) -> None:
         async with self._keeper.lock:

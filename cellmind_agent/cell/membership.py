@@ -41,7 +41,7 @@ class Membership:
         keeper = KeyringKeeper(
             home, identity, name, admission, self.introduction, peers, reception, listener, discovery
         )
-        self.sync = KeyringSync(admission, keeper, peers)
+        self.sync = KeyringSync(identity, admission, keeper, peers)
         self._inviting = Inviting(identity, admission, keeper, self.sync, own_addresses.current)
         self._joining = Joining(identity, name, admission, keeper, peers, discovery)
         self._forgetting = Forgetting(identity, admission, keeper, self.sync, peers)

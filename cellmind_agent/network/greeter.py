@@ -21,10 +21,11 @@ class Greeter:
     def __init__(
         self,
         peers: Peers,
-        hello: Callable[[], m.Hello],
+        hello: Callable[[bool], m.Hello],
         compare_keyrings: Callable[[Link, m.Welcome], Awaitable[None]],
     ) -> None:
-        """`hello` makes this device's greeting; `compare_keyrings` is called for each new link."""
+        """`hello` makes this device's greeting; with True, the one for members of a cell that has removed this device.
+        `compare_keyrings` is called for each new link."""
         self._peers, self._hello, self._compare_keyrings = peers, hello, compare_keyrings
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -67,7 +68,8 @@ class Greeter:
             has_port = 0 < request.port < 65536
             address = Address(host=caller.host, port=request.port) if has_port else None
             self._peers.greet(caller.device, caller.channel, address)
-        hello = self._hello()
+        is_former = caller.kind == "former"
+        hello = self._hello(is_former)
         return m.Welcome(
             device=hello.device,
             name=hello.name,
@@ -75,7 +77,7 @@ class Greeter:
             keyring_length=hello.keyring_length,
             keyring_head=hello.keyring_head,
             versions=hello.versions,
-            addresses=self._peers.linked_addresses(),
+            addresses={} if is_former else self._peers.linked_addresses(),
         )
 
     async def _serve_addresses(self, request: m.TellAddresses, caller: Caller) -> m.Done:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cellmind_agent.protocol.ids import DeviceId
-from cellmind_agent.protocol.messages import REQUESTS, CallerKind
+from cellmind_agent.protocol.messages import REQUESTS, CallerKind, GetKeyring, Hello, OfferKeyring
+
+# What members of a cell that has removed this device may ask: enough for it to learn that the removal does not count.
+ASKED_BY_FORMER = frozenset({Hello, GetKeyring, OfferKeyring})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,4 +28,6 @@ def may_ask(caller: Caller, message_type: type) -> bool:
     declared = REQUESTS.get(message_type)
     if declared is None:
         return False
+    if caller.kind == "former":
+        return message_type in ASKED_BY_FORMER
     return declared.asked_by == caller.kind or (declared.asked_by == "member" and caller.kind == "local")

@@ -13,16 +13,20 @@ from cellmind_agent.trust.recovery import forget_other_recovery, keep_recovery, 
 
 def load_keyring(home: Path, identity: Identity, name: str, time: float) -> Keyring:
     """The keyring of a home; if there is none, a new cell is founded. Raises CellmindError if the file is damaged."""
-    path = home / "keyring.json"
-    if not path.exists():
-        return new_cell(home, identity, name, time)
-    plain = read_json(path)
-    try:
-        entries = tuple(entry.encode() for entry in plain["entries"])
-        return verify(entries)
-    except (ProtocolError, TypeError, KeyError, ValueError, AttributeError) as error:
-        hint = "remove {path} and join the cell again: cellmindctl join"
-        raise CellmindError("{path} is damaged: {error}", hint, path=path, error=error) from error
+    return _load(home / "keyring.json") or new_cell(home, identity, name, time)
+
+
+def load_left(home: Path) -> Keyring | None:
+    """The keyring of the cell that has removed this device. Raises CellmindError if the file is damaged."""
+    return _load(home / "left.json")
+
+
+def save_left(home: Path, keyring: Keyring | None) -> None:
+    """Remember the cell that has removed this device, or no cell. Raises StorageFullError; then the old file stays."""
+    if keyring:
+        write_json(home / "left.json", _plain(keyring))
+    else:
+        (home / "left.json").unlink(missing_ok=True)
 
 
 def new_cell(home: Path, identity: Identity, name: str, time: float) -> Keyring:
@@ -36,5 +40,20 @@ def new_cell(home: Path, identity: Identity, name: str, time: float) -> Keyring:
 
 def save_keyring(home: Path, keyring: Keyring) -> None:
     """Replace the file, and forget the recovery code of another cell. Raises StorageFullError: the old file stays."""
-    write_json(home / "keyring.json", {"entries": [entry.decode() for entry in keyring.entries]})
+    write_json(home / "keyring.json", _plain(keyring))
     forget_other_recovery(home, keyring.recovery_key)
+
+
+def _plain(keyring: Keyring) -> dict[str, list[str]]:
+    return {"entries": [entry.decode() for entry in keyring.entries]}
+
+
+def _load(path: Path) -> Keyring | None:
+    if not path.exists():
+        return None
+    plain = read_json(path)
+    try:
+        return verify(tuple(entry.encode() for entry in plain["entries"]))
+    except (ProtocolError, TypeError, KeyError, ValueError, AttributeError) as error:
+        hint = "remove {path} and join the cell again: cellmindctl join"
+        raise CellmindError("{path} is damaged: {error}", hint, path=path, error=error) from error

@@ -165,7 +165,7 @@ def test_the_recovery_code_removes_a_stolen_founder(cell: Cell) -> None:
 
 
 def test_an_owner_that_is_removed_wins_nothing_by_what_it_writes(cell: Cell) -> None:
-    """It has its keys and its home, and tells a device that has not heard of its removal what it likes."""
+    """It has its keys and its home, and tells a device that has not heard of its removal that this one is removed."""
     one, two, three = cell.device("one"), cell.device("two"), cell.device("three")
     pair(one, two, "--role", "owner")
     pair(one, three)
@@ -187,6 +187,10 @@ def test_an_owner_that_is_removed_wins_nothing_by_what_it_writes(cell: Cell) -> 
     three.start()
     assert two.ctl("connect", address_of(three)).code == 0
     wait_for(lambda: states(three).get("guest") is not None, 20, "the third device to hear of the guests")
+    assert two.ctl("forget", "three").code == 0
+    wait_for(lambda: states(three) == {"three": "online"}, 10, "the third device to be removed")
+    three.kill()
+    three.start()
     # 3. The founder is back.
     one.start()
     assert one.ctl("connect", address_of(three)).code == 0

@@ -64,3 +64,9 @@ def test_nobody_may_ask_with_a_message_that_is_no_request() -> None:
     own = Caller(kind="local", curve_key=b"", device=None, host="")
     for kind in (m.Done, m.Refused, m.BlobData, m.PeerList, m.Progressed):
         assert not may_ask(own, kind)
+
+
+def test_members_of_a_cell_that_has_removed_this_device_compare_keyrings_and_nothing_else() -> None:
+    former = Caller(kind="former", curve_key=b"", device=None, host="")
+    allowed = {kind for kind in m.MESSAGE_TYPES.values() if may_ask(former, kind)}
+    assert allowed == {m.Hello, m.GetKeyring, m.OfferKeyring}

@@ -28,7 +28,7 @@ C = TypeVar("C")
 A = TypeVar("A", covariant=True)
 
 # A stranger proved a key that is not in the keyring; a local caller proved the key of this home's `agent.json`.
-CallerKind = Literal["stranger", "member", "local"]
+CallerKind = Literal["stranger", "former", "member", "local"]
 SizeClass = Literal["small", "large"]
 MAX_BYTES_BY_SIZE: dict[SizeClass, int] = {"small": MAX_SMALL_REQUEST_BYTES, "large": MAX_FRAME_BYTES}
 

@@ -32,6 +32,7 @@ SENTENCES: Mapping[str, str] = {
     "joined the cell of %s": "{1}의 셀에 참가했습니다",
     "forgot %s": "{1} 기기를 셀에서 제거했습니다",
     "this device was removed from its cell, and is a cell of one now": "이 기기는 셀에서 제거되어 이제 혼자입니다",
+    "the removal of this device does not count: it is in its cell again": "이 기기의 제거는 무효입니다. 다시 셀에 들어왔습니다",
     "cannot compare keyrings: %s": "키링을 비교할 수 없습니다: {1}",
     # the network
     "linked with %s at %s": "{1} 기기와 연결했습니다 ({2})",
