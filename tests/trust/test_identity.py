@@ -41,7 +41,7 @@ def test_a_keyring_is_kept_and_a_damaged_one_is_refused(tmp_path: Path) -> None:
     keyring = load_keyring(tmp_path, identity, "x", 1.0)
     save_keyring(tmp_path, keyring)
     assert load_keyring(tmp_path, identity, "y", 2.0) == keyring
-    (tmp_path / "keyring.json").write_text('{"entries": ["x"], "tombstones": []}')
+    (tmp_path / "keyring.json").write_text('{"entries": ["x"]}')
     with pytest.raises(CellmindError, match="damaged"):
         load_keyring(tmp_path, identity, "x", 1.0)
 
