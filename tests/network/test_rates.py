@@ -9,6 +9,7 @@ from cellmind_agent.network.rates import sending_rate
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.errors import LinkLostError
 from cellmind_agent.protocol.limits import CHUNK_BYTES, RATE_FIRST_BYTES
+from tests.virtual_time import run_in_virtual_time
 
 
 class SlowLink:
@@ -32,8 +33,8 @@ def test_the_rate_of_a_link_is_found(rate: float) -> None:
         link: Any = SlowLink(rate)
         return await sending_rate(link, 0.6), link.sizes
 
-    found, sizes = asyncio.run(run())
-    assert 0.6 * rate < found < 1.05 * rate
+    found, sizes = run_in_virtual_time(run())
+    assert found == pytest.approx(rate, rel=0.01)
     assert sizes[0] == RATE_FIRST_BYTES
     assert (max(sizes) == CHUNK_BYTES) == (rate > 1e6), "on a slow link pieces stay small"
     assert max(sizes) / rate < 0.5, "heartbeats wait behind a piece"
