@@ -7,6 +7,7 @@ import sys
 import click
 
 from cellmind_agent.protocol import messages as m
+from cellmind_agent.protocol.ids import short
 from cellmind_agent.protocol.messages import Role
 from cellmind_agent.words import t
 from cellmind_ctl.figures import parse_duration
@@ -45,15 +46,21 @@ def command_(session: Session, role: Role, expires: str) -> None:
             if session.is_json:
                 session.emit("invite", {"joined": {"id": event.device, "name": event.name, "role": event.role}})
             else:
-                print(t("{name} joined as {role}", name=event.name, role=Sentence(event.role)))
+                print(
+                    t(
+                        "{name} ({id}) joined as {role}",
+                        name=event.name,
+                        id=short(event.device),
+                        role=Sentence(event.role),
+                    )
+                )
 
 
 def _show(event: m.InvitationOpened, is_shortened: bool) -> None:
     print(t("join code: {code}", code=event.code), flush=True)
-    print(t("on the other device: cellmindctl join {code}", code=event.code), file=sys.stderr)
+    print(t("on the other device: cellmindctl join, then type the code"), file=sys.stderr)
     for address in event.addresses[:1]:
-        text = "where multicast does not reach: cellmindctl join {code} --at {address}"
-        print(t(text, code=event.code, address=address), file=sys.stderr)
+        print(t("where multicast does not reach: cellmindctl join --at {address}", address=address), file=sys.stderr)
     if sys.stderr.isatty():
         import segno
 

@@ -19,11 +19,16 @@ _JOIN_SECONDS = 30.0  # finding the inviter by mDNS and two round trips of the p
 @click.argument("code", nargs=-1)
 @click.option("--at", metavar="HOST:PORT[/KEY]", help="The address of the inviter, where mDNS does not find it.")
 def command_(session: Session, code: tuple[str, ...], at: str | None) -> None:
-    """Join a cell with a code from `cellmindctl invite`.
+    """Join a cell with a code from `cellmindctl invite`. Without CODE it asks for it, or reads it from standard input.
 
     Capitals, spaces instead of hyphens, and a keyboard that is set to Hangul make no difference.
     """
     # 1. Take the code from the arguments, the environment, standard input or a prompt.
+    if code:
+        what = t(
+            "other users of this machine can read the code in its list of processes; `cellmindctl join` asks for it"
+        )
+        session.notice(t("warning: {what}", what=what))
     typed = " ".join(code) or os.environ.get("CELLMIND_JOIN_CODE") or _read_code()
     # 2. The agent finds the inviter. Each of the two proves to the other that it knows the code.
     joined = session.client.request(m.JoinCell(code=typed, at=at), seconds=max(session.timeout_seconds, _JOIN_SECONDS))
@@ -40,5 +45,5 @@ def _read_code() -> str:
         return str(click.prompt(t("join code"), err=True))
     code = sys.stdin.readline().strip() if sys.stdin else ""
     if not code:
-        raise UsageError("no join code was given", "cellmindctl join 41-amber-falcon-river")
+        raise UsageError("no join code was given", "it is read from standard input or CELLMIND_JOIN_CODE")
     return code

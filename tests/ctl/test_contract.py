@@ -219,7 +219,7 @@ def test_mistakes_are_explained_in_korean(tmp_path: Path) -> None:
         (["ask", "a", "-n"], "'-n' 옵션에는 값이 필요합니다.", "cellmindctl --help"),
         (["ask", "a", "-n", "many"], "'-n' / '--max-tokens'의 값이 잘못되었습니다: 'many'는 수가 아닙니다.", None),
         (["invite", "--role", "king"], "'--role'의 값이 잘못되었습니다: 'king'은 고를 수 있는 값", None),
-        (["join"], "참가 코드가 없습니다", "cellmindctl join 41-amber-falcon-river"),
+        (["join"], "참가 코드가 없습니다", "표준 입력이나 CELLMIND_JOIN_CODE에서 읽습니다"),
     ):
         answer = ctl(tmp_path, *arguments, CELLMIND_LANG="ko")
         first, second = answer.err.splitlines()

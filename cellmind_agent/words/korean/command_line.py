@@ -13,11 +13,15 @@ SENTENCES: Mapping[str, str] = {
     "hint: {hint}": "도움말: {hint}",
     "join code": "참가 코드",
     "join code: {code}": "참가 코드: {code}",
-    "on the other device: cellmindctl join {code}": "다른 기기에서: cellmindctl join {code}",
-    "where multicast does not reach: cellmindctl join {code} --at {address}": (
-        "멀티캐스트가 닿지 않는 곳에서는: cellmindctl join {code} --at {address}"
+    "on the other device: cellmindctl join, then type the code": "다른 기기에서: cellmindctl join을 실행하고 코드를 입력하십시오",
+    "where multicast does not reach: cellmindctl join --at {address}": (
+        "멀티캐스트가 닿지 않는 곳에서는: cellmindctl join --at {address}"
     ),
-    "{name} joined as {role}": "{name} 기기가 {role}(으)로 참가했습니다",
+    "other users of this machine can read the code in its list of processes; `cellmindctl join` asks for it": (
+        "이 기기의 다른 사용자가 프로세스 목록에서 코드를 읽을 수 있습니다. `cellmindctl join`만 실행하면 코드를 물어봅니다"
+    ),
+    "it is read from standard input or CELLMIND_JOIN_CODE": "표준 입력이나 CELLMIND_JOIN_CODE에서 읽습니다",
+    "{name} ({id}) joined as {role}": "{name} 기기({id})가 {role}(으)로 참가했습니다",
     "joined the cell of {inviter}: {members}": "{inviter}의 셀에 참가했습니다: {members}",
     "{name} is removed from the cell; informed devices: {devices}": "{name} 기기를 셀에서 제거했습니다. 알린 기기: {devices}",
     "{name} answers at {address}; the address is remembered": "{name} 기기가 {address}에서 응답합니다. 주소를 기억했습니다",

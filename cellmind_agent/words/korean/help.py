@@ -54,8 +54,12 @@ SENTENCES: Mapping[str, str] = {
     ),
     "What the new device may do.": "새 기기의 역할(member: 구성원, owner: 소유자).",
     "How long the code is valid, such as 90s or 10m.": "참가 코드가 유효한 시간. 예: 90s(90초), 10m(10분).",
-    "Join a cell with a code from `cellmindctl invite`.": (
+    (
+        "Join a cell with a code from `cellmindctl invite`."
+        " Without CODE it asks for it, or reads it from standard input."
+    ): (
         "다른 기기의 `cellmindctl invite`가 보여 준 참가 코드로 셀에 참가합니다."
+        " CODE가 없으면 물어보거나 표준 입력에서 읽습니다."
     ),
     "Capitals, spaces instead of hyphens, and a keyboard that is set to Hangul make no difference.": (
         "대문자로 쓰거나, 붙임표 대신 빈칸을 넣거나, 한글 자판 상태로 입력해도 알아봅니다."
