@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from cellmind_agent.protocol.errors import NotAllowedError, ProtocolError
+from cellmind_agent.protocol.errors import NotAllowedError, ProtocolError, StorageFullError
 from cellmind_agent.protocol.ids import DeviceId
 from cellmind_agent.protocol.limits import MAX_KEYRING_BYTES, MAX_KEYRING_ENTRIES
 from cellmind_agent.trust.entries import (
@@ -81,18 +81,19 @@ def found_cell(identity: Identity, name: str, time: float, recovery_key: bytes =
 
 
 def add_member(keyring: Keyring, author: Author, member: Member, time: float) -> Keyring:
-    """The keyring with one more member. Raises NotAllowedError if the author is no owner, or the other is a member."""
+    """The keyring with one more member. Raises NotAllowedError if the author is no owner, or the other is a member;
+    StorageFullError if no entry has room, as in all functions that add one."""
     if member.device in keyring.members:
         raise NotAllowedError("{member} is already in the cell", "cellmindctl peers", member=member.name)
     _check_owner(keyring, author)
-    return verify((*keyring.entries, adding_entry(author, keyring.heads, member, time)))
+    return _extended(keyring, adding_entry(author, keyring.heads, member, time))
 
 
 def make_owner(keyring: Keyring, author: Author, device: DeviceId, time: float) -> Keyring:
     """The keyring in which a member is an owner. Raises NotAllowedError if the author is no owner."""
     _check_owner(keyring, author)
     member = replace(keyring.members[device], role="owner")
-    return verify((*keyring.entries, adding_entry(author, keyring.heads, member, time)))
+    return _extended(keyring, adding_entry(author, keyring.heads, member, time))
 
 
 def remove_member(keyring: Keyring, author: Author, device: DeviceId, time: float) -> Keyring:
@@ -101,7 +102,7 @@ def remove_member(keyring: Keyring, author: Author, device: DeviceId, time: floa
         _check_owner(keyring, author)
     log = read_log(keyring.entries)
     additions = [entry.hash for entry in judge(log).members[device]]
-    removed = verify((*keyring.entries, removing_entry(author, keyring.heads, device, additions, time)))
+    removed = _extended(keyring, removing_entry(author, keyring.heads, device, additions, time))
     if device in removed.members:
         raise NotAllowedError(
             "{member} is an owner that has more seniority than this device",
@@ -114,8 +115,8 @@ def remove_member(keyring: Keyring, author: Author, device: DeviceId, time: floa
 def verify(entries: Iterable[bytes]) -> Keyring:
     """The keyring of these entries, in any order. Raises ProtocolError if one of them is not valid.
 
-    Of too many entries it keeps those of more senior authors, with all that they follow: so nobody can fill it against
-    the founder, and devices that were given different parts of a flood still agree.
+    Of too many entries it keeps some of each author, with all that they follow: so nobody can fill it against the
+    founder, or drive out what others wrote before, and devices that received different parts of a flood still agree.
     """
     log = read_log(entries)
     standing = judge(log)
@@ -140,6 +141,17 @@ def merge(own: Keyring, offered: Sequence[bytes]) -> Keyring:
     return own if len(entries) == len(own.entries) else verify(entries)
 
 
+def _extended(keyring: Keyring, entry: bytes) -> Keyring:
+    """With one more entry. Raises StorageFullError if it has no room."""
+    extended = verify((*keyring.entries, entry))
+    if entry not in extended.entries:
+        raise StorageFullError(
+            "the keyring is full",
+            "on the device that founded the cell, remove devices that you do not know: cellmindctl peers",
+        )
+    return extended
+
+
 def _check_owner(keyring: Keyring, author: Author) -> None:
     me = keyring.members.get(author.device)
     if author.device != RECOVERY and (me is None or me.role != "owner"):
@@ -155,17 +167,26 @@ def _within_limits(log: Log, standing: Standing) -> list[bytes]:
     if _is_small([entry for entry in log.entries if entry.author not in reserved]):
         return [entry.data for entry in log.entries]
 
-    def order(entry: Entry) -> tuple[bool, bool, Rank, int, bytes]:
+    # In turn: the first entry of each author, most senior first, then the second of each, and so on.
+    turns = {
+        entry.place: turn
+        for entries in log.by_author().values()
+        for turn, entry in enumerate(sorted(entries, key=lambda one: (one.num_before, one.hash)))
+    }
+
+    def order(entry: Entry) -> tuple[bool, bool, int, Rank, bytes]:
         rank = standing.ranks.get(entry.author, LAST_RANK)
         is_ignored = entry.place not in standing.counting
-        return entry.author not in reserved, is_ignored, rank, entry.num_before, entry.hash
+        return entry.author not in reserved, is_ignored, turns[entry.place], rank, entry.hash
 
-    kept = 0
+    kept = num_others = num_bytes = 0
     for entry in sorted(log.entries, key=order):
-        with_past = kept | entry.past | 1 << entry.place
-        others = [one for one in _of(log, with_past) if one.author not in reserved]
-        if entry.author in reserved or _is_small(others):
-            kept = with_past
+        added = _of(log, (entry.past | 1 << entry.place) & ~kept)
+        others = [len(one.data) for one in added if one.author not in reserved]
+        is_small = num_others + len(others) <= MAX_KEYRING_ENTRIES and num_bytes + sum(others) <= MAX_KEYRING_BYTES
+        if entry.author in reserved or is_small:
+            kept |= entry.past | 1 << entry.place
+            num_others, num_bytes = num_others + len(others), num_bytes + sum(others)
     return [entry.data for entry in _of(log, kept)]
 
 
@@ -174,7 +195,12 @@ def _is_small(entries: Sequence[Entry]) -> bool:
 
 
 def _of(log: Log, places: int) -> list[Entry]:
-    return [entry for entry in log.entries if places >> entry.place & 1]
+    found = []
+    while places:
+        place = places.bit_length() - 1
+        found.append(log.entries[place])
+        places ^= 1 << place
+    return found[::-1]
 
 
 def _member(addition: Entry) -> Member:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cellmind_agent.protocol.errors import NotAllowedError, ProtocolError
+from cellmind_agent.protocol.errors import NotAllowedError, ProtocolError, StorageFullError
 from cellmind_agent.protocol.messages import Role
 from cellmind_agent.trust.entries import (
     Member,
@@ -36,8 +36,8 @@ def member(identity: Identity, role: Role = "owner") -> Member:
 
 
 def names(keyring: Keyring) -> set[str]:
-    by_device = {identity.device: "ABCDTXY...."[number] for number, identity in enumerate(IDENTITIES[:11])}
-    return {by_device[device] for device in keyring.members}
+    by_device = {identity.device: "ABCDTXY"[number] for number, identity in enumerate(IDENTITIES[:7])}
+    return {by_device.get(device, "other") for device in keyring.members}
 
 
 def chain(*owners: Identity) -> Keyring:
@@ -259,21 +259,25 @@ def test_whatever_a_thief_writes_honest_devices_agree_and_are_rid_of_it(seed: in
     assert set(first.members) - stays <= added_by_honest | world.condoned
 
 
-def test_a_flood_leaves_room_for_the_founder_and_devices_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_flood_leaves_room_for_the_founder_and_drives_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cellmind_agent.trust.keyring.MAX_KEYRING_ENTRIES", 12)
-    base = add(chain(A, T), A, B)
+    base = add(add(add(chain(A, T), A, B), B, X, "member"), B, Y, "member")
     floods = []
-    for start in (4, 7):
+    for start in (7, 9):
         flood = base
-        for subject in (*IDENTITIES[start : start + 4], *(new_identity() for _ in range(10))):
+        for subject in (*IDENTITIES[start : start + 3], *(new_identity() for _ in range(15))):
             flood = verify((*flood.entries, adding_entry(T, base.heads, member(subject), 2.0)))
         floods.append(flood)
     one, two = floods
-    assert len(one.entries) == 12 + 3
+    assert len(one.entries) == 12 + 3  # those of the founder are not counted
     assert merge(one, two.entries) == merge(two, one.entries)
+    assert {"A", "B", "T", "X", "Y"} <= names(merge(one, two.entries))
+    with pytest.raises(StorageFullError):
+        add(one, B, C)
     freed = remove(merge(one, two.entries), A, T)
-    assert T.device not in freed.members
-    assert T.device not in merge(two, freed.entries).members
+    for keyring in (freed, merge(two, freed.entries), merge(one, freed.entries)):
+        assert {"A", "B", "X", "Y"} <= names(keyring)
+        assert T.device not in keyring.members
     assert merge(two, freed.entries) == merge(freed, two.entries)
 
 

@@ -164,6 +164,10 @@ SENTENCES: Mapping[str, str] = {
     "a join message is sealed with another key": "참가 메시지가 다른 키로 봉인되어 있습니다",
     "{member} is already in the cell": "{member} 기기는 이미 셀에 있습니다",
     "the keyring belongs to another cell": "키링이 다른 셀의 것입니다",
+    "the keyring is full": "키링이 가득 찼습니다",
+    "on the device that founded the cell, remove devices that you do not know: cellmindctl peers": (
+        "셀을 만든 기기에서 모르는 기기를 제거하십시오: cellmindctl peers"
+    ),
     "a keyring has at least one entry": "키링에는 항목이 하나 이상 있어야 합니다",
     "a keyring entry is damaged": "키링의 항목이 손상되었습니다",
     "a keyring entry follows one that is missing": "키링의 항목 하나가 없는 항목 뒤에 이어집니다",
