@@ -15,13 +15,14 @@ from cellmind_agent.trust.identity import Identity
 from cellmind_agent.trust.invitation import Invitation, nameplate
 from cellmind_agent.trust.keyring import Keyring
 from cellmind_agent.trust.permissions import Caller
+from cellmind_agent.trust.ringfile import Left
 
 
 class Admission:
     """`keyring` and `left` are replaced by the keyring keeper alone, `invitation` by the inviting side alone."""
 
-    def __init__(self, identity: Identity, keyring: Keyring, left: Keyring | None, local_key: bytes) -> None:
-        """`left` is the keyring of the cell that has removed this device; `local_key` the key of this device's user."""
+    def __init__(self, identity: Identity, keyring: Keyring, left: Left | None, local_key: bytes) -> None:
+        """`left` is the cell that has removed this device; `local_key` the public key of this device's user."""
         self._identity, self._local_key = identity, local_key
         self.keyring, self.left = keyring, left
         self.invitation: Invitation | None = None
@@ -60,4 +61,4 @@ class Admission:
         return replace(stranger, kind="former") if self._is_former(channel.curve_key) else stranger
 
     def _is_former(self, key: bytes) -> bool:
-        return self.left is not None and self.left.by_curve_key(key) is not None
+        return self.left is not None and self.left.keyring.by_curve_key(key) is not None

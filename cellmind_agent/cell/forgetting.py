@@ -40,20 +40,20 @@ class Forgetting:
         """1. The removal is in force here. 2. The others learn of it. 3. The removed device does, and is cut off."""
         if request.device == self._identity.device:
             raise NotAllowedError("a device cannot forget itself", "run forget on another owner's device")
-        async with self._keeper.lock:
-            keyring = self._admission.keyring
-            member = keyring.members.get(request.device)
-            if member is None:
-                raise UnknownNameError("that device is not in the keyring", "cellmindctl peers")
-            link = self._peers.link(member.device) if member.device in self._peers.online() else None
-            removed = self._removed(keyring, member.device, request.recovery)
-            await self._keeper.install(removed, cuts=False)
         try:
+            async with self._keeper.lock:
+                keyring = self._admission.keyring
+                member = keyring.members.get(request.device)
+                if member is None:
+                    raise UnknownNameError("that device is not in the keyring", "cellmindctl peers")
+                link = self._peers.link(member.device) if member.device in self._peers.online() else None
+                removed = self._removed(keyring, member.device, request.recovery)
+                await self._keeper.install(removed, cuts=False)
             informing = asyncio.create_task(self._sync.offer_to_all(but=member.device))
             if link:  # it is removed whether it answers or not
                 offer = m.OfferKeyring(entries=removed.entries)
                 await asyncio.gather(link.request(offer, seconds=GOODBYE_SECONDS), return_exceptions=True)
-        finally:
+        finally:  # also if the person presses Ctrl-C meanwhile
             await self._keeper.enforce(has_removed=True)
         informed = await informing
         _log.info("forgot %s", member.name)

@@ -19,7 +19,8 @@ class Introduction:
 
     def hello(self, of_left: bool = False) -> Hello:
         """What members learn first. `of_left`: members of the cell that has removed this device."""
-        keyring = (self._admission.left if of_left else None) or self._admission.keyring
+        left = self._admission.left if of_left else None
+        keyring = left.keyring if left else self._admission.keyring
         return Hello(
             device=self._identity.device,
             name=self._name,

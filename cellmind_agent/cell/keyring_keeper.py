@@ -15,8 +15,8 @@ from cellmind_agent.network.listener import Listener
 from cellmind_agent.network.peers import Peers
 from cellmind_agent.network.reception import Reception
 from cellmind_agent.trust.identity import Identity
-from cellmind_agent.trust.keyring import Keyring
-from cellmind_agent.trust.ringfile import new_cell, save_keyring, save_left
+from cellmind_agent.trust.keyring import Keyring, counting_additions
+from cellmind_agent.trust.ringfile import Left, new_cell, save_keyring, save_left
 
 _log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class KeyringKeeper:
         before = self._admission.keyring
         if self._identity.device not in keyring.members:
             _log.warning("this device was removed from its cell, and is a cell of one now")
-            self.leave(keyring)
+            self.leave(Left(keyring=keyring, additions=counting_additions(before, self._identity.device)))
             keyring = new_cell(self._home, self._identity, self._name, time.time())
         else:
             save_keyring(self._home, keyring)  # first: a removal must survive a crash (I5)
@@ -66,8 +66,8 @@ class KeyringKeeper:
         else:
             await self._reception.drop(self._is_unwanted)
 
-    def leave(self, left: Keyring | None) -> None:
-        """Remember the keyring of a cell that has removed this device, or no such cell.
+    def leave(self, left: Left | None) -> None:
+        """Remember a cell that has removed this device, or no such cell.
 
         The removal may be of no account: an owner that had been removed itself can say what it likes to a device that
         has not heard of that. Members of that cell may go on comparing keyrings.
@@ -81,8 +81,8 @@ class KeyringKeeper:
         self._peers.set_members(self._admission.others())
         # While an invitation is open every key is admitted, so only a removed one is unwanted.
         if has_removed or not self._admission.admits_strangers():
+            self._listener.cut(self._is_unwanted)  # first: a cancellation may come while we wait
             await self._reception.drop(self._is_unwanted)
-            self._listener.cut(self._is_unwanted)
         self._discovery.announce(self._introduction.announcement())
 
     def _is_unwanted(self, key: bytes) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 
 from cellmind_agent.cell.admission import Admission
 from cellmind_agent.cell.keyring_keeper import KeyringKeeper
@@ -74,7 +75,7 @@ class KeyringSync:
 
     async def _get(self, request: m.GetKeyring, caller: Caller) -> m.Keyring:
         left = self._admission.left
-        keyring = left if left and caller.kind == "former" else self._admission.keyring
+        keyring = left.keyring if left and caller.kind == "former" else self._admission.keyring
         return m.Keyring(entries=keyring.entries)
 
     async def _take_offer(self, request: m.OfferKeyring, caller: Caller) -> m.Done:
@@ -90,10 +91,10 @@ class KeyringSync:
             before = self._admission.left
             if before is None:
                 return
-            left = await asyncio.to_thread(merge, before, entries)
-            if self._identity.device in left.members:
+            left = replace(before, keyring=await asyncio.to_thread(merge, before.keyring, entries))
+            if left.has_ended(self._identity.device):
                 _log.warning("the removal of this device does not count: it is in its cell again")
-                await self._keeper.install(left)
+                await self._keeper.install(left.keyring)
             elif left != before:
                 self._keeper.leave(left)
 

@@ -9,7 +9,7 @@ from cellmind_agent.network.reception import Handler
 from cellmind_agent.protocol import messages as m
 from cellmind_agent.protocol.errors import UnknownNameError
 from cellmind_agent.trust.permissions import Caller
-from cellmind_agent.trust.recovery import forget_recovery, kept_recovery
+from cellmind_agent.trust.recovery import Recovery, forget_recovery, kept_recovery
 
 
 class Recovering:
@@ -25,11 +25,16 @@ class Recovering:
     @property
     def is_due(self) -> bool:
         """Whether the code should be written down: other devices depend on it, and it is only here."""
-        return bool(self._admission.others()) and kept_recovery(self._home) is not None
+        return bool(self._admission.others()) and self._kept() is not None
+
+    def _kept(self) -> Recovery | None:
+        """The code of this cell. A crash may leave that of another one on the disk. Raises CellmindError."""
+        recovery = kept_recovery(self._home)
+        return recovery if recovery and recovery.public == self._admission.keyring.recovery_key else None
 
     async def _show(self, request: m.ShowRecovery, caller: Caller) -> m.RecoveryShown:
         """Raises UnknownNameError, CellmindError (a damaged file)."""
-        recovery = kept_recovery(self._home)
+        recovery = self._kept()
         if recovery is None:
             raise UnknownNameError(
                 "the recovery code is not on this device",

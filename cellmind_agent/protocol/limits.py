@@ -21,6 +21,7 @@ MAX_FRAMES: Final = 2  # a message is one frame, a piece of a tunnel two; MAXMSG
 TUNNEL_PIECE_BYTES: Final = 256 * 1024  # larger ones gain nothing (measured: tests/bench) and wait longer on Wi-Fi
 TUNNEL_WINDOW_BYTES: Final = 4 * 1024 * 1024  # a gigabit over 30 ms; what a stream may make either side hold
 MAX_KEYRING_ENTRIES: Final = 1000  # of all but the founder: a class of 30 devices, each replaced 30 times
+MAX_ENTRY_BYTES: Final = 128 * 1024  # one that follows a thousand others has half of it
 MAX_KEYRING_BYTES: Final = 700_000  # the same; the rest of a frame is for the founder and the recovery code
 MAX_REQUESTS_PER_CALLER: Final = 256  # rendezvous waits of a large roster stay below it; a flood does not
 REMEMBERED_RUN_EVENTS: Final = 2000  # of a run, for watchers that come late

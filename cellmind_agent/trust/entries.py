@@ -13,11 +13,12 @@ from typing import Literal, Protocol
 
 from cellmind_agent.protocol.errors import ProtocolError
 from cellmind_agent.protocol.ids import DeviceId, device_id, printable
-from cellmind_agent.protocol.limits import MAX_NAME_CHARACTERS
+from cellmind_agent.protocol.limits import MAX_ENTRY_BYTES, MAX_NAME_CHARACTERS
 from cellmind_agent.protocol.messages import Role
 from cellmind_agent.protocol.plain import from_plain, to_plain
 
 Action = Literal["found", "add", "remove"]
+_KEY_LENGTH, _SIGNATURE_LENGTH = 32, 64  # in bytes
 RECOVERY = DeviceId("recovery")  # the author of entries that the recovery code has signed; no device id looks like it
 
 
@@ -54,7 +55,8 @@ class Subject:
     def __post_init__(self) -> None:
         if clean_name(self.name) != self.name:
             raise ValueError("a bad name")
-        if self.device != device_id(bytes.fromhex(self.signing_key), bytes.fromhex(self.curve_key)):
+        signing_key, curve_key = _from_hex(self.signing_key, _KEY_LENGTH), _from_hex(self.curve_key, _KEY_LENGTH)
+        if self.device != device_id(signing_key, curve_key):
             raise ValueError("an id that does not follow from the keys")
 
 
@@ -79,7 +81,7 @@ class Body:
             and (self.action == "found" or not self.recovery)
             and list(self.parents) == sorted(set(self.parents))
             and list(self.revokes) == sorted(set(self.revokes))
-            and len(bytes.fromhex(self.recovery)) in (0, 32)
+            and (not self.recovery or bool(_from_hex(self.recovery, _KEY_LENGTH)))
         )
         if not fits:
             raise ValueError("parts that do not fit each other")
@@ -91,6 +93,11 @@ class Signed:
 
     body: Body
     signature: str
+
+    def __post_init__(self) -> None:
+        # Bytes have many spellings in hexadecimal. Were they all valid, anybody could write an entry of somebody else
+        # once more, with another hash.
+        _from_hex(self.signature, _SIGNATURE_LENGTH)
 
     @property
     def signed_bytes(self) -> bytes:
@@ -110,9 +117,10 @@ def clean_name(name: str) -> str:
 
 def parse_entry(data: bytes) -> Signed:
     """Raises ProtocolError if it is damaged or not canonical: with two spellings, one entry would have two hashes."""
+    if len(data) > MAX_ENTRY_BYTES:
+        raise ProtocolError("a keyring entry is damaged")
     try:
         signed = from_plain(Signed, json.loads(data))
-        bytes.fromhex(signed.signature)
     except (ProtocolError, ValueError, RecursionError) as error:
         raise ProtocolError("a keyring entry is damaged") from error
     if _canonical(signed) != data:
@@ -166,6 +174,14 @@ def _subject(member: Member) -> Subject:
         signing_key=member.signing_key.hex(),
         curve_key=member.curve_key.hex(),
     )
+
+
+def _from_hex(text: str, length: int) -> bytes:
+    """The bytes of this length that `text` spells in the one valid way. Raises ValueError."""
+    data = bytes.fromhex(text)
+    if len(data) != length or data.hex() != text:
+        raise ValueError("no canonical hexadecimal of the right length")
+    return data
 
 
 def _hashes(hashes: Iterable[bytes]) -> tuple[str, ...]:

@@ -6,8 +6,7 @@ counts is not decided here (`standing`).
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 
 from cellmind_agent.protocol.errors import ProtocolError
@@ -27,7 +26,7 @@ class Entry:
     action: Action
     author: DeviceId
     subject: Member | None  # of `found` and `add`
-    revokes: tuple[int, ...]  # of `remove`: the places of the additions that count no longer
+    revokes: int  # of `remove`: bit i is set if the addition at i counts no longer
     num_before: int  # entries of the same author in the past
 
     def follows(self, other: Entry) -> bool:
@@ -42,12 +41,12 @@ class Log:
     entries: tuple[Entry, ...]
     recovery_key: bytes  # empty: the cell has no recovery code
 
-    def heads(self) -> tuple[bytes, ...]:
-        """The hashes of the entries that no other entry follows, sorted."""
+    def heads(self, counting: Set[int]) -> tuple[bytes, ...]:
+        """The hashes of the entries at these places that no other one of them follows, sorted."""
         followed = 0
-        for entry in self.entries:
-            followed |= entry.past
-        return tuple(sorted(entry.hash for entry in self.entries if not followed >> entry.place & 1))
+        for place in counting:
+            followed |= self.entries[place].past
+        return tuple(sorted(self.entries[place].hash for place in counting if not followed >> place & 1))
 
     def by_author(self) -> Mapping[DeviceId, list[Entry]]:
         """The entries of each author, in order."""
@@ -121,13 +120,13 @@ class _Reading:
             action=body.action,
             author=DeviceId(body.author),
             subject=_member(body.subject) if body.subject else None,
-            revokes=tuple(self._place_of_addition(number, past, body.device, name) for name in body.revokes),
+            revokes=sum(1 << self._place_of_addition(number, past, body.device, name) for name in body.revokes),
             num_before=(self._of_author.get(body.author, 0) & past).bit_count(),
         )
         if entry.action == "found":
             self.recovery_key = bytes.fromhex(body.recovery)
-        key = self._signing_key(entry, body.device)
-        if not _is_signed(key, bytes.fromhex(signed.signature), signed.signed_bytes):
+        key = self._signing_key(entry)
+        if not _is_signed(entry.hash, key, signed):
             raise ProtocolError("keyring entry {number} is not signed by a member", number=number)
         self.entries.append(entry)
         self._places[entry.hash.hex()] = number
@@ -143,25 +142,38 @@ class _Reading:
             raise ProtocolError("keyring entry {number} removes a device that is no member", number=number)
         return place
 
-    def _signing_key(self, entry: Entry, removed: str) -> bytes:
+    def _signing_key(self, entry: Entry) -> bytes:
         """The author's key. Raises ProtocolError if it never had the right to write this entry."""
-        if entry.author == RECOVERY:
-            return self.recovery_key
         if entry.action == "found":
             assert entry.subject
             if entry.subject.device != entry.author or entry.subject.role != "owner":
                 raise ProtocolError("keyring entry {number} is damaged", number=entry.place)
             return entry.subject.signing_key
+        if entry.author == RECOVERY:
+            return self.recovery_key
         known = [one.subject for one in self._additions.get(entry.author, ()) if one.subject and entry.follows(one)]
         if not known:
             raise ProtocolError("keyring entry {number} is not signed by a member", number=entry.place)
-        if removed != entry.author and all(subject.role != "owner" for subject in known):
+        if all(subject.role != "owner" for subject in known):
             raise ProtocolError("keyring entry {number} is signed by a member that is no owner", number=entry.place)
         return known[0].signing_key  # the same in all: a device's id follows from its keys
 
 
-# A keyring is read again at each change, and checking a thousand signatures takes 0.1 s.
-_is_signed = functools.lru_cache(maxsize=4096)(is_signed_by)
+# Entries whose signature was right: a keyring is read again at each change, and checking a thousand takes 0.1 s.
+_checked: set[tuple[bytes, bytes]] = set()
+_MOST_CHECKED = 4096
+
+
+def _is_signed(name: bytes, key: bytes, signed: Signed) -> bool:
+    """Whether the entry with this hash is signed by this key."""
+    if (name, key) in _checked:
+        return True
+    if not is_signed_by(key, bytes.fromhex(signed.signature), signed.signed_bytes):
+        return False
+    if len(_checked) >= _MOST_CHECKED:
+        _checked.clear()
+    _checked.add((name, key))
+    return True
 
 
 def _member(subject: Subject) -> Member:

@@ -28,6 +28,8 @@ from cellmind_agent.trust.entry_log import Entry, Log, read_log
 from cellmind_agent.trust.identity import Identity
 from cellmind_agent.trust.standing import LAST_RANK, Rank, Standing, contradictions, judge
 
+_SHARES = 4  # into which a keyring that is too large is divided
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alarm:
@@ -45,7 +47,7 @@ class Keyring:
     """Verified entries, each after those that it follows, and what follows from them."""
 
     entries: tuple[bytes, ...]
-    heads: tuple[bytes, ...]  # the entries that the next one will follow
+    heads: tuple[bytes, ...]  # what the next entry will follow: all entries that count
     members: Mapping[DeviceId, Member]
     alarms: tuple[Alarm, ...]
     recovery_key: bytes  # of the recovery code; empty: the cell has none
@@ -98,11 +100,12 @@ def make_owner(keyring: Keyring, author: Author, device: DeviceId, time: float) 
 
 def remove_member(keyring: Keyring, author: Author, device: DeviceId, time: float) -> Keyring:
     """The keyring without a member. Raises NotAllowedError if the author may not remove it."""
-    if author.device != device:
-        _check_owner(keyring, author)
+    _check_owner(keyring, author)
     log = read_log(keyring.entries)
-    additions = [entry.hash for entry in judge(log).members[device]]
-    removed = _extended(keyring, removing_entry(author, keyring.heads, device, additions, time))
+    counting = judge(log).counting
+    additions = [log.entries[place] for place in counting if _is_of(log.entries[place], device)]
+    removal = removing_entry(author, keyring.heads, device, [one.hash for one in additions], time)
+    removed = _extended(keyring, removal)
     if device in removed.members:
         raise NotAllowedError(
             "{member} is an owner that has more seniority than this device",
@@ -110,6 +113,15 @@ def remove_member(keyring: Keyring, author: Author, device: DeviceId, time: floa
             member=keyring.members[device].name,
         )
     return removed
+
+
+def _is_of(entry: Entry, device: DeviceId) -> bool:
+    return entry.subject is not None and entry.subject.device == device
+
+
+def counting_additions(keyring: Keyring, device: DeviceId) -> tuple[bytes, ...]:
+    """The hashes of the entries by which a device is a member."""
+    return tuple(entry.hash for entry in judge(read_log(keyring.entries)).members.get(device, ()))
 
 
 def verify(entries: Iterable[bytes]) -> Keyring:
@@ -126,7 +138,7 @@ def verify(entries: Iterable[bytes]) -> Keyring:
         standing = judge(log)
     return Keyring(
         entries=tuple(entry.data for entry in log.entries),
-        heads=log.heads(),
+        heads=log.heads(standing.counting),  # nothing makes an entry stay that does not count
         members={device: _member(additions[0]) for device, additions in standing.members.items()},
         alarms=tuple(_alarms(log, standing)),
         recovery_key=log.recovery_key,
@@ -167,17 +179,19 @@ def _within_limits(log: Log, standing: Standing) -> list[bytes]:
     if _is_small([entry for entry in log.entries if entry.author not in reserved]):
         return [entry.data for entry in log.entries]
 
-    # In turn: the first entry of each author, most senior first, then the second of each, and so on.
     turns = {
         entry.place: turn
         for entries in log.by_author().values()
         for turn, entry in enumerate(sorted(entries, key=lambda one: (one.num_before, one.hash)))
     }
 
-    def order(entry: Entry) -> tuple[bool, bool, int, Rank, bytes]:
+    def order(entry: Entry) -> tuple[bool, bool, bool, bool, Rank, int, bytes]:
+        """Removals first. Then senior authors, but none may take all the room: what exceeds a share comes last."""
+        turn, is_ignored = turns[entry.place], entry.place not in standing.counting
+        exceeds = turn >= MAX_KEYRING_ENTRIES // _SHARES
         rank = standing.ranks.get(entry.author, LAST_RANK)
-        is_ignored = entry.place not in standing.counting
-        return entry.author not in reserved, is_ignored, turns[entry.place], rank, entry.hash
+        is_addition = entry.action != "remove"
+        return entry.author not in reserved, is_ignored, exceeds, is_addition, rank, turn, entry.hash
 
     kept = num_others = num_bytes = 0
     for entry in sorted(log.entries, key=order):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from cellmind_agent.protocol.errors import CellmindError, ProtocolError
+from cellmind_agent.protocol.ids import DeviceId
 from cellmind_agent.storage.files import read_json, write_json
 from cellmind_agent.trust.identity import Identity
-from cellmind_agent.trust.keyring import Keyring, found_cell, verify
+from cellmind_agent.trust.keyring import Keyring, counting_additions, found_cell, verify
 from cellmind_agent.trust.recovery import forget_other_recovery, keep_recovery, new_recovery
 
 
@@ -16,15 +18,33 @@ def load_keyring(home: Path, identity: Identity, name: str, time: float) -> Keyr
     return _load(home / "keyring.json") or new_cell(home, identity, name, time)
 
 
-def load_left(home: Path) -> Keyring | None:
-    """The keyring of the cell that has removed this device. Raises CellmindError if the file is damaged."""
-    return _load(home / "left.json")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Left:
+    """The keyring of the cell that has removed this device, and the entries by which it had been a member there."""
+
+    keyring: Keyring
+    additions: tuple[bytes, ...]
+
+    def has_ended(self, device: DeviceId) -> bool:
+        """Whether the removal of this device counts no longer. An addition that came later is no return: nobody at this
+        device has agreed to it."""
+        return bool(set(self.additions) & set(counting_additions(self.keyring, device)))
 
 
-def save_left(home: Path, keyring: Keyring | None) -> None:
+def load_left(home: Path) -> Left | None:
+    """The cell that has removed this device. Raises CellmindError if the file is damaged."""
+    path = home / "left.json"
+    keyring = _load(path)
+    if keyring is None:
+        return None
+    additions = read_json(path).get("additions", [])
+    return Left(keyring=keyring, additions=tuple(bytes.fromhex(addition) for addition in additions))
+
+
+def save_left(home: Path, left: Left | None) -> None:
     """Remember the cell that has removed this device, or no cell. Raises StorageFullError; then the old file stays."""
-    if keyring:
-        write_json(home / "left.json", _plain(keyring))
+    if left:
+        write_json(home / "left.json", {**_plain(left.keyring), "additions": [one.hex() for one in left.additions]})
     else:
         (home / "left.json").unlink(missing_ok=True)
 

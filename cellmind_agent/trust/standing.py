@@ -9,8 +9,8 @@ the one that this owner added earlier.
 
 What counts:
 
-1. An owner may add devices, and may remove those that are no owners and owners that are less senior. Each device may
-   remove itself.
+1. An owner may add devices, and may remove those that are no owners and owners that are less senior. Nobody else may
+   write, and no owner removes itself.
 2. If a device was removed, of all that it wrote only that counts which the removal follows: what the remover had seen.
 
 A removal of an owner therefore depends only on more senior ones, and so on up to the founder. So entries are judged
@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from cellmind_agent.protocol.ids import DeviceId
@@ -34,8 +34,8 @@ from cellmind_agent.trust.entry_log import Entry, Log
 # the hash for authors that contradict themselves. The smaller rank is the more senior.
 Rank: TypeAlias = tuple[int, tuple[tuple[int, bytes], ...]]
 
-_RECOVERY_RANK: Rank = (-1, ())
-_FOUNDER_RANK: Rank = (0, ())
+_RECOVERY_RANK: Rank = (-1, ((1, b""),))  # the founder is senior to those that the code has made owners
+_FOUNDER_RANK: Rank = (0, ((0, b""),))
 LAST_RANK: Rank = (1 << 30, ())  # of a device that never was an owner
 
 
@@ -48,20 +48,6 @@ class Standing:
     ranks: dict[DeviceId, Rank]  # of all that are owners or were
 
 
-@dataclass(slots=True)
-class _Owner:
-    """An addition (or the recovery code) that lets its device write."""
-
-    rank: Rank
-    addition: Entry | None  # None: the recovery code
-    removals: list[Entry] = field(default_factory=list)
-
-    def lets_count(self, entry: Entry) -> bool:
-        """Whether it had been added by then, and not been removed, as far as its removers know."""
-        is_added = self.addition is None or entry.follows(self.addition)
-        return is_added and all(removal.follows(entry) for removal in self.removals)
-
-
 def judge(log: Log) -> Standing:
     """Decide which entries count. Needs no more than a few passes over the log."""
     return _Judgement(log).standing()
@@ -72,21 +58,15 @@ class _Judgement:
         self._log = log
         self._by_author = log.by_author()
         self._ranks: dict[int, Rank] = {0: _FOUNDER_RANK}  # of the additions that count, by place
-        self._removals: dict[int, list[Entry]] = {}  # by the place of the addition: those that count
+        self._seen: dict[int, int] = {}  # by the place of an addition that was removed: what all its removers had seen
         self._counting = {0}
         self._owners: dict[DeviceId, Rank] = {}
 
     def standing(self) -> Standing:
         waiting: list[tuple[Rank, int]] = [(_RECOVERY_RANK, -1), (_FOUNDER_RANK, 0)]
-        plain: list[Entry] = []  # additions of devices that are no owners
         while waiting:
             rank, place = heapq.heappop(waiting)
-            owner = self._owner(rank, place)
-            author = RECOVERY if owner.addition is None else _device(owner.addition)
-            self._owners.setdefault(author, rank)
-            for entry in self._by_author.get(author, ()):
-                if entry.place == 0 or not owner.lets_count(entry):
-                    continue
+            for entry in self._written_by(rank, place):
                 if entry.action == "remove":
                     self._remove(entry, rank)
                 elif entry.place not in self._ranks:
@@ -95,55 +75,56 @@ class _Judgement:
                     self._ranks[entry.place] = (rank[0] + 1, (*rank[1], (entry.num_before, entry.hash)))
                     if entry.subject.role == "owner":
                         heapq.heappush(waiting, (self._ranks[entry.place], entry.place))
-                    else:
-                        plain.append(entry)
-        for addition in plain:
-            self._let_leave(addition)
         return Standing(members=self._members(), counting=frozenset(self._counting), ranks=self._owners)
 
-    def _owner(self, rank: Rank, place: int) -> _Owner:
-        """All who may remove it have been judged, but for itself."""
+    def _written_by(self, rank: Rank, place: int) -> Iterator[Entry]:
+        """The entries that count by the right of an addition, or of the recovery code. All who may remove that addition
+        have been judged."""
         if place < 0:
-            return _Owner(rank, None)
-        addition = self._log.entries[place]
-        self._let_leave(addition)
-        return _Owner(rank, addition, self._removals.get(place, []))
+            author, seen = RECOVERY, -1
+        else:
+            author, seen = _device(self._log.entries[place]), self._seen.get(place, -1)  # -1: every bit is set
+        self._owners.setdefault(author, rank)
+        for entry in self._by_author.get(author, ()):
+            if entry.place and (place < 0 or entry.past >> place & 1) and seen >> entry.place & 1:
+                yield entry
 
     def _remove(self, removal: Entry, rank: Rank) -> None:
         """A removal by an owner of that rank, in whose name it counts."""
-        for place in removal.revokes:
-            addition = self._log.entries[place]
-            subject = addition.subject
-            assert subject
-            is_junior = self._ranks.get(place, LAST_RANK) > rank  # without a rank yet: it will have a later one
-            if subject.device != removal.author and (subject.role != "owner" or is_junior):
-                self._count_removal(place, removal)
-
-    def _let_leave(self, addition: Entry) -> None:
-        """Count the removals that the device itself has written, unless it had been removed by then."""
-        removals = self._removals.get(addition.place, [])
-        leaves = [
-            entry
-            for entry in self._by_author.get(_device(addition), ())
-            if addition.place in entry.revokes and all(removal.follows(entry) for removal in removals)
-        ]
-        for entry in leaves:
-            self._count_removal(addition.place, entry)
-
-    def _count_removal(self, place: int, removal: Entry) -> None:
-        self._removals.setdefault(place, []).append(removal)
-        self._counting.add(removal.place)
+        for addition in _of(self._log, removal.revokes):
+            assert addition.subject
+            # An addition that has no rank yet will have a later one.
+            is_junior = self._ranks.get(addition.place, LAST_RANK) > rank
+            if addition.subject.role != "owner" or is_junior:
+                self._seen[addition.place] = self._seen.get(addition.place, -1) & removal.past
+                self._counting.add(removal.place)
 
     def _members(self) -> dict[DeviceId, tuple[Entry, ...]]:
+        """Of two devices with the same link key, only the one with the more senior addition is a member: nobody could
+        distinguish their links."""
+        alive = [self._log.entries[place] for place in self._ranks if place not in self._seen]
         found: dict[DeviceId, list[Entry]] = {}
-        for place in sorted(self._ranks):
-            if not self._removals.get(place):
-                addition = self._log.entries[place]
-                found.setdefault(_device(addition), []).append(addition)
+        of_key: dict[bytes, DeviceId] = {}
+        for addition in sorted(alive, key=lambda one: self._ranks[one.place]):
+            assert addition.subject
+            device = _device(addition)
+            if of_key.setdefault(addition.subject.curve_key, device) == device:
+                found.setdefault(device, []).append(addition)
         return {
-            device: tuple(sorted(additions, key=lambda one: (one.subject.role != "owner", self._ranks[one.place])))  # type: ignore[union-attr]
-            for device, additions in found.items()
+            device: tuple(sorted(additions, key=_is_plain))  # stable: the most senior first
+            for device, additions in sorted(found.items(), key=lambda one: min(addition.place for addition in one[1]))
         }
+
+
+def _is_plain(addition: Entry) -> bool:
+    return addition.subject is not None and addition.subject.role != "owner"
+
+
+def _of(log: Log, places: int) -> Iterator[Entry]:
+    while places:
+        place = places.bit_length() - 1
+        yield log.entries[place]
+        places ^= 1 << place
 
 
 def _device(addition: Entry) -> DeviceId:

@@ -1,6 +1,7 @@
 """The keyring: only owners write, nothing can be forged, a removal stays in force."""
 
 import json
+import time
 from dataclasses import replace
 
 import pytest
@@ -8,8 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cellmind_agent.protocol.errors import NotAllowedError, ProtocolError
+from cellmind_agent.protocol.ids import device_id
 from cellmind_agent.protocol.messages import Role
-from cellmind_agent.trust.entries import Member, clean_name
+from cellmind_agent.trust.entries import (
+    Member,
+    adding_entry,
+    clean_name,
+    entry_hash,
+    founding_entry,
+    removing_entry,
+)
 from cellmind_agent.trust.identity import Identity, new_identity
 from cellmind_agent.trust.keyring import (
     Keyring,
@@ -20,6 +29,7 @@ from cellmind_agent.trust.keyring import (
     remove_member,
     verify,
 )
+from cellmind_agent.trust.recovery import Recovery
 
 FOUNDER, SECOND, THIRD, FOURTH = (new_identity() for _ in range(4))
 
@@ -52,13 +62,14 @@ def test_owners_add_and_remove() -> None:
     assert verify(keyring.entries) == keyring
 
 
-def test_a_member_that_is_no_owner_adds_nobody_and_removes_only_itself() -> None:
+def test_a_member_that_is_no_owner_adds_nobody_and_removes_nobody() -> None:
     keyring = cell_of_two()
     with pytest.raises(NotAllowedError):
         add_member(keyring, SECOND, member(THIRD), 3.0)
     with pytest.raises(NotAllowedError):
         remove_member(keyring, SECOND, FOUNDER.device, 3.0)
-    assert set(remove_member(keyring, SECOND, SECOND.device, 3.0).members) == {FOUNDER.device}
+    with pytest.raises(NotAllowedError):
+        remove_member(keyring, SECOND, SECOND.device, 3.0)
 
 
 def test_nobody_is_added_twice() -> None:
@@ -130,6 +141,72 @@ def test_what_two_owners_wrote_at_once_both_counts() -> None:
     assert not both.alarms
     after = remove_member(both, FOUNDER, FOURTH.device, 4.0)
     assert (len(after.heads), FOURTH.device in after.members) == (1, False)
+
+
+def test_an_entry_has_one_spelling() -> None:
+    """With a second one, anybody could write an entry of an owner once more, and no removal would name that one."""
+    keyring = cell_of_two()
+    removed = remove_member(keyring, FOUNDER, SECOND.device, 3.0)
+    for number, entry in enumerate(removed.entries):
+        signature = json.loads(entry)["signature"]
+        for spelling in (signature.upper(), f"{signature[:2]} {signature[2:]}", signature + "00", signature[:-2], ""):
+            if spelling == signature:
+                continue
+            copy = entry.replace(signature.encode(), spelling.encode())
+            with pytest.raises(ProtocolError):
+                verify((*removed.entries, copy))
+            with pytest.raises(ProtocolError):
+                verify([*removed.entries[:number], copy, *removed.entries[number + 1 :]])
+
+
+@pytest.mark.parametrize("key", ["signing_key", "curve_key"])
+@pytest.mark.parametrize("length", [0, 5, 31, 33, 100_000])
+def test_keys_have_one_length(key: str, length: int) -> None:
+    with pytest.raises(ValueError, match="canonical"):
+        add_member(cell_of_two(), FOUNDER, replace(member(THIRD), **{key: bytes(length)}), 3.0)  # type: ignore[arg-type]
+
+
+def test_a_device_with_the_link_key_of_another_one_is_no_member() -> None:
+    """An owner adds a device of its own with another owner's link key, as early as it can."""
+    base = add_member(cell_of_two("owner"), FOUNDER, member(THIRD, "owner"), 3.0)
+    for honest in (FOUNDER, THIRD):
+        curve = honest.curve.public
+        puppet = replace(member(FOURTH), device=device_id(FOURTH.signing_public, curve), curve_key=curve)
+        parents = [cell_of_two_head(base)]
+        forged = verify((*base.entries, adding_entry(SECOND, parents, puppet, 2.0)))
+        found = forged.by_curve_key(curve)
+        assert found is not None
+        assert found.device == honest.device
+        assert set(forged.members) == set(base.members)
+
+
+def cell_of_two_head(base: Keyring) -> bytes:
+    """The entry that added the second device."""
+    return base.members[SECOND.device].entry
+
+
+def test_the_recovery_code_founds_no_cell() -> None:
+    code = Recovery(bytes(16))
+    with pytest.raises(ProtocolError):
+        verify((founding_entry(code, member(FOUNDER, "owner"), code.public, 1.0),))
+
+
+def test_a_keyring_of_any_entries_is_read_in_a_moment() -> None:
+    """One owner adds itself again and again, and removes devices in between: each entry is looked at once for each."""
+    base = cell_of_two("owner")
+    entries, heads = list(base.entries), base.heads
+    guests = [new_identity() for _ in range(100)]
+    for guest in guests:
+        for subject in (member(guest), member(SECOND, "owner")):
+            entries.append(adding_entry(SECOND, heads, subject, 2.0))
+            heads = (entry_hash(entries[-1]),)
+    additions = {json.loads(one)["body"]["subject"]["device"]: entry_hash(one) for one in entries}
+    for guest in guests:
+        entries.append(removing_entry(SECOND, heads, guest.device, [additions[guest.device]], 3.0))
+    verify(entries)  # signatures are checked once
+    started = time.process_time()
+    assert len(verify(entries).members) == 2
+    assert time.process_time() - started < 1.0
 
 
 def test_a_member_becomes_an_owner() -> None:

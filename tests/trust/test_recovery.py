@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 from cellmind_agent.protocol.errors import CellmindError, NotAllowedError, UsageError
 from cellmind_agent.trust.entries import RECOVERY, Member
 from cellmind_agent.trust.identity import Identity, is_signed_by, new_identity
-from cellmind_agent.trust.keyring import Keyring, add_member, found_cell, make_owner, merge, remove_member
+from cellmind_agent.trust.keyring import (
+    Keyring,
+    add_member,
+    counting_additions,
+    found_cell,
+    make_owner,
+    merge,
+    remove_member,
+)
 from cellmind_agent.trust.recovery import (
     Recovery,
     forget_recovery,
@@ -17,9 +25,9 @@ from cellmind_agent.trust.recovery import (
     new_recovery,
     read_code,
 )
-from cellmind_agent.trust.ringfile import load_keyring, new_cell, save_keyring
+from cellmind_agent.trust.ringfile import Left, load_keyring, load_left, new_cell, save_keyring, save_left
 
-FOUNDER, SECOND, THIRD = (new_identity() for _ in range(3))
+FOUNDER, SECOND, THIRD, THIRD_OWNER = (new_identity() for _ in range(4))
 CODE = Recovery(bytes(range(16)))
 
 
@@ -119,3 +127,26 @@ def test_it_is_kept_until_it_is_on_paper_or_the_cell_is_left(tmp_path: Path) -> 
     save_keyring(tmp_path, keyring)
     assert kept_recovery(tmp_path) is None
     forget_recovery(tmp_path)
+
+
+def test_a_removal_that_does_not_count_has_ended_and_a_new_addition_is_no_return() -> None:
+    base = add_member(cell(), FOUNDER, member(THIRD_OWNER), 3.0)
+    additions = counting_additions(base, THIRD.device)
+    removed = remove_member(base, THIRD_OWNER, THIRD.device, 4.0)
+    assert not Left(keyring=removed, additions=additions).has_ended(THIRD.device)
+    # 1. Somebody adds the device again, and asks nobody there.
+    again = add_member(removed, THIRD_OWNER, member(THIRD), 5.0)
+    assert THIRD.device in again.members
+    assert not Left(keyring=again, additions=additions).has_ended(THIRD.device)
+    # 2. The remover had been removed before.
+    truth = merge(remove_member(base, FOUNDER, THIRD_OWNER.device, 3.5), removed.entries)
+    assert Left(keyring=truth, additions=additions).has_ended(THIRD.device)
+
+
+def test_the_cell_that_was_left_is_remembered(tmp_path: Path) -> None:
+    assert load_left(tmp_path) is None
+    left = Left(keyring=cell(), additions=counting_additions(cell(), THIRD.device))
+    save_left(tmp_path, left)
+    assert load_left(tmp_path) == left
+    save_left(tmp_path, None)
+    assert load_left(tmp_path) is None

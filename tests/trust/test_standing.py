@@ -14,6 +14,7 @@ from cellmind_agent.protocol.messages import Role
 from cellmind_agent.trust.entries import (
     Member,
     adding_entry,
+    entry_hash,
     founding_entry,
     removing_entry,
 )
@@ -97,20 +98,11 @@ def test_a_removal_by_an_owner_that_is_removed_counts_only_if_its_remover_had_se
     assert names(remove(removal, A, B)) == {"A"}
 
 
-def test_a_thief_with_the_key_of_a_device_that_left_gets_no_further() -> None:
-    """A device leaves. With its key somebody writes as if that had never been."""
+def test_nobody_removes_itself() -> None:
     base = chain(A, B)
-    left = remove(base, B, B)
-    assert names(merged(left, add(base, B, X))) == {"A"}
-
-
-def test_leaving_in_the_past_undoes_nothing_that_a_senior_owner_has_kept() -> None:
-    """With B's key, a thief writes that B had left long ago. A removes B, and keeps what B had done."""
-    base = chain(A, B)
-    worked = add(base, B, C)
-    backdated = remove(base, B, B)
-    assert names(merged(worked, backdated)) == {"A"}
-    assert names(merged(remove(worked, A, B), backdated)) == {"A", "C"}
+    for owner in (A, B):
+        with pytest.raises(NotAllowedError):
+            remove(base, owner, owner)
 
 
 def test_a_removed_device_that_is_added_again_is_a_member_whatever_becomes_of_the_removal() -> None:
@@ -122,16 +114,16 @@ def test_a_removed_device_that_is_added_again_is_a_member_whatever_becomes_of_th
     assert names(merged(again, add(base, B, X))) == {"A", "B"}
 
 
-def test_members_write_nothing_but_their_own_leaving() -> None:
+def test_members_write_nothing() -> None:
     base = add(chain(A), A, X, "member")
     addition = base.members[A.device].entry
     for forged in (
         adding_entry(X, base.heads, member(Y), 9.0),
         removing_entry(X, base.heads, A.device, [addition], 9.0),
+        removing_entry(X, base.heads, X.device, [base.members[X.device].entry], 9.0),
     ):
         with pytest.raises(Exception, match="no owner"):
             verify((*base.entries, forged))
-    assert names(remove(base, X, X)) == {"A"}
 
 
 def test_who_adds_a_device_later_or_further_from_the_founder_makes_a_junior() -> None:
@@ -144,7 +136,7 @@ def test_who_adds_a_device_later_or_further_from_the_founder_makes_a_junior() ->
 
 def test_the_order_in_which_entries_come_is_of_no_consequence() -> None:
     base = add(chain(A, B), A, C)
-    branches = [remove(base, B, C), add(base, C, X), add(base, A, Y, "member"), remove(base, C, C)]
+    branches = [remove(base, B, C), add(base, C, X), add(base, A, Y, "member"), remove(base, A, C)]
     first, *others = [merged(*order) for order in permutations(branches)]
     assert all(other == first for other in others)
 
@@ -279,6 +271,22 @@ def test_a_flood_leaves_room_for_the_founder_and_drives_nobody_out(monkeypatch: 
         assert {"A", "B", "X", "Y"} <= names(keyring)
         assert T.device not in keyring.members
     assert merge(two, freed.entries) == merge(freed, two.entries)
+
+
+def test_accomplices_of_a_flood_bring_no_removed_device_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of them writes one entry, so that each is the first of its author."""
+    monkeypatch.setattr("cellmind_agent.trust.keyring.MAX_KEYRING_ENTRIES", 24)
+    base = add(add(add(chain(A), A, B), A, T), T, D)
+    honest = add(remove(base, B, D), B, C)
+    entries = list(base.entries)
+    for accomplice in (new_identity() for _ in range(20)):
+        addition = adding_entry(T, base.heads, member(accomplice), 2.0)
+        entries += [addition, adding_entry(accomplice, [entry_hash(addition)], member(new_identity()), 2.0)]
+    flood = verify(entries)
+    both = merge(honest, flood.entries)
+    assert both == merge(flood, honest.entries)
+    assert names(both) & {"A", "B", "C", "D", "T"} == {"A", "B", "C", "T"}
+    assert names(remove(both, A, T)) & {"A", "B", "C", "D", "T"} == {"A", "B", "C"}
 
 
 def test_a_founding_entry_is_signed_by_the_device_that_it_names() -> None:
