@@ -48,6 +48,15 @@ class Log:
             followed |= self.entries[place].past
         return tuple(sorted(self.entries[place].hash for place in counting if not followed >> place & 1))
 
+    def at(self, places: int) -> list[Entry]:
+        """The entries at the places whose bits are set, in order."""
+        found = []
+        while places:
+            place = places.bit_length() - 1
+            found.append(self.entries[place])
+            places ^= 1 << place
+        return found[::-1]
+
     def by_author(self) -> Mapping[DeviceId, list[Entry]]:
         """The entries of each author, in order."""
         found: dict[DeviceId, list[Entry]] = {}

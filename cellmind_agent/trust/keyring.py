@@ -195,26 +195,17 @@ def _within_limits(log: Log, standing: Standing) -> list[bytes]:
 
     kept = num_others = num_bytes = 0
     for entry in sorted(log.entries, key=order):
-        added = _of(log, (entry.past | 1 << entry.place) & ~kept)
+        added = log.at((entry.past | 1 << entry.place) & ~kept)
         others = [len(one.data) for one in added if one.author not in reserved]
         is_small = num_others + len(others) <= MAX_KEYRING_ENTRIES and num_bytes + sum(others) <= MAX_KEYRING_BYTES
         if entry.author in reserved or is_small:
             kept |= entry.past | 1 << entry.place
             num_others, num_bytes = num_others + len(others), num_bytes + sum(others)
-    return [entry.data for entry in _of(log, kept)]
+    return [entry.data for entry in log.at(kept)]
 
 
 def _is_small(entries: Sequence[Entry]) -> bool:
     return len(entries) <= MAX_KEYRING_ENTRIES and sum(len(entry.data) for entry in entries) <= MAX_KEYRING_BYTES
-
-
-def _of(log: Log, places: int) -> list[Entry]:
-    found = []
-    while places:
-        place = places.bit_length() - 1
-        found.append(log.entries[place])
-        places ^= 1 << place
-    return found[::-1]
 
 
 def _member(addition: Entry) -> Member:

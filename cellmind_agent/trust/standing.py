@@ -91,7 +91,7 @@ class _Judgement:
 
     def _remove(self, removal: Entry, rank: Rank) -> None:
         """A removal by an owner of that rank, in whose name it counts."""
-        for addition in _of(self._log, removal.revokes):
+        for addition in self._log.at(removal.revokes):
             assert addition.subject
             # An addition that has no rank yet will have a later one.
             is_junior = self._ranks.get(addition.place, LAST_RANK) > rank
@@ -118,13 +118,6 @@ class _Judgement:
 
 def _is_plain(addition: Entry) -> bool:
     return addition.subject is not None and addition.subject.role != "owner"
-
-
-def _of(log: Log, places: int) -> Iterator[Entry]:
-    while places:
-        place = places.bit_length() - 1
-        yield log.entries[place]
-        places ^= 1 << place
 
 
 def _device(addition: Entry) -> DeviceId:

@@ -212,7 +212,7 @@ class World:
         for entry in log.entries:
             if self.chance.random() < 0.5:
                 places |= entry.past | 1 << entry.place
-        return {entry.data for entry in log.entries if places >> entry.place & 1}
+        return {entry.data for entry in log.at(places)}
 
 
 @settings(max_examples=60, deadline=None)
