@@ -42,6 +42,7 @@ class Group:
 
     def __init__(self, rank: int, size: int, device: torch.device) -> None:
         self.rank, self.size, self.device = rank, size, device
+        self._is_broken = False
 
     @property
     def exchange_device(self) -> torch.device:
@@ -141,6 +142,7 @@ class Group:
         except (RuntimeError, OSError, CallFailedError) as error:
             if self.size == 1:
                 raise
+            self._is_broken = True
             raise PeerLostError(str(error)) from error
 
     def leave(self) -> None:
@@ -151,7 +153,7 @@ class Group:
         """
         gc.collect()
         if self.size > 1 and dist.is_initialized():
-            if not self._is_nccl:
+            if self._is_broken and not self._is_nccl:
                 cut_connections()  # torch waits for the exchanges that are under way, here and in the other ranks
             try:
                 dist.destroy_process_group()

@@ -53,12 +53,14 @@ def test_an_exchange_may_take_longer_than_the_meeting() -> None:
 
 
 def leave_in_an_exchange(rank: int, size: int, folder: str) -> None:
-    """Each waits for what the other would send, and leaves."""
+    """Each waits for what the other would send. Then an exchange with a third one fails, and they leave."""
     agent: Any = FileAgent(folder)
     agent.begin("group", rank)
     group = join("gloo", rank, size, agent, CPU, 60.0, (1 - rank,))
     group.sum([1.0])
     dist.broadcast(torch.ones(1000), src=1 - rank, async_op=True)
+    with pytest.raises(PeerLostError), group.communicating():
+        raise RuntimeError("connection closed by peer")
     started = time.monotonic()
     group.leave()
     torch.save({"seconds": time.monotonic() - started}, f"{folder}/result-{rank}")
