@@ -49,7 +49,7 @@ class Standing:
 
 
 def judge(log: Log) -> Standing:
-    """Decide which entries count. Needs no more than a few passes over the log."""
+    """Decide which entries count. Looks at the entries of an author once for each addition of that author."""
     return _Judgement(log).standing()
 
 

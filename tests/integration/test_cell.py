@@ -9,11 +9,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cellmind_agent.protocol.ids import DeviceId
-from cellmind_agent.trust.entries import Member, removing_entry
-from cellmind_agent.trust.identity import Identity, load_identity, new_identity
+from cellmind_agent.trust.entries import removing_entry
+from cellmind_agent.trust.identity import load_identity, new_identity
 from cellmind_agent.trust.keyring import add_member, verify
 from cellmind_agent.trust.ringfile import load_keyring, save_keyring
 from tests.agents import Cell, Device, pair, states, wait_for
+from tests.trust.members import member
 
 
 def test_invite_join_and_see_each_other(cell: Cell) -> None:
@@ -178,7 +179,7 @@ def test_an_owner_that_is_removed_wins_nothing_by_what_it_writes(cell: Cell) -> 
     identity = load_identity(two.home)
     keyring = load_keyring(two.home, identity, "two", 0.0)
     for guest in (new_identity() for _ in range(5)):
-        keyring = add_member(keyring, identity, member_of(guest), 1.0)
+        keyring = add_member(keyring, identity, member(guest, name="guest"), 1.0)
     founder = keyring.members[DeviceId(one.control["device"])]
     forged = removing_entry(identity, keyring.heads, founder.device, [founder.entry], 1.0)
     save_keyring(two.home, verify((*keyring.entries, forged)))
@@ -208,16 +209,6 @@ def address_of(device: Device) -> str:
 
 def verdicts(device: Device) -> set[tuple[str, str]]:
     return {(check["id"], check["verdict"]) for check in device.ctl("doctor", "--json").data}
-
-
-def member_of(identity: Identity) -> Member:
-    return Member(
-        device=identity.device,
-        name="guest",
-        role="member",
-        signing_key=identity.signing_public,
-        curve_key=identity.curve.public,
-    )
 
 
 def test_a_forgotten_device_can_be_invited_again(cell: Cell) -> None:

@@ -12,14 +12,13 @@ from cellmind_agent.protocol.errors import NotAllowedError, ProtocolError
 from cellmind_agent.protocol.ids import device_id
 from cellmind_agent.protocol.messages import Role
 from cellmind_agent.trust.entries import (
-    Member,
     adding_entry,
     clean_name,
     entry_hash,
     founding_entry,
     removing_entry,
 )
-from cellmind_agent.trust.identity import Identity, new_identity
+from cellmind_agent.trust.identity import new_identity
 from cellmind_agent.trust.keyring import (
     Keyring,
     add_member,
@@ -30,18 +29,9 @@ from cellmind_agent.trust.keyring import (
     verify,
 )
 from cellmind_agent.trust.recovery import Recovery
+from tests.trust.members import member
 
 FOUNDER, SECOND, THIRD, FOURTH = (new_identity() for _ in range(4))
-
-
-def member(identity: Identity, role: Role = "member", name: str = "device") -> Member:
-    return Member(
-        device=identity.device,
-        name=name,
-        role=role,
-        signing_key=identity.signing_public,
-        curve_key=identity.curve.public,
-    )
 
 
 def cell_of_two(role: Role = "member") -> Keyring:

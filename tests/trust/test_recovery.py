@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cellmind_agent.protocol.errors import CellmindError, NotAllowedError, UsageError
-from cellmind_agent.trust.entries import RECOVERY, Member
-from cellmind_agent.trust.identity import Identity, is_signed_by, new_identity
+from cellmind_agent.trust.entries import RECOVERY
+from cellmind_agent.trust.identity import is_signed_by, new_identity
 from cellmind_agent.trust.keyring import (
     Keyring,
     add_member,
@@ -26,24 +26,15 @@ from cellmind_agent.trust.recovery import (
     read_code,
 )
 from cellmind_agent.trust.ringfile import Left, load_keyring, load_left, new_cell, save_keyring, save_left
+from tests.trust.members import member
 
 FOUNDER, SECOND, THIRD, THIRD_OWNER = (new_identity() for _ in range(4))
 CODE = Recovery(bytes(range(16)))
 
 
-def member(identity: Identity, role: str = "owner") -> Member:
-    return Member(
-        device=identity.device,
-        name="device",
-        role=role,  # type: ignore[arg-type]
-        signing_key=identity.signing_public,
-        curve_key=identity.curve.public,
-    )
-
-
 def cell() -> Keyring:
     """The founder, an owner that it has added, and a plain member."""
-    keyring = add_member(found_cell(FOUNDER, "device", 0.0, CODE.public), FOUNDER, member(SECOND), 1.0)
+    keyring = add_member(found_cell(FOUNDER, "device", 0.0, CODE.public), FOUNDER, member(SECOND, "owner"), 1.0)
     return add_member(keyring, SECOND, member(THIRD, "member"), 2.0)
 
 
@@ -89,7 +80,7 @@ def test_it_removes_a_stolen_founder_whatever_the_thief_writes() -> None:
     # 1. The thief has the founder's keys, and is first.
     theirs = remove_member(base, FOUNDER, SECOND.device, 3.0)
     for guest in (new_identity() for _ in range(3)):
-        theirs = add_member(theirs, FOUNDER, member(guest), 4.0)
+        theirs = add_member(theirs, FOUNDER, member(guest, "owner"), 4.0)
     # 2. A plain member has the code.
     ours = remove_member(make_owner(base, CODE, THIRD.device, 5.0), CODE, FOUNDER.device, 5.0)
     for together in (merge(ours, theirs.entries), merge(theirs, ours.entries)):
@@ -116,9 +107,9 @@ def test_it_is_kept_until_it_is_on_paper_or_the_cell_is_left(tmp_path: Path) -> 
     assert recovery.public == keyring.recovery_key
     assert (tmp_path / "recovery.json").stat().st_mode & 0o077 == 0
     assert load_keyring(tmp_path, FOUNDER, "device", 9.0) == keyring
-    save_keyring(tmp_path, add_member(keyring, FOUNDER, member(SECOND), 1.0))
+    save_keyring(tmp_path, add_member(keyring, FOUNDER, member(SECOND, "owner"), 1.0))
     assert kept_recovery(tmp_path) == recovery
-    save_keyring(tmp_path, add_member(found_cell(SECOND, "device", 0.0), SECOND, member(FOUNDER), 1.0))
+    save_keyring(tmp_path, add_member(found_cell(SECOND, "device", 0.0), SECOND, member(FOUNDER, "owner"), 1.0))
     assert kept_recovery(tmp_path) is None
     # A damaged file must not keep a keyring from being installed.
     (tmp_path / "recovery.json").write_text("{}")
@@ -130,12 +121,12 @@ def test_it_is_kept_until_it_is_on_paper_or_the_cell_is_left(tmp_path: Path) -> 
 
 
 def test_a_removal_that_does_not_count_has_ended_and_a_new_addition_is_no_return() -> None:
-    base = add_member(cell(), FOUNDER, member(THIRD_OWNER), 3.0)
+    base = add_member(cell(), FOUNDER, member(THIRD_OWNER, "owner"), 3.0)
     additions = counting_additions(base, THIRD.device)
     removed = remove_member(base, THIRD_OWNER, THIRD.device, 4.0)
     assert not Left(keyring=removed, additions=additions).has_ended(THIRD.device)
     # 1. Somebody adds the device again, and asks nobody there.
-    again = add_member(removed, THIRD_OWNER, member(THIRD), 5.0)
+    again = add_member(removed, THIRD_OWNER, member(THIRD, "owner"), 5.0)
     assert THIRD.device in again.members
     assert not Left(keyring=again, additions=additions).has_ended(THIRD.device)
     # 2. The remover had been removed before.

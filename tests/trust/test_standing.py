@@ -1,6 +1,7 @@
 """Which entries count: whatever owners and a thief write, in any order, honest devices agree, and without the thief."""
 
 import contextlib
+import functools
 import random
 from collections.abc import Iterable
 from itertools import pairwise, permutations
@@ -12,7 +13,6 @@ from hypothesis import strategies as st
 from cellmind_agent.protocol.errors import NotAllowedError, ProtocolError, StorageFullError
 from cellmind_agent.protocol.messages import Role
 from cellmind_agent.trust.entries import (
-    Member,
     adding_entry,
     entry_hash,
     founding_entry,
@@ -21,19 +21,11 @@ from cellmind_agent.trust.entries import (
 from cellmind_agent.trust.entry_log import read_log
 from cellmind_agent.trust.identity import Identity, new_identity
 from cellmind_agent.trust.keyring import Keyring, add_member, found_cell, merge, remove_member, verify
+from tests.trust.members import member
 
 IDENTITIES = [new_identity() for _ in range(12)]
 A, B, C, D, T, X, Y = IDENTITIES[:7]
-
-
-def member(identity: Identity, role: Role = "owner") -> Member:
-    return Member(
-        device=identity.device,
-        name="device",
-        role=role,
-        signing_key=identity.signing_public,
-        curve_key=identity.curve.public,
-    )
+owner = functools.partial(member, role="owner")
 
 
 def names(keyring: Keyring) -> set[str]:
@@ -45,7 +37,7 @@ def chain(*owners: Identity) -> Keyring:
     """A cell in which each owner has added the next one."""
     keyring = found_cell(owners[0], "device", 0.0)
     for author, subject in pairwise(owners):
-        keyring = add_member(keyring, author, member(subject), 1.0)
+        keyring = add_member(keyring, author, owner(subject), 1.0)
     return keyring
 
 
@@ -100,9 +92,9 @@ def test_a_removal_by_an_owner_that_is_removed_counts_only_if_its_remover_had_se
 
 def test_nobody_removes_itself() -> None:
     base = chain(A, B)
-    for owner in (A, B):
+    for one in (A, B):
         with pytest.raises(NotAllowedError):
-            remove(base, owner, owner)
+            remove(base, one, one)
 
 
 def test_a_removed_device_that_is_added_again_is_a_member_whatever_becomes_of_the_removal() -> None:
@@ -118,7 +110,7 @@ def test_members_write_nothing() -> None:
     base = add(chain(A), A, X, "member")
     addition = base.members[A.device].entry
     for forged in (
-        adding_entry(X, base.heads, member(Y), 9.0),
+        adding_entry(X, base.heads, owner(Y), 9.0),
         removing_entry(X, base.heads, A.device, [addition], 9.0),
         removing_entry(X, base.heads, X.device, [base.members[X.device].entry], 9.0),
     ):
@@ -258,7 +250,7 @@ def test_a_flood_leaves_room_for_the_founder_and_drives_nobody_out(monkeypatch: 
     for start in (7, 9):
         flood = base
         for subject in (*IDENTITIES[start : start + 3], *(new_identity() for _ in range(15))):
-            flood = verify((*flood.entries, adding_entry(T, base.heads, member(subject), 2.0)))
+            flood = verify((*flood.entries, adding_entry(T, base.heads, owner(subject), 2.0)))
         floods.append(flood)
     one, two = floods
     assert len(one.entries) == 12 + 3  # those of the founder are not counted
@@ -280,8 +272,8 @@ def test_accomplices_of_a_flood_bring_no_removed_device_back(monkeypatch: pytest
     honest = add(remove(base, B, D), B, C)
     entries = list(base.entries)
     for accomplice in (new_identity() for _ in range(20)):
-        addition = adding_entry(T, base.heads, member(accomplice), 2.0)
-        entries += [addition, adding_entry(accomplice, [entry_hash(addition)], member(new_identity()), 2.0)]
+        addition = adding_entry(T, base.heads, owner(accomplice), 2.0)
+        entries += [addition, adding_entry(accomplice, [entry_hash(addition)], owner(new_identity()), 2.0)]
     flood = verify(entries)
     both = merge(honest, flood.entries)
     assert both == merge(flood, honest.entries)
